@@ -1,0 +1,35 @@
+/**
+ * The one thing that travels the whole way. Immutable once appended.
+ *
+ * `headers` is the encoded form of src/headers.ts (Kafka's record header layout), so that the hot
+ * paths copy bytes instead of building objects; an empty array means no headers.
+ */
+export interface LogRecord {
+  /** Dense number within its partition, from 0. */
+  readonly offset: number;
+  /** Milliseconds since 1970. */
+  readonly timestampMs: number;
+  readonly key: Uint8Array | null;
+  /** null is a tombstone, as in Kafka. */
+  readonly value: Uint8Array | null;
+  readonly headers: Uint8Array;
+}
+
+/**
+ * A topic's partition as the store numbers it: dense from 0 per data folder, never reused. A
+ * number of its own type, so that it is not taken for a partition index or an offset.
+ */
+export type StreamId = number & { readonly brand: 'StreamId' };
+
+export function streamId(value: number): StreamId {
+  return value as StreamId;
+}
+
+/**
+ * How soon a record is on disk, by topic.
+ * - `fsync`: acknowledged after the synced commit that holds it.
+ * - `os`: acknowledged after the write; synced within LIMITS.osSyncWithinMs. A power cut may take
+ *   what was acknowledged within that bound; a crash of the process takes nothing.
+ * - `none`: QoS 0 may wait in memory for LIMITS.memoryWaitMs; QoS 1 and 2 count as `fsync`.
+ */
+export type Durability = 'fsync' | 'os' | 'none';

@@ -1,0 +1,197 @@
+import type { Durability, LogRecord, StreamId } from '../record.ts';
+
+/**
+ * The store's narrow door: what the agent and the mirror know of the log. Interfaces only.
+ *
+ * The one procedure is **append → commit → durable**: appends wait, one synced commit takes
+ * everything that waits (all partitions), then they are acknowledged in arrival order, and only
+ * then may readers see them.
+ */
+
+export interface TopicOptions {
+  /** Number of partitions; may grow, never shrink. */
+  readonly partitions: number;
+  readonly durability: Durability;
+  /** Records older than this may be removed; undefined keeps them until retentionBytes. */
+  readonly retentionMs: number | undefined;
+  /** Cap for the topic's stored bytes (all partitions); undefined is no cap. */
+  readonly retentionBytes: number | undefined;
+}
+
+export interface TopicInfo {
+  readonly name: string;
+  readonly options: TopicOptions;
+  /** The stream of each partition; the index is the partition number. */
+  readonly streams: readonly StreamId[];
+}
+
+/** Called once, in arrival order over all appends. `offset` is -1 when there is an error. */
+export type AppendDone = (error: Error | null, offset: number) => void;
+
+export interface LogWriter {
+  /**
+   * Creates the topic, or changes its options, and returns it; takes effect in memory at once and
+   * on disk with the next commit. MUST be given the same name for the same topic for ever.
+   * Throws GatelogError CONFIG_INVALID for an illegal name or fewer partitions than there are.
+   */
+  defineTopic(name: string, options: TopicOptions): TopicInfo;
+
+  /**
+   * Adds a record. `key`, `value` and `headers` MUST NOT be changed until `done`. `done` MUST be
+   * called only when the record is as durable as `durability` says, in arrival order over all
+   * appends and `settled` calls; on a failed commit every waiting `done` gets STORE_WRITE_FAILED
+   * and no later append is acknowledged before the log was verified again. Positional and
+   * callback-style on purpose: no object, closure or promise per record on the hottest path.
+   */
+  append(
+    stream: StreamId,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    headers: Uint8Array,
+    durability: Durability,
+    done: AppendDone,
+  ): void;
+
+  /**
+   * As `append`, but only if `sequence` is greater than the last one that this producer appended;
+   * else it is a repeat: nothing is stored and `done` is called (offset -1, no error) once the
+   * original is durable. The producer's last sequence is stored in the same commit as the record,
+   * so this holds across crashes (the idea of Kafka's idempotent producer, KIP-98).
+   */
+  appendOnce(
+    producer: string,
+    sequence: number,
+    stream: StreamId,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    headers: Uint8Array,
+    durability: Durability,
+    done: AppendDone,
+  ): void;
+
+  /** Calls `done` when everything appended before it is settled: keeps acknowledgements in order. */
+  settled(done: AppendDone): void;
+
+  /** Bytes that wait for a commit; above LIMITS.pendingBytes the caller MUST slow its devices. */
+  pendingBytes(): number;
+  /** Resolves when pendingBytes is at most half of its bound. */
+  relieved(): Promise<void>;
+}
+
+export interface StreamRange {
+  /** First offset that can still be read. */
+  readonly startOffset: number;
+  /** One past the last durable record. */
+  readonly endOffset: number;
+}
+
+/** Records of one stream, dense and ascending. */
+export interface Slice {
+  readonly stream: StreamId;
+  readonly records: readonly LogRecord[];
+}
+
+/** A range that a reader asked for and that the log no longer holds. */
+export interface ReadGap {
+  readonly stream: StreamId;
+  readonly fromOffset: number;
+  /** One past the last missing offset. */
+  readonly toOffset: number;
+  readonly reason: 'retention' | 'corruption';
+}
+
+export interface CursorBatch {
+  readonly slices: readonly Slice[];
+  readonly gaps: readonly ReadGap[];
+  readonly records: number;
+  /** Bytes of keys, values and headers. */
+  readonly bytes: number;
+}
+
+/**
+ * Reads several streams in commit order. Holds no records between calls. Sees only what a crash
+ * cannot take back.
+ */
+export interface LogCursor {
+  /** The next records, at least one if there is one; empty at the durable end. */
+  next(limits: { readonly maxRecords: number; readonly maxBytes: number }): Promise<CursorBatch>;
+  /** Resolves when there is something to read for this cursor, or when `signal` aborts. */
+  wait(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface LogReader {
+  topics(): readonly TopicInfo[];
+  topic(name: string): TopicInfo | undefined;
+  range(stream: StreamId): StreamRange;
+  /** Bytes the topic occupies, as retention counts them. */
+  topicBytes(name: string): number;
+  /**
+   * Timestamp in ms of the record at `offset` or of the first one after it; undefined at the end.
+   * For lag in seconds.
+   */
+  timestampAt(stream: StreamId, offset: number): Promise<number | undefined>;
+  /** First offset whose timestamp is at or after `timestampMs`; the end offset if there is none. */
+  offsetAtTime(stream: StreamId, timestampMs: number): Promise<number>;
+  /** Where each stream starts reading (the next offset wanted). Offsets below the start yield a gap. */
+  cursor(from: ReadonlyMap<StreamId, number>): LogCursor;
+}
+
+/**
+ * Resume points of one reader (a mirror), kept by the same engine. A position is the next offset
+ * wanted. Retention keeps what lies at or after the positions of every pinning reader until a
+ * topic's byte cap forces it out.
+ */
+export interface PositionStore {
+  /** undefined when the reader has none for that stream. */
+  get(stream: StreamId): number | undefined;
+  all(): ReadonlyMap<StreamId, number>;
+  /** Durable when resolved. MUST NOT move a position backwards: asserted. */
+  advance(positions: ReadonlyMap<StreamId, number>): Promise<void>;
+  /** A person's decision, either way; logged by the caller. Durable when resolved. */
+  seek(positions: ReadonlyMap<StreamId, number>): Promise<void>;
+}
+
+/** A walled-off space of small values, each write synced when resolved. */
+export interface KeyValue {
+  get(key: string): Promise<Uint8Array | undefined>;
+  put(key: string, value: Uint8Array): Promise<void>;
+  delete(key: string): Promise<void>;
+}
+
+export interface StoreIdentity {
+  /** Random, made with the data folder: 16 hex characters. */
+  readonly incarnation: string;
+  readonly formatVersion: number;
+  readonly createdMs: number;
+}
+
+export interface StoreCounters {
+  readonly recordsAppended: number;
+  readonly bytesAppended: number;
+  readonly commits: number;
+  /** Records dropped by force before a pinning reader had them. */
+  readonly recordsDropped: number;
+  readonly bytesDropped: number;
+  readonly segments: number;
+  readonly diskBytes: number;
+}
+
+/** What the composition root holds; everyone else gets one of the capabilities above. */
+export interface Store {
+  readonly identity: StoreIdentity;
+  readonly writer: LogWriter;
+  readonly reader: LogReader;
+  /** `pins`: retention keeps what this reader has not had. Same name, same positions, for ever. */
+  positions(name: string, options: { readonly pins: boolean }): Promise<PositionStore>;
+  /** Removes a reader's positions, and its hold on retention. */
+  forgetPositions(name: string): Promise<void>;
+  keyValue(space: string): KeyValue;
+  /** Runs retention once; resolves when the bounded steps it decided on are done. */
+  retain(): Promise<void>;
+  counters(): StoreCounters;
+  /** Commits what waits, closes, releases the folder. Idempotent. */
+  close(): Promise<void>;
+}
