@@ -27,6 +27,34 @@ export interface Receipt {
   readonly bytesSent: number;
 }
 
+/** What the pump hands to a new session. */
+export interface ConnectOptions {
+  /**
+   * Positions that a person asked for (next offset wanted), usually empty. They overrule the far
+   * side's word: an implementation whose positions live at the far side MUST make these the far
+   * side's position, durably, before `connect` resolves, and MUST NOT also answer the old ones.
+   * Calling it twice with the same ones is harmless. Others need do nothing. The pump checks that
+   * the session's positions do not contradict them, and halts the mirror if they do.
+   */
+  readonly seek: ReadonlyMap<StreamId, number>;
+  /**
+   * Stores rejected records of batches being sent in the quarantine topic; durable when resolved.
+   * An implementation that commits positions at the far side MUST await this before it commits a
+   * position beyond a rejected record (else a crash between the two loses the record silently).
+   * What was handed over here MAY be named again in the receipt: it is stored once.
+   */
+  readonly quarantine: (rejected: readonly Rejection[]) => Promise<void>;
+}
+
+/** How a far side likes its batches; the person's configuration overrules it. */
+export interface Batching {
+  readonly maxRecords: number;
+  /** Bytes of keys, values and headers. */
+  readonly maxBytes: number;
+  /** At the durable end: how long to gather before sending what little there is. 0 sends at once. */
+  readonly maxWaitMs: number;
+}
+
 export interface UpstreamSession {
   /**
    * What the far side says it has of each stream (next offset wanted), the truth where it knows.
@@ -44,7 +72,10 @@ export interface UpstreamSession {
   send(batch: readonly Slice[]): Promise<Receipt>;
   /** Rejects when the session breaks while nothing is being sent; never resolves. */
   readonly broken: Promise<never>;
-  /** Ends the session; never rejects. After it, nothing of the session reaches the far side. */
+  /**
+   * Ends the session; never rejects. After it, nothing of the session reaches the far side, and
+   * every unsettled `send` rejects.
+   */
   close(): Promise<void>;
 }
 
@@ -62,9 +93,15 @@ export type Disposition =
 export interface Upstream {
   /**
    * Connects and learns the far side's positions. `streams` are those to be mirrored. MUST reject
-   * with a GatelogError of an UPSTREAM_* code, and MUST end soon after `signal` aborts.
+   * with a GatelogError of an UPSTREAM_* code, and MUST end soon after `signal` aborts. Never
+   * called again before the session of the call before was closed.
    */
-  connect(streams: readonly MirrorStream[], signal: AbortSignal): Promise<UpstreamSession>;
+  connect(
+    streams: readonly MirrorStream[],
+    signal: AbortSignal,
+    options: ConnectOptions,
+  ): Promise<UpstreamSession>;
   /** Total: every error that connect, send or broken gives has a disposition. */
   dispositionOf(error: unknown): Disposition;
+  readonly batching?: Batching;
 }
