@@ -10,6 +10,11 @@ export interface MirrorStream {
   readonly stream: StreamId;
   readonly topic: string;
   readonly partition: number;
+  /**
+   * The local position (next offset wanted) as the pump has it when it connects; undefined if there
+   * is none. An upstream that keeps positions needs it for the case that the far side forgot them.
+   */
+  readonly position?: number | undefined;
 }
 
 /** A record that the far side will never take. Its position moves on; the record is quarantined. */
