@@ -52,10 +52,63 @@ export const LIMITS = {
   mirrorWindow: 2,
   backoffFirstMs: 250,
   backoffMaxMs: 30_000,
+  /** Last resort for a far side that neither answers nor breaks: no receipt within it, connect anew. */
+  mirrorSendMs: 120_000,
+  mirrorConnectMs: 120_000,
+  /** Sent and unanswered for this long, the status says `stalled`. */
+  mirrorStalledMs: 15_000,
+  /** How often the list of topics is looked over for new ones (in memory, no reading). */
+  mirrorTopicScanMs: 1000,
+  /** A topic stopped by the far side is tried again this often. */
+  stoppedTopicRetryMs: 300_000,
+  /** Positions are synced to disk at most this often; what is repeated after a crash is bounded by it. */
+  positionEveryMs: 100,
+  /** Gaps remembered one by one in a mirror's status; all are counted and logged. */
+  statusGaps: 16,
+  /** Text of a reason kept with a quarantined record. */
+  reasonChars: 1000,
+
+  // Auditor.
+  /** Examples kept of each kind of finding, by source. */
+  auditSamples: 10,
+  /** Ranges of missing offsets listed by source; the count goes on. */
+  auditGapRanges: 1000,
+  /** Distinct keys whose central partition is remembered; keys beyond it are counted, not checked. */
+  auditKeys: 1_000_000,
+
+  // Configuration and control.
+  /** The configuration file, and each file that a `${file:…}` names. */
+  configFileBytes: 1_048_576, // 1 MiB
+  /** Gateway ids and mirror names: they become parts of identities, groups and transactional ids. */
+  nameBytes: 100,
+  /** Bytes and records of one read for `gatelog consume` through the control socket. */
+  consumeReadBytes: 262_144, // 256 KiB
+  consumeReadRecords: 1000,
+  /** Body of a control request. */
+  controlBodyBytes: 65_536, // 64 KiB
+  /** A control socket's path: sun_path of unix(7) without its closing NUL. */
+  socketPathBytes: 107,
 
   // Stopping. The unit's TimeoutStopSec must be longer than stopMs.
   stopMs: 20_000,
   drainMs: 10_000,
+
+  // The demo behind `npm start`.
+  /** Readings a simulated sensor keeps while they are unacknowledged; then it stops measuring. */
+  demoSensorBacklog: 20_000,
+  /** Readings a sensor has on the wire unacknowledged. */
+  demoSensorWindow: 16,
+  /** Waiting for the mirror to catch up before the verify report. */
+  demoDrainMs: 20_000,
+  /** Starts in a row after which an agent that never came up is given up. */
+  demoStartAttempts: 5,
+  demoRestartFirstMs: 400,
+  demoRestartMaxMs: 5000,
+  /** Of a child's last words. */
+  demoTailBytes: 8192,
+  demoEvents: 100,
+  /** Ports tried above the wanted one. */
+  demoPortsTried: 100,
 } as const;
 
 assert(LIMITS.recordBytes <= LIMITS.commitBytes, 'a commit holds at least one largest record');
@@ -65,3 +118,4 @@ assert(LIMITS.checkpointEveryBytes <= LIMITS.segmentBytesMin, 'every segment hol
 assert(LIMITS.recordBytes <= LIMITS.mirrorBatchBytes, 'a batch holds at least one largest record');
 assert(LIMITS.drainMs < LIMITS.stopMs, 'draining ends before stopping is given up');
 assert(LIMITS.backoffFirstMs < LIMITS.backoffMaxMs, 'the first wait is the shortest');
+assert(LIMITS.demoSensorWindow <= LIMITS.demoSensorBacklog, 'what is on the wire is kept');
