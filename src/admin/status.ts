@@ -1,0 +1,52 @@
+import type { MirrorStatus } from '../mirror/mirror.ts';
+import type { Durability } from '../record.ts';
+import type { StoreCounters } from '../store/log.ts';
+
+/**
+ * What an agent tells of itself: GET /status on its control socket, `gatelog status --json`, and
+ * the live view. Field names are API. Times are ISO 8601 in UTC, durations ms, sizes bytes.
+ */
+export interface AgentStatus {
+  readonly version: string;
+  readonly gateway: string;
+  /** Random id of the data folder. */
+  readonly incarnation: string;
+  readonly data: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly uptimeMs: number;
+  readonly memory: MemoryStatus;
+  /** Addresses really listened on, as `mqtt://127.0.0.1:1883`. */
+  readonly listeners: readonly string[];
+  /** Counters of the broker and of ingest, since start. */
+  readonly ingest: Readonly<Record<string, number>>;
+  readonly store: StoreCounters;
+  readonly topics: readonly TopicStatus[];
+  readonly mirrors: readonly MirrorStatus[];
+}
+
+export interface MemoryStatus {
+  readonly rssBytes: number;
+  readonly heapUsedBytes: number;
+  readonly externalBytes: number;
+}
+
+export interface TopicStatus {
+  readonly name: string;
+  readonly durability: Durability;
+  readonly retentionMs: number | null;
+  readonly retentionBytes: number | null;
+  /** Bytes on disk, as retention counts them. */
+  readonly bytes: number;
+  /** Records that can be read: the sum over the partitions. */
+  readonly records: number;
+  readonly partitions: readonly PartitionStatus[];
+}
+
+export interface PartitionStatus {
+  readonly partition: number;
+  /** First offset that can still be read. */
+  readonly startOffset: number;
+  /** One past the last durable record. */
+  readonly endOffset: number;
+}

@@ -1,0 +1,218 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import type { Document, Node, Pair, YAMLMap } from 'yaml';
+import { messageOf, systemCodeOf } from '../errors.ts';
+import type { Place } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+
+/**
+ * YAML text → plain values, remembering where each came from, with `${file:…}` and `${env:…}`
+ * filled in. Collects problems instead of stopping at the first.
+ */
+export interface Problem {
+  readonly place: Place;
+  readonly message: string;
+}
+
+export type DataPath = readonly (string | number)[];
+
+export interface ConfigDocument {
+  readonly value: unknown;
+  readonly problems: readonly Problem[];
+  /** Where the value (or, for a key that is wrong, the key) at `path` stands. */
+  placeOf(path: DataPath, what?: 'key' | 'value'): Place;
+  /** Whether the value at `path` came from a file or the environment, and so is never shown. */
+  isHidden(path: DataPath): boolean;
+}
+
+export interface Sources {
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** `a.b[0].c` */
+export function formatPath(dataPath: DataPath): string {
+  let text = '';
+  for (const part of dataPath) {
+    if (typeof part === 'number') text += `[${part}]`;
+    else text += text === '' ? part : `.${part}`;
+  }
+  return text;
+}
+
+/** `file` names the text in messages; `${file:…}` is relative to the folder it lies in. */
+export function readConfigDocument(text: string, file: string, sources: Sources): ConfigDocument {
+  const reader = new DocumentReader(file, sources);
+  return reader.read(text);
+}
+
+interface Spot {
+  readonly key: number | undefined;
+  readonly value: number | undefined;
+}
+
+const SUBSTITUTION = /\$(\$?)\{([^}]*)\}/gu;
+
+class DocumentReader implements ConfigDocument {
+  value: unknown = undefined;
+  readonly problems: Problem[] = [];
+  readonly #file: string;
+  readonly #sources: Sources;
+  readonly #lines = new LineCounter();
+  readonly #spots = new Map<string, Spot>();
+  readonly #hidden = new Set<string>();
+  #document: Document.Parsed | undefined;
+
+  constructor(file: string, sources: Sources) {
+    this.#file = file;
+    this.#sources = sources;
+  }
+
+  read(text: string): ConfigDocument {
+    const document = parseDocument(text, {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+      uniqueKeys: false,
+      stringKeys: false,
+      logLevel: 'silent',
+    });
+    this.#document = document;
+    for (const error of [...document.errors, ...document.warnings]) {
+      this.problems.push({
+        place: this.#at(error.pos[0]),
+        message: `not valid YAML: ${lowerFirst(error.message)}`,
+      });
+    }
+    if (this.problems.length === 0) this.value = this.#convert(document.contents, [], new Set());
+    return this;
+  }
+
+  placeOf(dataPath: DataPath, what: 'key' | 'value' = 'value'): Place {
+    for (let depth = dataPath.length; depth >= 0; depth--) {
+      const spot = this.#spots.get(pathId(dataPath.slice(0, depth)));
+      const offset = what === 'key' ? (spot?.key ?? spot?.value) : (spot?.value ?? spot?.key);
+      if (spot !== undefined && offset !== undefined) return this.#at(offset, dataPath);
+    }
+    return { ...this.#at(0, dataPath) };
+  }
+
+  isHidden(dataPath: DataPath): boolean {
+    return this.#hidden.has(pathId(dataPath));
+  }
+
+  #at(offset: number, dataPath: DataPath = []): Place {
+    const { line, col } = this.#lines.linePos(offset);
+    const key = formatPath(dataPath);
+    const place = { file: this.#file, line: Math.max(line, 1), column: Math.max(col, 1) };
+    return key === '' ? place : { ...place, key };
+  }
+
+  #convert(node: Node | null | undefined, at: DataPath, within: ReadonlySet<Node>): unknown {
+    if (node === null || node === undefined) return null;
+    if (!this.#spots.has(pathId(at))) {
+      this.#spots.set(pathId(at), { key: undefined, value: node.range?.[0] });
+    }
+    if (isAlias(node)) {
+      const target = this.#document === undefined ? undefined : node.resolve(this.#document);
+      if (target === undefined || within.has(target)) {
+        this.#complain(at, 'the alias points to nothing that can stand here');
+        return null;
+      }
+      return this.#convert(target, at, within);
+    }
+    if (isScalar(node)) {
+      return typeof node.value === 'string' ? this.#substitute(node.value, at) : node.value;
+    }
+    const inside = new Set([...within, node]);
+    if (isSeq(node)) {
+      return node.items.map((item, index) => this.#convert(item as Node, [...at, index], inside));
+    }
+    return isMap(node) ? this.#convertMap(node, at, inside) : null;
+  }
+
+  #convertMap(map: YAMLMap, at: DataPath, within: ReadonlySet<Node>): unknown {
+    const result: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
+    for (const pair of map.items as Pair<Node, Node | null>[]) {
+      const name = isScalar(pair.key) ? String(pair.key.value) : undefined;
+      const keyOffset = pair.key.range?.[0];
+      if (name === undefined) {
+        this.problems.push({
+          place: this.#at(keyOffset ?? 0, at),
+          message: 'expected a plain name before the colon, found a list or a map',
+        });
+        continue;
+      }
+      const inner = [...at, name];
+      const id = pathId(inner);
+      if (Object.hasOwn(result, name)) {
+        const first = this.placeOf(inner, 'key');
+        this.problems.push({
+          place: this.#at(keyOffset ?? 0, inner),
+          message: `stands here a second time; the first is on line ${first.line}`,
+        });
+        continue;
+      }
+      this.#spots.set(id, { key: keyOffset, value: pair.value?.range?.[0] ?? keyOffset });
+      result[name] = this.#convert(pair.value, inner, within);
+    }
+    return result;
+  }
+
+  /** `$${` is a literal `${`. */
+  #substitute(text: string, at: DataPath): string {
+    if (!text.includes('${')) return text;
+    return text.replaceAll(SUBSTITUTION, (whole, escaped: string, reference: string) => {
+      if (escaped !== '') return whole.slice(1);
+      this.#hidden.add(pathId(at));
+      const [kind, ...rest] = reference.split(':');
+      const name = rest.join(':').trim();
+      if (kind === 'env' && name !== '') return this.#fromEnvironment(name, at);
+      if (kind === 'file' && name !== '') return this.#fromFile(name, at);
+      this.#complain(at, `expected \${file:PATH} or \${env:NAME}, found \${${reference}}`);
+      return '';
+    });
+  }
+
+  #fromEnvironment(name: string, at: DataPath): string {
+    const value = this.#sources.env[name];
+    if (value === undefined) this.#complain(at, `the environment has no variable ${name}`);
+    return value ?? '';
+  }
+
+  #fromFile(name: string, at: DataPath): string {
+    const file = path.resolve(path.dirname(path.resolve(this.#file)), name);
+    try {
+      const text = readFileSync(file, 'utf8');
+      if (text.length <= LIMITS.configFileBytes) return text.replace(/\r?\n$/u, '');
+      this.#complain(at, `${file} is too large to be a secret or a certificate`);
+    } catch (error) {
+      this.#complain(at, `can't read ${file}: ${reasonOf(error)}`);
+    }
+    return '';
+  }
+
+  #complain(at: DataPath, message: string): void {
+    this.problems.push({ place: this.placeOf(at), message });
+  }
+}
+
+const REASONS: ReadonlyMap<string | undefined, string> = new Map([
+  ['ENOENT', 'there is no such file'],
+  ['EACCES', 'permission denied'],
+  ['EPERM', 'permission denied'],
+  ['EISDIR', 'it is a folder'],
+  ['ENOTDIR', 'a part of the path is not a folder'],
+]);
+
+/** The usual system errors in words; anything else as it is. */
+export function reasonOf(error: unknown): string {
+  return REASONS.get(systemCodeOf(error)) ?? messageOf(error);
+}
+
+function pathId(dataPath: DataPath): string {
+  return JSON.stringify(dataPath);
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}

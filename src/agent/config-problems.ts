@@ -1,0 +1,186 @@
+import { z } from 'zod';
+import { formatPlace } from '../errors.ts';
+import type { ConfigDocument, DataPath, Problem } from './config-document.ts';
+
+/**
+ * What the schema found wrong → one line each: place, what was expected, what was found. A value
+ * that came from a file or the environment, or that is a secret by its name, is never shown.
+ */
+const SECRETS: ReadonlySet<string> = new Set(['password', 'passphrase', 'token', 'key', 'cert']);
+const SHOWN_CHARACTERS = 60;
+
+export function problemsOf(
+  issues: readonly z.core.$ZodIssue[],
+  document: ConfigDocument,
+  schema: z.ZodType,
+): Problem[] {
+  return issues.flatMap((issue) => problemsOfIssue(issue, [], document, schema));
+}
+
+export function formatProblem(problem: Problem): string {
+  return `${formatPlace(problem.place)}: ${problem.message}`;
+}
+
+function problemsOfIssue(
+  issue: z.core.$ZodIssue,
+  above: DataPath,
+  document: ConfigDocument,
+  schema: z.ZodType,
+): Problem[] {
+  const at = [...above, ...(issue.path as DataPath)];
+  if (issue.code === 'invalid_union') {
+    return unionProblems(issue, at, document, schema);
+  }
+  if (issue.code === 'unrecognized_keys') {
+    const known = keysAt(schema, at);
+    return issue.keys.map((key) => ({
+      place: document.placeOf([...at, key], 'key'),
+      message: `unknown option${suggestion(key, known)}`,
+    }));
+  }
+  const expected = expectedOf(issue);
+  const found = foundOf(issue, at, document);
+  return [{ place: document.placeOf(at), message: `expected ${expected}, found ${found}` }];
+}
+
+/** Every union here is `false | section`: whoever wrote a map meant the section. */
+function unionProblems(
+  issue: z.core.$ZodIssueInvalidUnion,
+  at: DataPath,
+  document: ConfigDocument,
+  schema: z.ZodType,
+): Problem[] {
+  const value = valueAt(document.value, at);
+  const branch = issue.errors.at(-1) ?? [];
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return branch.flatMap((inner) => problemsOfIssue(inner, at, document, schema));
+  }
+  const message = `expected false or a map of options, found ${describe(value, at, document)}`;
+  return [{ place: document.placeOf(at), message }];
+}
+
+function expectedOf(issue: z.core.$ZodIssue): string {
+  if (issue.code !== 'invalid_type') return issue.message;
+  if (issue.expected === 'array') return 'a list';
+  return ['object', 'record'].includes(issue.expected) ? 'a map of options' : issue.expected;
+}
+
+function foundOf(issue: z.core.$ZodIssue, at: DataPath, document: ConfigDocument): string {
+  const told: unknown = issue.code === 'custom' ? issue.params?.['found'] : undefined;
+  return typeof told === 'string' ? told : describe(valueAt(document.value, at), at, document);
+}
+
+function describe(value: unknown, at: DataPath, document: ConfigDocument): string {
+  if (value === undefined || value === null) return 'nothing';
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
+  if (typeof value === 'object') return 'a map';
+  const secret = at.some((part) => typeof part === 'string' && SECRETS.has(part));
+  const isRouteKey = at[0] === 'routes';
+  if (document.isHidden(at) || (secret && !isRouteKey)) {
+    return value === '' ? 'an empty text' : 'a value that is not shown';
+  }
+  if (typeof value !== 'string') return `the ${typeof value} ${JSON.stringify(value)}`;
+  const short = value.length > SHOWN_CHARACTERS ? `${value.slice(0, SHOWN_CHARACTERS)}…` : value;
+  return JSON.stringify(short);
+}
+
+function valueAt(value: unknown, at: DataPath): unknown {
+  let current = value;
+  for (const part of at) {
+    if (typeof current !== 'object' || current === null) return undefined;
+    current = (current as Record<string | number, unknown>)[part];
+  }
+  return current;
+}
+
+/** ` (did you mean "x"?)`, or the list of what there is when nothing is near. */
+export function suggestion(wrong: string, known: readonly string[]): string {
+  const near = nearest(wrong, known);
+  if (near !== undefined) return ` (did you mean ${JSON.stringify(near)}?)`;
+  return known.length === 0 ? '' : ` (known here: ${known.join(', ')})`;
+}
+
+export function nearest(wrong: string, known: readonly string[]): string | undefined {
+  const scored = known
+    .map((word) => ({ word, distance: editDistance(wrong.toLowerCase(), word.toLowerCase()) }))
+    .filter(({ word, distance }) => distance <= Math.max(1, Math.floor(word.length / 3)));
+  scored.sort((left, right) => left.distance - right.distance);
+  return scored[0]?.word;
+}
+
+/** Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours. */
+export function editDistance(left: string, right: string): number {
+  const rows: number[][] = [Array.from({ length: right.length + 1 }, (_, index) => index)];
+  const cell = (row: number, column: number): number => rows[row]?.[column] ?? Infinity;
+  for (let i = 1; i <= left.length; i++) {
+    const row = [i];
+    rows.push(row);
+    for (let j = 1; j <= right.length; j++) {
+      const same = left[i - 1] === right[j - 1] ? 0 : 1;
+      let best = Math.min(cell(i - 1, j) + 1, cell(i, j - 1) + 1, cell(i - 1, j - 1) + same);
+      if (i > 1 && j > 1 && left[i - 1] === right[j - 2] && left[i - 2] === right[j - 1]) {
+        best = Math.min(best, cell(i - 2, j - 2) + 1);
+      }
+      row.push(best);
+    }
+  }
+  return cell(left.length, right.length);
+}
+
+/** Names of the options that the schema has at `at`; none where names are free. */
+function keysAt(schema: z.ZodType, at: DataPath): readonly string[] {
+  let current = objectsWithin(schema);
+  for (const part of at) {
+    current = current.flatMap((node) => {
+      if (node instanceof z.ZodObject) {
+        const inner = node.shape[String(part)] as z.ZodType | undefined;
+        return inner === undefined ? [] : objectsWithin(inner);
+      }
+      if (node instanceof z.ZodRecord) return objectsWithin(node.valueType as z.ZodType);
+      return node instanceof z.ZodArray ? objectsWithin(node.element as z.ZodType) : [];
+    });
+  }
+  return current.flatMap((node) => (node instanceof z.ZodObject ? Object.keys(node.shape) : []));
+}
+
+/** All options as dotted paths, `*` for a free name and `[]` for an item. Empty maps count too. */
+export function allKeys(schema: z.ZodType, above = ''): string[] {
+  return objectsWithin(schema).flatMap((node) => {
+    if (node instanceof z.ZodRecord) return allKeys(node.valueType as z.ZodType, `${above}.*`);
+    if (node instanceof z.ZodArray) return allKeys(node.element as z.ZodType, `${above}[]`);
+    if (!(node instanceof z.ZodObject)) return [];
+    const keys: string[] = [];
+    for (const [key, inner] of Object.entries(node.shape)) {
+      const full = above === '' ? key : `${above}.${key}`;
+      keys.push(full, ...allKeys(inner as z.ZodType, full));
+    }
+    return keys;
+  });
+}
+
+type Container = z.ZodObject | z.ZodRecord | z.ZodArray;
+
+/** Peels defaults, pipes and unions off, down to the maps and lists. */
+function objectsWithin(schema: z.ZodType): Container[] {
+  if (
+    schema instanceof z.ZodObject ||
+    schema instanceof z.ZodRecord ||
+    schema instanceof z.ZodArray
+  ) {
+    return [schema];
+  }
+  if (schema instanceof z.ZodUnion) {
+    return (schema.options as z.ZodType[]).flatMap((option) => objectsWithin(option));
+  }
+  if (schema instanceof z.ZodPipe) {
+    return [...objectsWithin(schema.in as z.ZodType), ...objectsWithin(schema.out as z.ZodType)];
+  }
+  if (
+    schema instanceof z.ZodDefault ||
+    schema instanceof z.ZodPrefault ||
+    schema instanceof z.ZodOptional
+  ) {
+    return objectsWithin(schema.unwrap() as z.ZodType);
+  }
+  return [];
+}

@@ -1,0 +1,148 @@
+import { messageOf } from '../errors.ts';
+import { topicMatcher } from '../mirror/selection.ts';
+import type { ConfigDocument, Problem } from './config-document.ts';
+import { isName, isTopicName, NAME_EXPECTED, TOPIC_EXPECTED } from './config-forms.ts';
+import type { ParsedConfig } from './config-schema.ts';
+import type { MirrorConfig } from './config-types.ts';
+import { KeyTemplate, TopicFilter } from './route.ts';
+
+/** What one option alone can't tell: names of maps, and options that contradict each other. */
+export interface RuleFindings {
+  readonly errors: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+export function checkRules(config: ParsedConfig, document: ConfigDocument): RuleFindings {
+  const errors: Problem[] = [];
+  const warnings: Problem[] = [];
+  const say = (list: Problem[]) => (at: readonly (string | number)[], message: string) => {
+    list.push({ place: document.placeOf(at, 'value'), message });
+  };
+  checkNames(config, document, errors);
+  checkMqtt(config, say(errors));
+  checkStore(config, say(errors), say(warnings));
+  checkRoutes(config, say(errors), say(warnings));
+  for (const [name, mirror] of Object.entries(config.mirrors)) {
+    checkMirror(name, mirror, config, say(errors), say(warnings));
+  }
+  return { errors, warnings };
+}
+
+type Say = (at: readonly (string | number)[], message: string) => void;
+
+function checkNames(config: ParsedConfig, document: ConfigDocument, errors: Problem[]): void {
+  for (const [map, names, legal, expected] of [
+    ['topics', Object.keys(config.topics), isTopicName, TOPIC_EXPECTED],
+    ['mirrors', Object.keys(config.mirrors), isName, NAME_EXPECTED],
+  ] as const) {
+    for (const name of names) {
+      if (legal(name)) continue;
+      const place = document.placeOf([map, name], 'key');
+      errors.push({ place, message: `expected ${expected}, found ${JSON.stringify(name)}` });
+    }
+  }
+}
+
+function checkMqtt(config: ParsedConfig, error: Say): void {
+  const addresses = new Set<string>();
+  for (const [index, address] of config.mqtt.listen.entries()) {
+    if (addresses.has(address)) error(['mqtt', 'listen', index], `${address} is listed twice`);
+    addresses.add(address);
+  }
+  const users = new Set<string>();
+  for (const [index, { username }] of config.mqtt.users.entries()) {
+    if (users.has(username)) {
+      error(['mqtt', 'users', index, 'username'], 'this user name is listed twice');
+    }
+    users.add(username);
+  }
+}
+
+function checkStore(config: ParsedConfig, error: Say, warn: Say): void {
+  const { segmentBytes } = config.store;
+  for (const [name, options] of Object.entries(config.topics)) {
+    const at = ['topics', name, 'retention', 'bytes'];
+    if (options.retentionBytes !== undefined && options.retentionBytes < segmentBytes) {
+      error(at, 'is less than store.segment: space is given back a whole segment at a time');
+    }
+    if (options.retentionBytes === undefined && options.retentionMs === undefined) {
+      warn(
+        ['topics', name, 'retention'],
+        'has neither time nor bytes: it grows until the disk is full',
+      );
+    }
+  }
+}
+
+function checkRoutes(config: ParsedConfig, error: Say, warn: Say): void {
+  let catchAll: number | undefined;
+  const seen = new Map<string, number>();
+  for (const [index, route] of config.routes.entries()) {
+    const match = troubleOf((where) => TopicFilter.compile(route.match, where));
+    if (match !== undefined) error(['routes', index, 'match'], match);
+    const key = troubleOf((where) => KeyTemplate.compile(route.key, where));
+    if (key !== undefined) error(['routes', index, 'key'], key);
+    const before = catchAll ?? seen.get(route.match);
+    if (before !== undefined) {
+      warn(['routes', index], `is never reached: route ${before + 1} takes everything it matches`);
+    }
+    seen.set(route.match, index);
+    if (route.match === '#') catchAll ??= index;
+  }
+  const routed = new Set(config.routes.map((route) => route.topic));
+  for (const name of Object.keys(config.topics)) {
+    if (!routed.has(name) && !config.mqtt.central) {
+      warn(['topics', name], 'no route leads to this topic');
+    }
+  }
+}
+
+/** The compiler's own message, without the place that it was told. */
+function troubleOf(compile: (where: string) => unknown): string | undefined {
+  try {
+    compile('');
+    return undefined;
+  } catch (error) {
+    return messageOf(error).replace(/^: /u, '');
+  }
+}
+
+function checkMirror(
+  name: string,
+  mirror: MirrorConfig,
+  config: ParsedConfig,
+  error: Say,
+  warn: Say,
+): void {
+  const topics = new Set([
+    ...Object.keys(config.topics),
+    ...config.routes.map(({ topic }) => topic),
+  ]);
+  for (const [index, pattern] of mirror.topics.entries()) {
+    const matches = pattern.startsWith('_') || [...topics].some(topicMatcher([pattern]));
+    // A central agent makes topics as gateways send them.
+    if (!matches && !config.mqtt.central) {
+      warn(['mirrors', name, 'topics', index], `${JSON.stringify(pattern)} matches no topic`);
+    }
+  }
+  if (mirror.topics.length === 0)
+    error(['mirrors', name, 'topics'], 'expected at least one pattern, found an empty list');
+  const { upstream } = mirror;
+  if (upstream.kind === 'kafka') {
+    const at = ['mirrors', name, 'kafka'];
+    if (upstream.sasl?.mechanism === 'PLAIN' && upstream.tls === undefined) {
+      warn([...at, 'sasl', 'mechanism'], 'PLAIN without tls sends the password readable for all');
+    }
+  }
+  if (upstream.kind === 'mqtt') {
+    const at = ['mirrors', name, 'mqtt'];
+    if (upstream.password !== undefined && upstream.username === undefined) {
+      error([...at, 'password'], 'expected a username beside the password, found none');
+    }
+    for (const address of config.mqtt.listen) {
+      if (new URL(address).host === new URL(upstream.url).host) {
+        error([...at, 'url'], 'is this agent itself (mqtt.listen): every record would come back');
+      }
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import { z } from 'zod';
+import { LIMITS } from '../limits.ts';
+import type { TopicOptions } from '../store/log.ts';
+import {
+  isAddress,
+  isCron,
+  isName,
+  isTopicName,
+  isTopicPattern,
+  LISTEN_EXPECTED,
+  NAME_EXPECTED,
+  TOPIC_EXPECTED,
+} from './config-forms.ts';
+import {
+  duration,
+  flag,
+  integer,
+  oneOf,
+  orAbsent,
+  orNone,
+  section,
+  size,
+  text,
+} from './config-leaves.ts';
+import type {
+  Config,
+  LogConfig,
+  MirrorConfig,
+  MqttConfig,
+  RouteConfig,
+  StoreConfig,
+} from './config-types.ts';
+import { kafkaSection, mqttUpstreamSection } from './config-upstreams.ts';
+
+/**
+ * The strict schema of the configuration file: every option, its form and its default. It gives a
+ * Config in which only what depends on the machine (gateway, data) may be missing.
+ */
+export interface ParsedConfig extends Omit<Config, 'gateway' | 'data'> {
+  readonly gateway?: string | undefined;
+  readonly data?: string | undefined;
+}
+
+const MIB = 1_048_576;
+const SECOND = 1000;
+const DAY = 86_400_000;
+
+const RETENTION_MS = { min: SECOND, max: 36_500 * DAY };
+const RETENTION_BYTES = { min: MIB, max: 1024 ** 5 };
+
+const logSection: z.ZodType<LogConfig> = section({
+  level: oneOf(['debug', 'info', 'warn', 'error']).default('info'),
+  format: oneOf(['auto', 'json', 'pretty']).default('auto'),
+});
+
+const mqttSection: z.ZodType<MqttConfig> = section({
+  listen: z
+    .array(text(LISTEN_EXPECTED, (value) => isAddress(['mqtt:'], value)))
+    .default(['mqtt://127.0.0.1:1883']),
+  users: orAbsent(
+    z.array(section({ username: text('a user name'), password: text('a password') })).default([]),
+  ),
+  maxPacket: size({ min: 1024, max: LIMITS.mqttPacketBytes }, 'from 1KiB to 960KiB').default(
+    LIMITS.mqttPacketBytes,
+  ),
+  central: flag().default(false),
+}).transform(({ maxPacket, ...rest }) => ({ ...rest, maxPacketBytes: maxPacket }));
+
+const storeSection: z.ZodType<StoreConfig> = section({
+  segment: size({ min: LIMITS.segmentBytesMin, max: 1024 * MIB }, 'from 1MiB to 1GiB').default(
+    LIMITS.segmentBytes,
+  ),
+  linger: duration({ min: 0, max: LIMITS.lingerMsMax }, 'from 0ms to 1s').default(0),
+  compression: oneOf(['zstd', 'none']).default('zstd'),
+  retentionSchedule: text(
+    'a cron expression of five fields, such as "*/1 * * * *"',
+    isCron,
+  ).default('*/1 * * * *'),
+}).transform((store) => ({
+  segmentBytes: store.segment,
+  lingerMs: store.linger,
+  compression: store.compression,
+  retentionSchedule: store.retentionSchedule,
+}));
+
+const topicSection: z.ZodType<TopicOptions> = section({
+  partitions: integer({ min: 1, max: LIMITS.partitionsPerTopic }).default(8),
+  durability: oneOf(['fsync', 'os', 'none']).default('fsync'),
+  retention: section({
+    time: orNone(
+      duration(RETENTION_MS, ''),
+      'a duration of at least 1s, such as 12h or 7d, or none',
+    ).default(7 * DAY),
+    bytes: orNone(
+      size(RETENTION_BYTES, ''),
+      'a size of at least 1MiB, such as 1GiB, or none',
+    ).default(1024 * MIB),
+  }),
+}).transform(({ partitions, durability, retention }) => ({
+  partitions,
+  durability,
+  retentionMs: retention.time === 'none' ? undefined : retention.time,
+  retentionBytes: retention.bytes === 'none' ? undefined : retention.bytes,
+}));
+
+const routeSection: z.ZodType<RouteConfig> = section({
+  match: text('an MQTT topic filter, such as "sensors/#"'),
+  topic: text(TOPIC_EXPECTED, isTopicName),
+  key: text('a key template, such as "{topic}"').default('{topic}'),
+});
+
+const mirrorSection: z.ZodType<MirrorConfig> = section({
+  topics: z
+    .array(text('a pattern of topic names, such as "*" or "sensors-*"', isTopicPattern))
+    .default(['*']),
+  start: oneOf(['beginning', 'end']).default('beginning'),
+  kafka: kafkaSection.optional(),
+  mqtt: mqttUpstreamSection.optional(),
+}).transform(({ topics, start, kafka, mqtt }, context) => {
+  const upstream = kafka ?? mqtt;
+  if (upstream !== undefined && (kafka === undefined || mqtt === undefined)) {
+    return { topics, start, upstream };
+  }
+  const found = upstream === undefined ? 'neither' : 'both';
+  context.issues.push({
+    code: 'custom',
+    message: 'exactly one of kafka and mqtt',
+    input: undefined,
+    params: { found },
+  });
+  return z.NEVER;
+});
+
+const DEFAULT_TOPICS = { telemetry: {} };
+const DEFAULT_ROUTES = [{ match: '#', topic: 'telemetry' }];
+
+/** `{}` gives the defaults. */
+export const configSchema: z.ZodType<ParsedConfig> = section({
+  gateway: text(NAME_EXPECTED, isName).optional(),
+  data: text('the path of a folder').optional(),
+  log: logSection,
+  mqtt: mqttSection,
+  store: storeSection,
+  topics: orAbsent(z.record(z.string(), topicSection).prefault(DEFAULT_TOPICS)),
+  routes: orAbsent(z.array(routeSection).prefault(DEFAULT_ROUTES)),
+  mirrors: orAbsent(z.record(z.string(), mirrorSection).default({})),
+});
+
+/** Of a topic that is named but not described. */
+export function defaultTopicOptions(): TopicOptions {
+  return topicSection.parse({});
+}

@@ -1,0 +1,121 @@
+import type { TopicOptions } from '../store/log.ts';
+
+/**
+ * The checked configuration, in the units the code uses: bytes, milliseconds, absolute paths.
+ * config/gatelog.yaml is its reference for people; src/agent/config-schema.ts makes one from it.
+ */
+export interface Config {
+  /** Id of this gateway: letters, digits, `.`, `_`, `-`. Part of every record's identity. */
+  readonly gateway: string;
+  /** Absolute path of the data folder. */
+  readonly data: string;
+  readonly log: LogConfig;
+  readonly mqtt: MqttConfig;
+  readonly store: StoreConfig;
+  /** By topic name. A topic that a route names and that is not here has the default options. */
+  readonly topics: Readonly<Record<string, TopicOptions>>;
+  /** In order; the first match wins. */
+  readonly routes: readonly RouteConfig[];
+  /** By mirror name. */
+  readonly mirrors: Readonly<Record<string, MirrorConfig>>;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type LogFormat = 'auto' | 'json' | 'pretty';
+
+export interface LogConfig {
+  readonly level: LogLevel;
+  /** `auto`: pretty on a terminal, JSON lines otherwise. */
+  readonly format: LogFormat;
+}
+
+export interface MqttUser {
+  readonly username: string;
+  readonly password: string;
+}
+
+export interface MqttConfig {
+  /** `mqtt://HOST:PORT`; port 0 takes any free one. */
+  readonly listen: readonly string[];
+  /** Empty: everyone may connect. */
+  readonly users: readonly MqttUser[];
+  readonly maxPacketBytes: number;
+  /** Takes the identity properties of other gateways and drops their repeats. */
+  readonly central: boolean;
+}
+
+export interface StoreConfig {
+  readonly segmentBytes: number;
+  readonly lingerMs: number;
+  readonly compression: 'zstd' | 'none';
+  /** Five-field cron expression. */
+  readonly retentionSchedule: string;
+}
+
+export interface RouteConfig {
+  /** MQTT topic filter. */
+  readonly match: string;
+  readonly topic: string;
+  /** Key template; see src/agent/route.ts. */
+  readonly key: string;
+}
+
+export type MirrorStart = 'beginning' | 'end';
+
+export interface MirrorConfig {
+  /** Patterns of local topic names, `*` standing for any run of characters. */
+  readonly topics: readonly string[];
+  /** Where a mirror without a position begins. */
+  readonly start: MirrorStart;
+  /** Exactly one of `kafka` and `mqtt`. */
+  readonly upstream: KafkaUpstreamConfig | MqttUpstreamConfig;
+}
+
+export type KafkaCompression = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd';
+
+export interface KafkaUpstreamConfig {
+  readonly kind: 'kafka';
+  /** `HOST:PORT` */
+  readonly brokers: readonly string[];
+  readonly delivery: 'exactly-once' | 'at-least-once';
+  readonly compression: KafkaCompression;
+  /** Template of the central topic's name: `{topic}`, `{gateway}`. */
+  readonly topic: string;
+  /** What a missing central topic is created with; false: it is not. */
+  readonly create: { readonly partitions: number; readonly replicationFactor: number } | false;
+  readonly positionsTopic: string;
+  readonly transactionTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly tls: TlsConfig | undefined;
+  readonly sasl: SaslConfig | undefined;
+}
+
+/** PEM texts, as read from the files that the configuration names. */
+export interface TlsConfig {
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  readonly passphrase: string | undefined;
+  readonly serverName: string | undefined;
+}
+
+export type SaslConfig =
+  | {
+      readonly mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512';
+      readonly username: string;
+      readonly password: string;
+    }
+  | { readonly mechanism: 'OAUTHBEARER'; readonly token: string };
+
+export interface MqttUpstreamConfig {
+  readonly kind: 'mqtt';
+  /** `mqtt://HOST:PORT` or `mqtts://HOST:PORT` */
+  readonly url: string;
+  /** Put before the MQTT topic, with a slash between; empty for none. */
+  readonly prefix: string;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly connectTimeoutMs: number;
+  readonly tls: TlsConfig | undefined;
+}

@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import { formatPlace, GatelogError } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import { readConfigDocument, reasonOf } from './config-document.ts';
+import type { Problem } from './config-document.ts';
+import { gatewayFromHost } from './config-forms.ts';
+import { allKeys, formatProblem, problemsOf } from './config-problems.ts';
+import { checkRules } from './config-rules.ts';
+import { configSchema, defaultTopicOptions } from './config-schema.ts';
+import type { Config } from './config-types.ts';
+
+/** YAML file → checked Config, or one line for each thing that is wrong. */
+export interface LoadedConfig {
+  readonly config: Config;
+  /** Things that are allowed and probably not meant, ready to print. */
+  readonly warnings: readonly string[];
+}
+
+export interface LoadSurroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly workingFolder: string;
+}
+
+/** Throws CONFIG_INVALID whose message has one line per problem, in the order of the file. */
+export function loadConfig(file: string, surroundings: LoadSurroundings): LoadedConfig {
+  return parseConfig(readText(file), file, surroundings);
+}
+
+/** What there is without a file. */
+export function defaultConfig(surroundings: LoadSurroundings): Config {
+  return parseConfig('', 'gatelog.yaml', surroundings).config;
+}
+
+/** `file` names the text in messages; paths in the text are relative to its folder. */
+export function parseConfig(
+  text: string,
+  file: string,
+  surroundings: LoadSurroundings,
+): LoadedConfig {
+  const document = readConfigDocument(text, file, { env: surroundings.env });
+  const { problems } = document;
+  const shape = configSchema.safeParse(document.value);
+  if (!shape.success) {
+    const places = new Set(problems.map(({ place }) => formatPlace(place)));
+    const found = problemsOf(shape.error.issues, document, configSchema);
+    fail([...problems, ...found.filter(({ place }) => !places.has(formatPlace(place)))]);
+  }
+  const findings = checkRules(shape.data, document);
+  if (problems.length + findings.errors.length > 0) fail([...problems, ...findings.errors]);
+  const { gateway = gatewayFromHost(hostname()), data } = shape.data;
+  const folder = path.dirname(path.resolve(surroundings.workingFolder, file));
+  const config = {
+    ...shape.data,
+    gateway,
+    data:
+      data === undefined
+        ? path.resolve(surroundings.workingFolder, 'gatelog-data')
+        : path.resolve(folder, data),
+  };
+  return { config, warnings: findings.warnings.map((warning) => formatProblem(warning)) };
+}
+
+/** Every option as a dotted path: for the test that holds the reference to the schema. */
+export function configKeys(): readonly string[] {
+  return allKeys(configSchema);
+}
+
+export { defaultTopicOptions };
+
+function readText(file: string): string {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    const message = `${file}: can't read the configuration: ${reasonOf(error)}`;
+    throw new GatelogError('CONFIG_INVALID', message, { place: { file }, cause: error });
+  }
+  if (text.length > LIMITS.configFileBytes) {
+    const message = `${file}: is too large to be a configuration (more than 1 MiB)`;
+    throw new GatelogError('CONFIG_INVALID', message, { place: { file } });
+  }
+  return text;
+}
+
+function fail(problems: readonly Problem[]): never {
+  const sorted = problems.toSorted(
+    (left, right) =>
+      (left.place.line ?? 0) - (right.place.line ?? 0) ||
+      (left.place.column ?? 0) - (right.place.column ?? 0),
+  );
+  const lines = [...new Set(sorted.map((problem) => formatProblem(problem)))];
+  const place = sorted[0]?.place;
+  throw new GatelogError('CONFIG_INVALID', lines.join('\n'), place === undefined ? {} : { place });
+}
