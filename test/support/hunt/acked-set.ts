@@ -1,0 +1,218 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Random, seededRandom } from '../../../src/random.ts';
+import { freePorts } from '../ports.ts';
+import { AgentProcess } from './agent-process.ts';
+import { checkByCommand } from './consume.ts';
+import type { DeviceProfile } from './device.ts';
+import { Fleet } from './fleet.ts';
+import { LogOracle } from './log-oracle.ts';
+import { Ledger } from './messages.ts';
+import { readFolder } from './read-store.ts';
+import { pause } from './wait.ts';
+
+/**
+ * The acknowledged set against the log. The real agent is killed with SIGKILL at random moments
+ * under load, `kills` times; after each, or after several, the folder is opened and read.
+ */
+export interface AckedSetOptions {
+  readonly folder: string;
+  readonly seed: number;
+  readonly kills: number;
+}
+
+export interface AckedSetResult {
+  readonly kills: number;
+  readonly killsWhileStarting: number;
+  readonly sent: number;
+  readonly acked: number;
+  readonly records: number;
+  readonly resendCopies: number;
+  readonly segmentsRemoved: number;
+  readonly problems: readonly string[];
+}
+
+/** Partitions per topic; the same numbers stand in the configuration below. */
+const TOPICS: ReadonlyMap<string, number> = new Map([
+  ['telemetry', 8],
+  ['large', 2],
+  ['ring', 2],
+  ['quick', 3],
+]);
+
+/**
+ * Segments of the least size, so that lives end in the middle of rolls and checkpoints; `ring`
+ * has a byte cap that retention enforces, `quick` is acknowledged before the sync: a killed
+ * process must not lose it either.
+ */
+function configuration(folder: string, port: number): string {
+  return `gateway: hunt
+data: ${join(folder, 'data')}
+log: { level: info, format: json }
+mqtt:
+  listen: [ "mqtt://127.0.0.1:${port}" ]
+store:
+  segment: 1MiB
+  retention: { schedule: "* * * * *" }
+topics:
+  telemetry: { partitions: 8, durability: fsync }
+  large: { partitions: 2, durability: fsync }
+  ring: { partitions: 2, durability: fsync, retention: { bytes: 8MiB } }
+  quick: { partitions: 3, durability: os }
+routes:
+  - { match: "large/#", topic: large }
+  - { match: "ring/#", topic: ring }
+  - { match: "quick/#", topic: quick }
+  - { match: "#", topic: telemetry }
+`;
+}
+
+const DEVICES = 24;
+const RATE_PER_SECOND = 2500;
+
+function profileOf(index: number, random: Random): DeviceProfile {
+  const id = `d${index}`;
+  const branches = ['plant', 'plant', 'ring', 'quick', 'large'];
+  const branch = index < 5 ? branches[index] : branches[Math.floor(random.next() * 4)];
+  return {
+    id,
+    version: random.next() < 0.5 ? 5 : 4,
+    window: 1 + Math.floor(random.next() * 60),
+    topics: [`${branch}/${id}/a`, `${branch}/${id}/b`, `plant/shared/${index % 3}/${id}`],
+    nextQos: (chance) => {
+      const point = chance.next();
+      if (point < 0.05) return 0;
+      return point < 0.2 ? 2 : 1;
+    },
+    nextPayloadBytes: (chance) => {
+      const point = chance.next();
+      if (branch === 'large' && point < 0.02) return 50_000 + Math.floor(chance.next() * 150_000);
+      if (point < 0.05) return 1000 + Math.floor(chance.next() * 8000);
+      return 60 + Math.floor(chance.next() * 200);
+    },
+  };
+}
+
+export async function huntAckedSet(options: AckedSetOptions): Promise<AckedSetResult> {
+  const hunt = await AckedSetHunt.prepare(options);
+  try {
+    return await hunt.run();
+  } finally {
+    await hunt.end();
+  }
+}
+
+class AckedSetHunt {
+  readonly #options: AckedSetOptions;
+  readonly #random: Random;
+  readonly #ledger = new Ledger();
+  readonly #oracle = new LogOracle(this.#ledger, TOPICS);
+  readonly #fleet: Fleet;
+  readonly #config: string;
+  readonly #data: string;
+  #agent: AgentProcess | undefined;
+  #killsWhileStarting = 0;
+
+  private constructor(options: AckedSetOptions, port: number) {
+    this.#options = options;
+    this.#random = seededRandom(options.seed);
+    this.#data = join(options.folder, 'data');
+    this.#config = join(options.folder, 'gatelog.yaml');
+    writeFileSync(this.#config, configuration(options.folder, port));
+    this.#fleet = new Fleet({
+      port,
+      devices: DEVICES,
+      ratePerSecond: RATE_PER_SECOND,
+      random: this.#random,
+      ledger: this.#ledger,
+      profile: profileOf,
+    });
+  }
+
+  static async prepare(options: AckedSetOptions): Promise<AckedSetHunt> {
+    mkdirSync(options.folder, { recursive: true });
+    const [port = 0] = await freePorts(1);
+    return new AckedSetHunt(options, port);
+  }
+
+  async run(): Promise<AckedSetResult> {
+    this.#fleet.start();
+    for (let life = 1; life <= this.#options.kills; life++) {
+      await this.#life(life);
+      // A folder that nobody read in between is recovered by the next agent itself.
+      const leave = this.#random.next() < 0.4 && life < this.#options.kills;
+      if (!leave) await this.#check(life);
+      if (this.#oracle.problemCount > 0) break;
+    }
+    await this.#calmEnd();
+    return this.#result();
+  }
+
+  async end(): Promise<void> {
+    this.#fleet.stop();
+    await this.#agent?.kill();
+  }
+
+  async #start(): Promise<AgentProcess> {
+    this.#agent = await AgentProcess.start({
+      config: this.#config,
+      logFile: join(this.#options.folder, 'agent.log'),
+    });
+    return this.#agent;
+  }
+
+  async #life(life: number): Promise<void> {
+    const agent = await this.#start();
+    if (life > 1 && this.#random.next() < 0.15) {
+      this.#killsWhileStarting++;
+      await pause(this.#random.next() * 600);
+    } else {
+      await this.#underLoad(agent, 20 + this.#random.next() * 700);
+    }
+    if (agent.ended) throw new Error(`life ${life}: the agent ended by itself`);
+    await agent.kill();
+    await this.#fleet.disconnected();
+  }
+
+  /** From the first acknowledgement of this life. */
+  async #underLoad(agent: AgentProcess, forMs: number): Promise<void> {
+    await Promise.race([this.#fleet.acknowledged(1, 30_000), agent.endedByItself()]);
+    await pause(forMs);
+  }
+
+  /** Reads what is new and, at random places, what earlier lives already read. */
+  async #check(life: number): Promise<void> {
+    const whole = life % 25 === 0;
+    await readFolder(this.#data, this.#oracle, (topic, partition) => {
+      const known = this.#oracle.known(topic, partition);
+      return whole ? 0 : Math.max(0, known - Math.floor(this.#random.next() * 2000));
+    });
+    this.#oracle.complete();
+  }
+
+  /** One more life, without a kill: devices drain, the agent stops, everything is read again. */
+  async #calmEnd(): Promise<void> {
+    if (this.#oracle.problemCount > 0) return;
+    const agent = await this.#start();
+    await this.#fleet.acknowledged(1, 30_000);
+    await this.#fleet.drain(30_000);
+    this.#fleet.stop();
+    await agent.stop();
+    await readFolder(this.#data, this.#oracle, () => 0);
+    await checkByCommand(this.#data, this.#oracle, [...TOPICS.keys()]);
+    this.#oracle.finish();
+  }
+
+  #result(): AckedSetResult {
+    return {
+      kills: this.#options.kills,
+      killsWhileStarting: this.#killsWhileStarting,
+      sent: this.#ledger.sentCount,
+      acked: this.#ledger.ackedCount,
+      records: this.#oracle.knownRecords,
+      resendCopies: this.#ledger.resendCopies(),
+      segmentsRemoved: 0,
+      problems: this.#oracle.problems,
+    };
+  }
+}

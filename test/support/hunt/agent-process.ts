@@ -1,0 +1,76 @@
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Exit, type Finished, runProcess, type Running, startProcess } from '../process.ts';
+import { pause } from './wait.ts';
+
+export const ROOT: string = join(import.meta.dirname, '../../..');
+const MAIN: string = join(ROOT, 'src/main.ts');
+
+export interface AgentOptions {
+  /** YAML file. */
+  readonly config: string;
+  /** What the agent prints is added to this file. */
+  readonly logFile: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** The real agent, `gatelog run`, as a process of its own. */
+export class AgentProcess {
+  readonly #running: Running;
+  #killed = false;
+
+  private constructor(running: Running) {
+    this.#running = running;
+  }
+
+  static async start(options: AgentOptions): Promise<AgentProcess> {
+    appendFileSync(options.logFile, `--- start ${new Date().toISOString()}\n`);
+    const running = await startProcess({
+      command: process.execPath,
+      args: [MAIN, 'run', '--config', options.config],
+      logFile: options.logFile,
+      env: { NODE_ENV: 'production', ...options.env },
+    });
+    return new AgentProcess(running);
+  }
+
+  get ended(): boolean {
+    return this.#running.ended;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#running.signal(name);
+  }
+
+  kill(): Promise<Exit> {
+    this.#killed = true;
+    return this.#running.kill();
+  }
+
+  /** Rejects when the agent ends without our doing. */
+  async endedByItself(): Promise<void> {
+    const exit = await this.#running.exited;
+    if (!this.#killed) throw new Error(`the agent ended: ${JSON.stringify(exit)}`);
+  }
+
+  /** SIGTERM must end it with 0 in time. */
+  async stop(withinMs = 30_000): Promise<void> {
+    this.#killed = true;
+    this.#running.signal('SIGTERM');
+    const late = pause(withinMs).then((): undefined => undefined);
+    const exit = await Promise.race([this.#running.exited, late]);
+    if (exit?.code === 0) return;
+    await this.kill();
+    throw new Error(
+      exit === undefined
+        ? `the agent did not stop within ${withinMs} ms of SIGTERM`
+        : `the agent's exit on SIGTERM: ${JSON.stringify(exit)}`,
+    );
+  }
+}
+
+/** `gatelog ARGS…` from the sources. */
+export function runGatelog(args: readonly string[], limitMs = 120_000): Promise<Finished> {
+  const env = { NO_COLOR: '1', NODE_ENV: 'production' };
+  return runProcess({ command: process.execPath, args: [MAIN, ...args], env }, limitMs);
+}

@@ -1,0 +1,231 @@
+import { connect, type Socket } from 'node:net';
+import mqtt, { type Packet, type Parser } from 'mqtt-packet';
+import type { Random } from '../../../src/random.ts';
+import { type Ledger, type Message, payloadOf } from './messages.ts';
+
+/**
+ * A device at packet level: what it was promised must be known exactly, which a client library
+ * with its own store and reconnection hides. It keeps every unacknowledged message and sends it
+ * again, with DUP, on its next connection (MQTT-4.4.0-1), QoS 2 from where the handshake stood.
+ */
+export interface DeviceProfile {
+  readonly id: string;
+  readonly version: 4 | 5;
+  /** Messages in flight at most. */
+  readonly window: number;
+  readonly topics: readonly string[];
+  nextQos(random: Random): 0 | 1 | 2;
+  nextPayloadBytes(random: Random): number;
+}
+
+interface Flight {
+  readonly message: Message;
+  /** PUBREC came: only the PUBREL is still due. */
+  released: boolean;
+}
+
+const RECONNECT_MS = 60;
+
+export class Device {
+  readonly #profile: DeviceProfile;
+  readonly #random: Random;
+  readonly #ledger: Ledger;
+  readonly #port: number;
+  readonly #flights = new Map<number, Flight>();
+  #socket: Socket | undefined;
+  #established = false;
+  #connected = false;
+  #wanted = false;
+  #publishing = true;
+  #credits = 0;
+  #sequence = 0;
+  #packetId = 0;
+  #timer: NodeJS.Timeout | undefined;
+  /** Acknowledgements with an error code; each is a promise refused, not given. */
+  refused = 0;
+  connections = 0;
+
+  constructor(profile: DeviceProfile, port: number, random: Random, ledger: Ledger) {
+    this.#profile = profile;
+    this.#port = port;
+    this.#random = random;
+    this.#ledger = ledger;
+  }
+
+  start(): void {
+    this.#wanted = true;
+    this.#publishing = true;
+    this.#dial();
+  }
+
+  /** Stops new messages; those in flight go on until they are acknowledged. */
+  quiesce(): void {
+    this.#publishing = false;
+  }
+
+  stop(): void {
+    this.#wanted = false;
+    clearTimeout(this.#timer);
+    this.#socket?.destroy();
+  }
+
+  get inFlight(): number {
+    return this.#flights.size;
+  }
+
+  /** False only when everything the agent wrote to this device has been read. */
+  get open(): boolean {
+    return this.#established;
+  }
+
+  grant(credits: number): void {
+    if (!this.#connected || !this.#publishing) return;
+    this.#credits = Math.min(this.#credits + credits, this.#profile.window);
+    this.#fill();
+  }
+
+  #dial(): void {
+    const socket = connect(this.#port, '127.0.0.1');
+    const parser = mqtt.parser({ protocolVersion: this.#profile.version });
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.on('connect', () => {
+      this.#established = true;
+      this.#hello();
+    });
+    this.#listen(socket, parser);
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      if (this.#socket !== socket) return;
+      this.#socket = undefined;
+      this.#established = false;
+      this.#connected = false;
+      if (this.#wanted) this.#timer = setTimeout(() => this.#dial(), RECONNECT_MS);
+    });
+  }
+
+  #listen(socket: Socket, parser: Parser): void {
+    parser.on('packet', (packet) => this.#take(packet));
+    parser.on('error', () => socket.destroy());
+    socket.on('data', (bytes) => parser.parse(bytes));
+  }
+
+  #hello(): void {
+    this.#write({
+      cmd: 'connect',
+      protocolId: 'MQTT',
+      protocolVersion: this.#profile.version,
+      clientId: this.#profile.id,
+      clean: false,
+      keepalive: 0,
+      ...(this.#profile.version === 5 ? { properties: { sessionExpiryInterval: 3600 } } : {}),
+    });
+  }
+
+  #take(packet: Packet): void {
+    const { cmd, messageId = 0 } = packet;
+    if (cmd === 'connack') this.#welcome(packet.reasonCode ?? packet.returnCode ?? 0);
+    else if (cmd === 'puback') this.#settle(messageId, packet.reasonCode ?? 0);
+    else if (cmd === 'pubrec') this.#received(messageId, packet.reasonCode ?? 0);
+    else if (cmd === 'pubcomp') this.#flights.delete(messageId);
+    else return;
+    this.#fill();
+  }
+
+  #welcome(reason: number): void {
+    if (reason !== 0) {
+      this.refused++;
+      this.#socket?.destroy();
+      return;
+    }
+    this.connections++;
+    this.#connected = true;
+    this.#resend();
+  }
+
+  #settle(packetId: number, reason: number): void {
+    const flight = this.#flights.get(packetId);
+    if (flight === undefined || flight.message.qos !== 1) return;
+    this.#flights.delete(packetId);
+    if (reason >= 0x80) this.refused++;
+    else this.#ledger.acknowledge(flight.message);
+  }
+
+  #received(packetId: number, reason: number): void {
+    const flight = this.#flights.get(packetId);
+    if (flight === undefined || flight.message.qos !== 2) return;
+    if (reason >= 0x80) {
+      this.#flights.delete(packetId);
+      this.refused++;
+      return;
+    }
+    this.#ledger.acknowledge(flight.message);
+    flight.released = true;
+    this.#write({ cmd: 'pubrel', messageId: packetId });
+  }
+
+  #resend(): void {
+    for (const [packetId, flight] of this.#flights) {
+      if (flight.released) this.#write({ cmd: 'pubrel', messageId: packetId });
+      else this.#publish(packetId, flight.message, true);
+    }
+  }
+
+  #fill(): void {
+    while (this.#connected && this.#publishing && this.#credits > 0) {
+      if (this.#flights.size >= this.#profile.window) return;
+      this.#credits--;
+      this.#publishNew();
+    }
+  }
+
+  #publishNew(): void {
+    const { id, topics } = this.#profile;
+    const sequence = this.#sequence++;
+    const message: Message = {
+      id: `${id}-${sequence}`,
+      device: id,
+      sequence,
+      mqttTopic: topics[Math.floor(this.#random.next() * topics.length)] ?? id,
+      payloadBytes: this.#profile.nextPayloadBytes(this.#random),
+      qos: this.#profile.nextQos(this.#random),
+      attempts: 0,
+      acked: false,
+      copies: 0,
+    };
+    this.#ledger.add(message);
+    if (message.qos === 0) {
+      this.#publish(0, message, false);
+      return;
+    }
+    const packetId = this.#freePacketId();
+    this.#flights.set(packetId, { message, released: false });
+    this.#publish(packetId, message, false);
+  }
+
+  #freePacketId(): number {
+    do this.#packetId = (this.#packetId % 65_535) + 1;
+    while (this.#flights.has(this.#packetId));
+    return this.#packetId;
+  }
+
+  #publish(packetId: number, message: Message, dup: boolean): void {
+    message.attempts++;
+    this.#write({
+      cmd: 'publish',
+      ...(message.qos === 0 ? {} : { messageId: packetId }),
+      qos: message.qos,
+      dup,
+      retain: false,
+      topic: message.mqttTopic,
+      payload: payloadOf(message),
+      ...(this.#profile.version === 5
+        ? { properties: { userProperties: { id: message.id, device: message.device } } }
+        : {}),
+    });
+  }
+
+  #write(packet: Packet): void {
+    this.#socket?.write(mqtt.generate(packet, { protocolVersion: this.#profile.version }));
+  }
+}
