@@ -39,6 +39,12 @@ export const LIMITS = {
   segmentBytesMin: 1_048_576, // 1 MiB
   /** Log written between two checkpoints: bounds what opening must re-read. */
   checkpointEveryBytes: 1_048_576, // 1 MiB
+  /** A segment's successor is opened this many commits ahead of its use. */
+  segmentAheadCommits: 16,
+  /** Segments kept open after they were read, besides the newest. */
+  idleSegmentsOpen: 4,
+  /** Bodies smaller than this are stored as they are. */
+  compressFromBytes: 512,
 
   // Reading.
   readBytes: 1_048_576, // 1 MiB
@@ -92,6 +98,8 @@ export const LIMITS = {
   // Stopping. The unit's TimeoutStopSec must be longer than stopMs.
   stopMs: 20_000,
   drainMs: 10_000,
+  /** Closing one connection or session after draining. */
+  closeMs: 2000,
 
   // The demo behind `npm start`.
   /** Readings a simulated sensor keeps while they are unacknowledged; then it stops measuring. */
@@ -116,6 +124,9 @@ assert(LIMITS.mqttPacketBytes < LIMITS.recordBytes, 'a packet and its headers fi
 assert(LIMITS.commitBytes <= LIMITS.pendingBytes, 'a full commit may wait');
 assert(LIMITS.checkpointEveryBytes <= LIMITS.segmentBytesMin, 'every segment holds a checkpoint');
 assert(LIMITS.recordBytes <= LIMITS.mirrorBatchBytes, 'a batch holds at least one largest record');
-assert(LIMITS.drainMs < LIMITS.stopMs, 'draining ends before stopping is given up');
+assert(
+  LIMITS.drainMs + LIMITS.closeMs < LIMITS.stopMs,
+  'draining ends before stopping is given up',
+);
 assert(LIMITS.backoffFirstMs < LIMITS.backoffMaxMs, 'the first wait is the shortest');
 assert(LIMITS.demoSensorWindow <= LIMITS.demoSensorBacklog, 'what is on the wire is kept');

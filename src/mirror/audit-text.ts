@@ -1,0 +1,96 @@
+import { LIMITS } from '../limits.ts';
+import type { AuditGap, AuditPlace, AuditReport, DisorderSample, SourceReport } from './audit.ts';
+
+/** The report as a person reads it: a line of verdict, a table, and the findings in full words. */
+export function formatAudit(report: AuditReport): string {
+  const lines = [verdict(report), ''];
+  const rows = report.sources.map(row);
+  if (rows.length > 0) lines.push(...table([HEAD, ...rows]), '');
+  for (const source of report.sources) lines.push(...findings(source));
+  if (report.foreign > 0) {
+    const example = report.foreignSamples[0];
+    const where = example === undefined ? '' : `, the first at ${place(example)}`;
+    lines.push(`${report.foreign} records carry no identity (other writers'${where})`);
+  }
+  if (report.keysUnchecked > 0) {
+    lines.push(
+      `${report.keysUnchecked} records have keys beyond the first ${LIMITS.auditKeys}: whether those keys kept to one partition was not checked`,
+    );
+  }
+  while (lines.at(-1) === '') lines.pop();
+  return `${lines.join('\n')}\n`;
+}
+
+const HEAD = [
+  'gateway',
+  'incarnation',
+  'topic',
+  'partition',
+  'records',
+  'first',
+  'last',
+  'missing',
+  'repeats',
+  'disorder',
+];
+const FIRST_NUMBER = 3;
+
+function verdict(report: AuditReport): string {
+  const { records, missing, repeats, disorder, declaredLost } = report;
+  const declared = declaredLost === 0 ? '' : ` (${declaredLost} declared lost by their gateway)`;
+  if (report.clean) return `clean: ${records} records, each once and in order${declared}`;
+  return `NOT clean: ${records} records, ${missing} missing, ${repeats} repeated, ${disorder} out of order${declared}`;
+}
+
+function row(source: SourceReport): string[] {
+  const { gateway, incarnation, topic, partition, records, firstOffset, lastOffset } = source;
+  const { missing, repeats, disorder } = source;
+  const numbers = [partition, records, firstOffset ?? '-', lastOffset ?? '-', missing, repeats];
+  return [gateway, incarnation, topic, ...numbers.map(String), String(disorder)];
+}
+
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = HEAD.map((_, column) =>
+    Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),
+  );
+  return rows.map((cells) =>
+    cells
+      .map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return column < FIRST_NUMBER ? cell.padEnd(width) : cell.padStart(width);
+      })
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+function findings(source: SourceReport): string[] {
+  const name = `${source.gateway}/${source.incarnation}/${source.topic}/${source.partition}`;
+  const lines = source.gaps.slice(0, LIMITS.auditSamples).map((gap) => `${name}: ${gapText(gap)}`);
+  const more = source.gaps.length - LIMITS.auditSamples;
+  if (more > 0) lines.push(`${name}: and ${more}${atLimit(source)} more ranges`);
+  for (const { offset, at } of source.repeatSamples) {
+    lines.push(`${name}: repeat of ${offset} at ${place(at)}`);
+  }
+  for (const one of source.disorderSamples) lines.push(`${name}: ${disorderText(one)}`);
+  return lines;
+}
+
+function atLimit(source: SourceReport): string {
+  return source.gaps.length >= LIMITS.auditGapRanges ? ' or' : '';
+}
+
+function gapText({ from, to, declared }: AuditGap): string {
+  const range = to - from === 1 ? `${from}` : `${from} to ${to - 1}`;
+  return declared === undefined ? `missing ${range}` : `${range} declared lost: ${declared}`;
+}
+
+function disorderText(one: DisorderSample): string {
+  if (one.kind === 'order') return `${one.offset} came after ${one.after} at ${place(one.at)}`;
+  const [first, second] = one.partitions;
+  return `the key of ${one.offset} is in partitions ${first} and ${second} of ${one.at.topic} (${place(one.at)})`;
+}
+
+function place({ topic, partition, offset }: AuditPlace): string {
+  return `${topic}/${partition}@${offset}`;
+}

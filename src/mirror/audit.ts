@@ -1,0 +1,269 @@
+import { identityPrefix, type RecordIdentity } from '../identity.ts';
+import { LIMITS } from '../limits.ts';
+import { OffsetSet, type OffsetRange } from './offset-set.ts';
+
+/** Where the auditor read a record. */
+export interface AuditPlace {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/** A record's home: one partition in one life of one gateway's data folder. */
+export type AuditSource = Omit<RecordIdentity, 'offset'>;
+
+export interface RepeatSample {
+  readonly offset: number;
+  readonly at: AuditPlace;
+}
+
+/**
+ * - `order`: a record came, for the first time, after a later one of its source partition, in the
+ *   same central partition.
+ * - `key`: one key of a gateway's topic lies in two central partitions, where readers see no order.
+ */
+export type DisorderSample =
+  | {
+      readonly kind: 'order';
+      readonly offset: number;
+      readonly after: number;
+      readonly at: AuditPlace;
+    }
+  | {
+      readonly kind: 'key';
+      readonly offset: number;
+      readonly key: string;
+      readonly partitions: readonly number[];
+      readonly at: AuditPlace;
+    };
+
+export interface AuditGap extends OffsetRange {
+  /** Why, where the loss was declared by the gateway; undefined is an unexplained gap. */
+  readonly declared: string | undefined;
+}
+
+export interface SourceReport extends AuditSource {
+  /** Distinct records. */
+  readonly records: number;
+  readonly firstOffset: number | undefined;
+  readonly lastOffset: number | undefined;
+  /** Missing records that nobody declared lost. */
+  readonly missing: number;
+  readonly declaredLost: number;
+  /** Ascending; LIMITS.auditGapRanges at most (`missing` counts them all). */
+  readonly gaps: readonly AuditGap[];
+  readonly repeats: number;
+  readonly repeatSamples: readonly RepeatSample[];
+  readonly disorder: number;
+  readonly disorderSamples: readonly DisorderSample[];
+}
+
+export interface AuditReport {
+  /** No gap (but declared ones), no repeat, no disorder. */
+  readonly clean: boolean;
+  readonly records: number;
+  readonly missing: number;
+  readonly declaredLost: number;
+  readonly repeats: number;
+  readonly disorder: number;
+  readonly sources: readonly SourceReport[];
+  /** Records without an identity: other writers' on the same topics. */
+  readonly foreign: number;
+  readonly foreignSamples: readonly AuditPlace[];
+  /** Records whose key could not be checked, because LIMITS.auditKeys keys were known already. */
+  readonly keysUnchecked: number;
+}
+
+interface SourceState {
+  readonly source: AuditSource;
+  readonly seen: OffsetSet;
+  /** Central `topic/partition` → greatest source offset read there. */
+  readonly latest: Map<string, number>;
+  expected: OffsetRange | undefined;
+  readonly declared: { readonly from: number; readonly to: number; readonly reason: string }[];
+  repeats: number;
+  readonly repeatSamples: RepeatSample[];
+  disorder: number;
+  readonly disorderSamples: DisorderSample[];
+}
+
+/**
+ * Judges what arrived by nothing but the identities on the records: fed with every record of the
+ * central topics, each central partition in its own order (how partitions interleave does not
+ * matter). Knows nothing of how records were sent, so that it can judge it.
+ *
+ * Memory: per source partition a few runs and one bit per offset around holes; per key its
+ * partition, up to LIMITS.auditKeys keys.
+ */
+export class Auditor {
+  readonly #sources = new Map<string, SourceState>();
+  /** Per gateway, central topic: key → central partition. */
+  readonly #keys = new Map<string, Map<string, number>>();
+  #keyCount = 0;
+  #keysUnchecked = 0;
+  #foreign = 0;
+  readonly #foreignSamples: AuditPlace[] = [];
+
+  /** `key` is anything that stands for the record's key (its bytes as latin1, a good hash). */
+  feed(identity: RecordIdentity | undefined, key: string | null, at: AuditPlace): void {
+    if (identity === undefined) {
+      this.#foreign++;
+      sample(this.#foreignSamples, at);
+      return;
+    }
+    const state = this.#state(identity);
+    const { offset } = identity;
+    if (!state.seen.add(offset)) {
+      state.repeats++;
+      sample(state.repeatSamples, { offset, at });
+      return;
+    }
+    const partition = `${at.topic}/${at.partition}`;
+    const after = state.latest.get(partition) ?? -1;
+    if (offset > after) state.latest.set(partition, offset);
+    else {
+      state.disorder++;
+      sample(state.disorderSamples, { kind: 'order', offset, after, at });
+    }
+    if (key !== null) this.#checkKey(state, offset, key, at);
+  }
+
+  /**
+   * The log's own word on what must be there: offsets in [from, to). Without it a missing head or
+   * tail can't be told from records that never were.
+   */
+  expect(source: AuditSource, range: OffsetRange): void {
+    this.#state(source).expected = range;
+  }
+
+  /** A range the gateway itself declared lost: reported, but no fault of the delivery. */
+  declareLost(source: AuditSource, range: OffsetRange, reason: string): void {
+    this.#state(source).declared.push({ ...range, reason });
+  }
+
+  report(): AuditReport {
+    const sources = [...this.#sources.values()].map(reportSource).toSorted(bySource);
+    const total = (count: (source: SourceReport) => number): number =>
+      sources.reduce((sum, source) => sum + count(source), 0);
+    const missing = total((source) => source.missing);
+    const repeats = total((source) => source.repeats);
+    const disorder = total((source) => source.disorder);
+    return {
+      clean: missing === 0 && repeats === 0 && disorder === 0,
+      records: total((source) => source.records),
+      missing,
+      declaredLost: total((source) => source.declaredLost),
+      repeats,
+      disorder,
+      sources,
+      foreign: this.#foreign,
+      foreignSamples: this.#foreignSamples,
+      keysUnchecked: this.#keysUnchecked,
+    };
+  }
+
+  #state(source: AuditSource): SourceState {
+    const name = identityPrefix(source);
+    const known = this.#sources.get(name);
+    if (known !== undefined) return known;
+    const { gateway, incarnation, topic, partition } = source;
+    const state: SourceState = {
+      source: { gateway, incarnation, topic, partition },
+      seen: new OffsetSet(),
+      latest: new Map(),
+      expected: undefined,
+      declared: [],
+      repeats: 0,
+      repeatSamples: [],
+      disorder: 0,
+      disorderSamples: [],
+    };
+    this.#sources.set(name, state);
+    return state;
+  }
+
+  #checkKey(state: SourceState, offset: number, key: string, at: AuditPlace): void {
+    const scope = `${state.source.gateway}/${state.source.topic}/${at.topic}`;
+    let partitions = this.#keys.get(scope);
+    if (partitions === undefined) this.#keys.set(scope, (partitions = new Map()));
+    const known = partitions.get(key);
+    if (known === at.partition) return;
+    if (known === undefined) {
+      if (this.#keyCount >= LIMITS.auditKeys) {
+        this.#keysUnchecked++;
+        return;
+      }
+      this.#keyCount++;
+      partitions.set(key, at.partition);
+      return;
+    }
+    state.disorder++;
+    const both = [known, at.partition];
+    sample(state.disorderSamples, { kind: 'key', offset, key, partitions: both, at });
+  }
+}
+
+function sample<T>(samples: T[], one: T): void {
+  if (samples.length < LIMITS.auditSamples) samples.push(one);
+}
+
+function reportSource(state: SourceState): SourceReport {
+  const { source, seen, expected, repeats, repeatSamples, disorder, disorderSamples } = state;
+  const from = Math.min(expected?.from ?? Number.POSITIVE_INFINITY, seen.first);
+  const to = Math.max(expected?.to ?? 0, seen.last + 1);
+  const gaps: AuditGap[] = [];
+  let missing = 0;
+  let declaredLost = 0;
+  if (Number.isFinite(from)) {
+    for (const hole of seen.missing(from, to)) {
+      for (const gap of explain(hole, state.declared)) {
+        if (gap.declared === undefined) missing += gap.to - gap.from;
+        else declaredLost += gap.to - gap.from;
+        if (gaps.length < LIMITS.auditGapRanges) gaps.push(gap);
+      }
+    }
+  }
+  return {
+    ...source,
+    records: seen.size,
+    firstOffset: seen.size === 0 ? undefined : seen.first,
+    lastOffset: seen.size === 0 ? undefined : seen.last,
+    missing,
+    declaredLost,
+    gaps,
+    repeats,
+    repeatSamples,
+    disorder,
+    disorderSamples,
+  };
+}
+
+/** Splits a hole by what was declared lost. Overlapping declarations: the first one counts. */
+function explain(hole: OffsetRange, declared: SourceState['declared']): AuditGap[] {
+  let open: OffsetRange[] = [hole];
+  const gaps: AuditGap[] = [];
+  for (const loss of declared) {
+    const rest: OffsetRange[] = [];
+    for (const { from, to } of open) {
+      const lostFrom = Math.max(from, loss.from);
+      const lostTo = Math.min(to, loss.to);
+      if (lostFrom >= lostTo) {
+        rest.push({ from, to });
+        continue;
+      }
+      gaps.push({ from: lostFrom, to: lostTo, declared: loss.reason });
+      if (from < lostFrom) rest.push({ from, to: lostFrom });
+      if (lostTo < to) rest.push({ from: lostTo, to });
+    }
+    open = rest;
+  }
+  for (const { from, to } of open) gaps.push({ from, to, declared: undefined });
+  return gaps.toSorted((one, other) => one.from - other.from);
+}
+
+function bySource(one: SourceReport, other: SourceReport): number {
+  const a = `${one.gateway}/${one.topic}/${one.incarnation}`;
+  const b = `${other.gateway}/${other.topic}/${other.incarnation}`;
+  if (a !== b) return a < b ? -1 : 1;
+  return one.partition - other.partition;
+}

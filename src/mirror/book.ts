@@ -1,0 +1,192 @@
+import { assert, must } from '../assert.ts';
+import { LIMITS } from '../limits.ts';
+import type { StreamId } from '../record.ts';
+import type { LogReader, ReadGap, TopicInfo } from '../store/log.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Clock } from '../time.ts';
+import type { Decisions } from './decisions.ts';
+import type { Settlement } from './pump.ts';
+import {
+  greatestLag,
+  LagMeter,
+  type GapReport,
+  type MirrorState,
+  type MirrorStatus,
+  newProgress,
+  partitionStatus,
+  type StreamProgress,
+  type TopicStatus,
+} from './status.ts';
+import type { MirrorStream } from './upstream.ts';
+
+/** A topic that the far side refused to go on with. */
+interface TopicStop {
+  readonly sinceMs: number;
+  reason: string;
+  /** Out of the mirror; false while it is being tried again and nothing has succeeded yet. */
+  out: boolean;
+}
+
+/** A mirror's account of itself: state, counts, gaps, stopped topics. Decides nothing. */
+export class MirrorBook {
+  readonly lag: LagMeter;
+  readonly #reader: LogReader;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #progress = new Map<StreamId, StreamProgress>();
+  readonly #stops = new Map<string, TopicStop>();
+  readonly #gaps: GapReport[] = [];
+  readonly #startedMs: number;
+  #state: MirrorState = 'stopped';
+  #sinceMs: number;
+  #reason: string | undefined;
+  #nextTryMs: number | undefined;
+  #lastError: MirrorStatus['lastError'];
+  #sessions = 0;
+  #bytesSent = 0;
+
+  constructor(reader: LogReader, clock: Clock, logger: Logger) {
+    this.#reader = reader;
+    this.#clock = clock;
+    this.#logger = logger;
+    this.lag = new LagMeter(reader);
+    this.#startedMs = clock.nowMs();
+    this.#sinceMs = this.#startedMs;
+  }
+
+  get state(): MirrorState {
+    return this.#state;
+  }
+
+  enter(state: MirrorState, reason?: string, nextTryMs?: number): void {
+    this.#reason = reason;
+    this.#nextTryMs = nextTryMs;
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#sinceMs = this.#clock.nowMs();
+  }
+
+  failed(text: string): void {
+    this.#lastError = { text, atMs: this.#clock.nowMs() };
+  }
+
+  sessionBegun(): void {
+    this.#sessions++;
+  }
+
+  /** Where a stream stands now: at the start, and when a session was begun or a person sought. */
+  place(at: MirrorStream, position: number): void {
+    const progress = this.#progress.get(at.stream);
+    if (progress === undefined) this.#progress.set(at.stream, newProgress(at, position));
+    else progress.position = position;
+  }
+
+  settled({ positions, batch, quarantined, bytesSent }: Settlement): void {
+    this.#bytesSent += bytesSent;
+    for (const { stream, records } of batch.slices) {
+      const progress = this.#of(stream);
+      progress.recordsSent += records.length;
+      this.#stops.delete(progress.at.topic);
+    }
+    for (const stream of quarantined) {
+      const progress = this.#of(stream);
+      progress.recordsSent--;
+      progress.recordsRejected++;
+    }
+    for (const gap of batch.gaps) this.#missing(gap);
+    for (const [stream, position] of positions) {
+      const progress = this.#of(stream);
+      assert(position >= progress.position, 'a position moves only forward by receipts');
+      progress.position = position;
+    }
+  }
+
+  stopTopic(topic: string, reason: string): void {
+    const sinceMs = this.#stops.get(topic)?.sinceMs ?? this.#clock.nowMs();
+    this.#stops.set(topic, { sinceMs, reason, out: true });
+  }
+
+  isStopped(topic: string): boolean {
+    return this.#stops.get(topic)?.out === true;
+  }
+
+  /** Lets the topic, or all, take part again; it counts as well only once something was sent. */
+  retryTopic(topic?: string): void {
+    for (const [name, stop] of this.#stops) {
+      if (topic === undefined || topic === name) stop.out = false;
+    }
+  }
+
+  progress(): Iterable<StreamProgress> {
+    return this.#progress.values();
+  }
+
+  status(
+    name: string,
+    topics: readonly TopicInfo[],
+    decisions: Decisions | undefined,
+    stalled: boolean,
+  ): MirrorStatus {
+    const nowMs = this.#clock.nowMs();
+    const statuses = topics.map((topic) => this.#topic(topic, decisions, nowMs));
+    const partitions = statuses.flatMap((topic) => topic.partitions);
+    return {
+      name,
+      state: stalled ? 'stalled' : this.#state,
+      sinceMs: this.#sinceMs,
+      reason: this.#reason,
+      lastError: this.#lastError,
+      nextTryMs: this.#nextTryMs,
+      reconnects: Math.max(0, this.#sessions - 1),
+      recordsSent: sum(partitions, (partition) => partition.recordsSent),
+      bytesSent: this.#bytesSent,
+      recordsRejected: sum(partitions, (partition) => partition.recordsRejected),
+      recordsMissing: sum(partitions, (partition) => partition.recordsMissing),
+      lagRecords: sum(partitions, (partition) => partition.lagRecords),
+      lagMs: greatestLag(partitions),
+      gaps: this.#gaps,
+      pendingSeeks: decisions?.seeks ?? [],
+      topics: statuses,
+    };
+  }
+
+  #topic(topic: TopicInfo, decisions: Decisions | undefined, nowMs: number): TopicStatus {
+    const stop = this.#stops.get(topic.name);
+    const pausedMs = decisions?.topicPausedSinceMs(topic.name);
+    const partitions = topic.streams.flatMap((stream) => {
+      const progress = this.#progress.get(stream);
+      return progress === undefined
+        ? []
+        : [partitionStatus(progress, this.#reader, this.lag, nowMs)];
+    });
+    const base = { topic: topic.name, reason: stop?.reason, partitions };
+    if (pausedMs !== undefined) return { ...base, state: 'paused', sinceMs: pausedMs };
+    if (stop?.out === true) return { ...base, state: 'stopped', sinceMs: stop.sinceMs };
+    return { ...base, state: 'mirrored', sinceMs: stop?.sinceMs ?? this.#startedMs };
+  }
+
+  #missing({ stream, fromOffset, toOffset, reason }: ReadGap): void {
+    const progress = this.#of(stream);
+    const from = Math.max(fromOffset, progress.gapsCountedTo);
+    if (from >= toOffset) return; // Read again after a reconnect.
+    progress.gapsCountedTo = toOffset;
+    progress.recordsMissing += toOffset - from;
+    const { topic, partition } = progress.at;
+    const atMs = this.#clock.nowMs();
+    this.#gaps.push({ topic, partition, fromOffset: from, toOffset, reason, atMs });
+    if (this.#gaps.length > LIMITS.statusGaps) this.#gaps.shift();
+    this.#logger.warn(
+      { event: 'mirror.gap', topic, partition, fromOffset: from, toOffset, reason },
+      `${toOffset - from} records of ${topic}/${partition} (${from} to ${toOffset - 1}) were lost to ` +
+        `${reason} before they could be mirrored; going on after them`,
+    );
+  }
+
+  #of(stream: StreamId): StreamProgress {
+    return must(this.#progress.get(stream), 'every mirrored stream was placed before');
+  }
+}
+
+function sum<T>(items: readonly T[], count: (item: T) => number): number {
+  return items.reduce((total, item) => total + count(item), 0);
+}

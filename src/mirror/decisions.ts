@@ -1,0 +1,107 @@
+import type { KeyValue } from '../store/log.ts';
+
+/**
+ * What a person decided about a mirror and what must outlive a restart: pauses, and seeks that no
+ * session has taken over yet. Every change is synced before the call that asked for it resolves.
+ */
+export interface PendingSeek {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+interface Stored {
+  readonly paused: boolean;
+  readonly pausedSinceMs: number;
+  readonly pausedTopics: Readonly<Record<string, number>>;
+  readonly seeks: readonly PendingSeek[];
+}
+
+const KEY = 'decisions';
+const NONE: Stored = { paused: false, pausedSinceMs: 0, pausedTopics: {}, seeks: [] };
+
+export class Decisions {
+  readonly #space: KeyValue;
+  #stored: Stored;
+  #writing: Promise<void> = Promise.resolve();
+
+  private constructor(space: KeyValue, stored: Stored) {
+    this.#space = space;
+    this.#stored = stored;
+  }
+
+  static async load(space: KeyValue): Promise<Decisions> {
+    const bytes = await space.get(KEY);
+    if (bytes === undefined) return new Decisions(space, NONE);
+    const stored = JSON.parse(Buffer.from(bytes).toString('utf8')) as Partial<Stored>;
+    return new Decisions(space, { ...NONE, ...stored });
+  }
+
+  /** Since when (wall clock, ms) the whole mirror is paused, or undefined. */
+  get pausedSinceMs(): number | undefined {
+    return this.#stored.paused ? this.#stored.pausedSinceMs : undefined;
+  }
+
+  topicPausedSinceMs(topic: string): number | undefined {
+    return Object.hasOwn(this.#stored.pausedTopics, topic)
+      ? this.#stored.pausedTopics[topic]
+      : undefined;
+  }
+
+  get seeks(): readonly PendingSeek[] {
+    return this.#stored.seeks;
+  }
+
+  pause(nowMs: number): Promise<void> {
+    if (this.#stored.paused) return this.#writing;
+    return this.#change((stored) => ({ ...stored, paused: true, pausedSinceMs: nowMs }));
+  }
+
+  resume(): Promise<void> {
+    return this.#change((stored) => ({ ...stored, paused: false }));
+  }
+
+  pauseTopic(topic: string, nowMs: number): Promise<void> {
+    if (this.topicPausedSinceMs(topic) !== undefined) return this.#writing;
+    return this.#change((stored) => ({
+      ...stored,
+      pausedTopics: { ...stored.pausedTopics, [topic]: nowMs },
+    }));
+  }
+
+  resumeTopic(topic: string): Promise<void> {
+    return this.#change((stored) => {
+      const { [topic]: _, ...pausedTopics } = stored.pausedTopics;
+      return { ...stored, pausedTopics };
+    });
+  }
+
+  /** A later seek of the same partition replaces the earlier one. */
+  addSeeks(seeks: readonly PendingSeek[]): Promise<void> {
+    return this.#change((stored) => {
+      const others = stored.seeks.filter((old) => !seeks.some((seek) => samePlace(old, seek)));
+      return { ...stored, seeks: [...others, ...seeks] };
+    });
+  }
+
+  /** Removes exactly these; one that was replaced meanwhile stays. */
+  seeksDone(done: readonly PendingSeek[]): Promise<void> {
+    if (done.length === 0) return Promise.resolve();
+    return this.#change((stored) => ({
+      ...stored,
+      seeks: stored.seeks.filter((seek) => !done.includes(seek)),
+    }));
+  }
+
+  /** Takes effect in memory at once; durable when resolved. Writes keep their order. */
+  #change(change: (stored: Stored) => Stored): Promise<void> {
+    this.#stored = change(this.#stored);
+    const bytes = Buffer.from(JSON.stringify(this.#stored));
+    this.#writing = this.#writing.catch(() => {}).then(() => this.#space.put(KEY, bytes));
+    return this.#writing;
+  }
+}
+
+function samePlace(one: PendingSeek, other: PendingSeek): boolean {
+  return one.topic === other.topic && one.partition === other.partition;
+}

@@ -1,0 +1,24 @@
+import { GatelogError } from '../errors.ts';
+import type { PumpFailure } from './pump.ts';
+import type { Disposition, MirrorStream, Upstream } from './upstream.ts';
+
+/**
+ * What to do about the end of a session. The far side's failures are the upstream's to judge. Our
+ * own: the store mends itself (retry); anything else is a bug or a mismatch, which trying again
+ * would only repeat (halt).
+ */
+export function dispositionOf(
+  { error, local }: PumpFailure,
+  upstream: Upstream,
+  streams: readonly MirrorStream[],
+): Disposition {
+  if (local) {
+    const passing = error instanceof GatelogError && error.code.startsWith('STORE_');
+    return { kind: passing ? 'retry' : 'halt' };
+  }
+  const disposition = upstream.dispositionOf(error);
+  if (disposition.kind !== 'stop-topic') return disposition;
+  // A topic that is not being mirrored can't be stopped again: wait instead of spinning.
+  const known = streams.some(({ topic }) => topic === disposition.topic);
+  return known ? disposition : { kind: 'retry' };
+}

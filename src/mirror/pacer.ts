@@ -1,0 +1,62 @@
+import { LIMITS } from '../limits.ts';
+import type { Random } from '../random.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Clock } from '../time.ts';
+import { formatDuration } from '../units.ts';
+import { type BackoffLimits, backoffMs } from './backoff.ts';
+
+export interface PacerOptions {
+  readonly name: string;
+  readonly backoff?: BackoffLimits;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+const BACKOFF: BackoffLimits = { firstMs: LIMITS.backoffFirstMs, maxMs: LIMITS.backoffMaxMs };
+
+/** How long to wait after each failure in a row, and how loudly to say so. */
+export class Pacer {
+  readonly #options: PacerOptions;
+  readonly #limits: BackoffLimits;
+  #attempt = 0;
+  #lastFailure = '';
+
+  constructor(options: PacerOptions) {
+    this.#options = options;
+    this.#limits = options.backoff ?? BACKOFF;
+  }
+
+  /** Something got through: the next failure is the first again. */
+  succeeded(): void {
+    this.#attempt = 0;
+    this.#lastFailure = '';
+  }
+
+  /** A session that outlived the longest wait was a good one, even if it had nothing to send. */
+  async timed<T>(session: () => Promise<T>): Promise<T> {
+    const begunMs = this.#options.clock.monotonicMs();
+    const result = await session();
+    if (this.#options.clock.monotonicMs() - begunMs > this.#limits.maxMs) this.#attempt = 0;
+    return result;
+  }
+
+  async wait(
+    failure: string,
+    signal: AbortSignal,
+    announce: (waitMs: number) => void,
+  ): Promise<void> {
+    const { name, clock, random, logger } = this.#options;
+    const attempt = this.#attempt++;
+    const waitMs = backoffMs(attempt, this.#limits, random);
+    announce(waitMs);
+    // The same trouble again is news only now and then.
+    const isNews = failure !== this.#lastFailure || Number.isInteger(Math.log2(attempt + 1));
+    this.#lastFailure = failure;
+    logger[isNews ? 'warn' : 'debug'](
+      { event: 'mirror.retry', mirror: name, attempt, waitMs },
+      `mirror ${name}: ${failure}; next try in ${formatDuration(waitMs)}`,
+    );
+    await clock.sleep(waitMs, signal);
+  }
+}

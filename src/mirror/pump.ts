@@ -1,0 +1,255 @@
+import { assert } from '../assert.ts';
+import { GatelogError } from '../errors.ts';
+import type { LogRecord, StreamId } from '../record.ts';
+import type { CursorBatch, LogCursor } from '../store/log.ts';
+import type { Clock, Timer } from '../time.ts';
+import { formatDuration } from '../units.ts';
+import type { Batching, Receipt, Rejection, UpstreamSession } from './upstream.ts';
+
+/** Why a session ended. `local` means our own log or positions failed, not the far side. */
+export interface PumpFailure {
+  readonly error: unknown;
+  readonly local: boolean;
+}
+
+/** What the pump tells its mirror, in the order of the log. */
+export interface PumpObserver {
+  /** Durable when resolved. */
+  quarantine(stream: StreamId, record: LogRecord, reason: string): Promise<void>;
+  /**
+   * The far side has, or we have put aside, everything below `positions`. Called in send order.
+   */
+  settled(settlement: Settlement): void;
+  /** A read hit the durable end, or did not. */
+  atEnd(atEnd: boolean): void;
+}
+
+export interface Settlement {
+  readonly positions: ReadonlyMap<StreamId, number>;
+  readonly batch: CursorBatch;
+  /** The stream of each record of the batch that went to quarantine instead. */
+  readonly quarantined: readonly StreamId[];
+  readonly bytesSent: number;
+}
+
+export interface PumpOptions {
+  readonly cursor: LogCursor;
+  readonly batching: Batching;
+  /** Batches sent and not yet settled. */
+  readonly window: number;
+  /** A batch unanswered for this long fails the session. */
+  readonly sendMs: number;
+  readonly clock: Clock;
+  readonly observer: PumpObserver;
+}
+
+interface Flight {
+  readonly batch: CursorBatch;
+  /** `stream:offset` → stream. */
+  readonly quarantined: Map<string, StreamId>;
+}
+
+/**
+ * One session's way from the log to the far side: read → send → receipt, at most `window` batches
+ * in flight, receipts handled strictly in send order. It holds no records beyond those batches and
+ * never waits by polling: whoever can end a wait (the log, a receipt, a failure, a stop) wakes it.
+ */
+export class Pump {
+  readonly #options: PumpOptions;
+  readonly #flights: Flight[] = [];
+  #session: UpstreamSession | undefined;
+  #failure: PumpFailure | undefined;
+  #over = false;
+  #chain: Promise<void> = Promise.resolve();
+  #handling: Promise<void> = Promise.resolve();
+  #wake: () => void = () => {};
+  #watchdog: Timer | undefined;
+  #oldestSentMs = 0;
+
+  constructor(options: PumpOptions) {
+    assert(options.window >= 1, 'a pump may send at least one batch');
+    this.#options = options;
+  }
+
+  /** Milliseconds (monotonic) since when the far side owes an answer; undefined when it owes none. */
+  get waitingSinceMs(): number | undefined {
+    return this.#flights.length === 0 ? undefined : this.#oldestSentMs;
+  }
+
+  /**
+   * Runs until `signal` aborts and what was sent is settled (the caller bounds that by closing the
+   * session), or until something fails. Never rejects.
+   */
+  async run(session: UpstreamSession, signal: AbortSignal): Promise<PumpFailure | undefined> {
+    this.#session = session;
+    session.broken.catch((error: unknown) => this.fail({ error, local: false }));
+    const onAbort = (): void => this.#wake();
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      while (!signal.aborted && this.#failure === undefined) await this.#step(signal);
+      while (this.#flights.length > 0 && this.#failure === undefined) await this.#woken();
+    } catch (error) {
+      this.fail({ error, local: true });
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.#watchdog?.cancel();
+    }
+    return this.#failure;
+  }
+
+  /** Ends the run with this failure, unless it failed before. */
+  fail(failure: PumpFailure): void {
+    this.#failure ??= failure;
+    this.#wake();
+  }
+
+  /** After `run`: takes no more receipts; resolves when the one being handled is done with. */
+  async finished(): Promise<void> {
+    this.#over = true;
+    await this.#handling.catch(() => {}); // Its failure is the run's failure already.
+  }
+
+  /** For an upstream that must see a rejected record stored before it commits beyond it. */
+  async quarantine(rejected: readonly Rejection[]): Promise<void> {
+    for (const rejection of rejected) {
+      const flight = this.#flights.find(({ batch }) => recordOf(batch, rejection) !== undefined);
+      assert(flight !== undefined, 'only a record that is being sent can be rejected');
+      await this.#quarantineOnce(flight, rejection);
+    }
+  }
+
+  async #step(signal: AbortSignal): Promise<void> {
+    if (this.#flights.length >= this.#options.window) return this.#woken();
+    const { cursor, batching, observer } = this.#options;
+    const batch = await cursor.next(batching);
+    if (signal.aborted || this.#failure !== undefined) return;
+    if (batch.records > 0 || batch.gaps.length > 0) {
+      if (isFull(batch, batching)) observer.atEnd(false);
+      this.#dispatch(batch);
+      return;
+    }
+    observer.atEnd(true);
+    await this.#readable(signal);
+  }
+
+  /** Waits for something to read; then lets a little more gather, so that small batches are rarer. */
+  async #readable(signal: AbortSignal): Promise<void> {
+    const waiting = new AbortController();
+    this.#wake = () => {
+      if (signal.aborted || this.#failure !== undefined) waiting.abort();
+    };
+    this.#wake();
+    await this.#options.cursor.wait(waiting.signal);
+    const { maxWaitMs } = this.#options.batching;
+    if (maxWaitMs > 0) await this.#options.clock.sleep(maxWaitMs, waiting.signal);
+    this.#wake = () => {};
+  }
+
+  async #woken(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = () => {};
+  }
+
+  #dispatch(batch: CursorBatch): void {
+    const flight: Flight = { batch, quarantined: new Map() };
+    this.#flights.push(flight);
+    if (this.#flights.length === 1) this.#watch();
+    const sent = this.#send(batch);
+    sent.catch(() => {}); // Looked at below, in its turn.
+    this.#chain = this.#chain.then(() => this.#settle(flight, sent));
+  }
+
+  async #send(batch: CursorBatch): Promise<Receipt> {
+    assert(this.#session !== undefined, 'the pump sends within a session');
+    // Only gaps: nothing to send, but the positions move past them, in their turn.
+    if (batch.records === 0) return { positions: new Map(), rejected: [], bytesSent: 0 };
+    return this.#session.send(batch.slices);
+  }
+
+  async #settle(flight: Flight, sent: Promise<Receipt>): Promise<void> {
+    let receipt: Receipt;
+    try {
+      receipt = await sent;
+    } catch (error) {
+      this.fail({ error, local: false });
+      return;
+    }
+    if (this.#failure !== undefined || this.#over) return;
+    try {
+      this.#handling = this.#handle(flight, receipt);
+      await this.#handling;
+    } catch (error) {
+      this.fail({ error, local: true });
+    }
+  }
+
+  async #handle(flight: Flight, receipt: Receipt): Promise<void> {
+    for (const rejection of receipt.rejected) await this.#quarantineOnce(flight, rejection);
+    const { batch } = flight;
+    const positions = positionsAfter(batch, receipt);
+    const quarantined = [...flight.quarantined.values()];
+    const { bytesSent } = receipt;
+    this.#options.observer.settled({ positions, batch, quarantined, bytesSent });
+    const first = this.#flights.shift();
+    assert(first === flight, 'receipts are handled in send order');
+    this.#watch();
+    this.#wake();
+  }
+
+  async #quarantineOnce(flight: Flight, rejection: Rejection): Promise<void> {
+    const name = `${rejection.stream}:${rejection.offset}`;
+    if (flight.quarantined.has(name)) return;
+    const record = recordOf(flight.batch, rejection);
+    assert(record !== undefined, 'a rejection names a record of its batch');
+    await this.#options.observer.quarantine(rejection.stream, record, rejection.reason);
+    flight.quarantined.set(name, rejection.stream);
+  }
+
+  #watch(): void {
+    this.#watchdog?.cancel();
+    this.#watchdog = undefined;
+    if (this.#flights.length === 0) return;
+    this.#oldestSentMs = this.#options.clock.monotonicMs();
+    this.#watchdog = this.#options.clock.after(this.#options.sendMs, () => {
+      const error = new GatelogError(
+        'UPSTREAM_UNCERTAIN',
+        `the far side has neither confirmed nor refused a batch for ${formatDuration(this.#options.sendMs)}`,
+      );
+      this.fail({ error, local: false });
+    });
+  }
+}
+
+/** Full enough to say that there is more behind it: a cursor may end a batch before the limit. */
+function isFull(batch: CursorBatch, batching: Batching): boolean {
+  return batch.records >= batching.maxRecords || batch.bytes >= batching.maxBytes / 2;
+}
+
+function recordOf(batch: CursorBatch, at: Rejection): LogRecord | undefined {
+  for (const { stream, records } of batch.slices) {
+    const first = records[0];
+    if (stream !== at.stream || first === undefined) continue;
+    const record = records[at.offset - first.offset];
+    if (record !== undefined) return record;
+  }
+  return undefined;
+}
+
+/** The receipt's positions, checked against what was sent, and the gaps behind the last records. */
+function positionsAfter(batch: CursorBatch, receipt: Receipt): ReadonlyMap<StreamId, number> {
+  const positions = new Map<StreamId, number>();
+  for (const { stream, toOffset } of batch.gaps) {
+    positions.set(stream, Math.max(toOffset, positions.get(stream) ?? 0));
+  }
+  for (const { stream, records } of batch.slices) {
+    const last = records.at(-1);
+    if (last === undefined) continue;
+    const confirmed = receipt.positions.get(stream);
+    assert(confirmed !== undefined, 'a receipt names every stream of its batch');
+    assert(confirmed > last.offset, 'a receipt covers all of its batch');
+    positions.set(stream, Math.max(confirmed, positions.get(stream) ?? 0));
+  }
+  return positions;
+}
