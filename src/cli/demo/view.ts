@@ -183,7 +183,12 @@ function chainWidths(columns: number): ChainWidths {
   const wide = columns >= 76;
   const widths = wide
     ? { name: 9, mark: 25, label: 12, figure: 15 }
-    : { name: 9, mark: Math.min(25, Math.floor((columns - 9) * 0.4)), label: 9, figure: 15 };
+    : {
+        name: 9,
+        mark: Math.min(25, Math.floor((columns - 9) * 0.4)),
+        label: 9,
+        figure: columns < 56 ? 13 : 15,
+      };
   const used = widths.name + widths.mark + widths.label + widths.figure + 3;
   return { ...widths, trail: Math.max(0, columns - used) };
 }
