@@ -8,6 +8,7 @@ import type { DeviceProfile } from './device.ts';
 import { Fleet } from './fleet.ts';
 import { LogOracle } from './log-oracle.ts';
 import { Ledger } from './messages.ts';
+import { prepareWitness, type Witness } from './power-cut.ts';
 import { readFolder } from './read-store.ts';
 import { pause } from './wait.ts';
 
@@ -19,6 +20,8 @@ export interface AckedSetOptions {
   readonly folder: string;
   readonly seed: number;
   readonly kills: number;
+  /** Every kill is a power cut as well: what was not synced may be lost or spoiled. */
+  readonly powerCut?: boolean;
 }
 
 export interface AckedSetResult {
@@ -28,7 +31,11 @@ export interface AckedSetResult {
   readonly acked: number;
   readonly records: number;
   readonly resendCopies: number;
-  readonly segmentsRemoved: number;
+  /** Records that retention removed after they were read. */
+  readonly retired: number;
+  /** Power cuts: bytes that were written and not synced, and lost. */
+  readonly bytesCut: number;
+  readonly undone: number;
   readonly problems: readonly string[];
 }
 
@@ -41,24 +48,26 @@ const TOPICS: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * Segments of the least size, so that lives end in the middle of rolls and checkpoints; `ring`
- * has a byte cap that retention enforces, `quick` is acknowledged before the sync: a killed
- * process must not lose it either.
+ * Segments of the least size, so that lives end in the middle of rolls and checkpoints, and byte
+ * caps that retention enforces every minute. `quick` is acknowledged before the sync: a killed
+ * process must not lose it either, a power cut may.
  */
-function configuration(folder: string, port: number): string {
+function configuration(options: AckedSetOptions, port: number): string {
+  const quick = options.powerCut === true ? 'fsync' : 'os';
   return `gateway: hunt
-data: ${join(folder, 'data')}
+data: ${join(options.folder, 'data')}
 log: { level: info, format: json }
 mqtt:
   listen: [ "mqtt://127.0.0.1:${port}" ]
 store:
   segment: 1MiB
-  retention: { schedule: "* * * * *" }
+  compression: ${options.seed % 2 === 0 ? 'zstd' : 'none'}
+  retentionSchedule: "* * * * *"
 topics:
-  telemetry: { partitions: 8, durability: fsync }
-  large: { partitions: 2, durability: fsync }
-  ring: { partitions: 2, durability: fsync, retention: { bytes: 8MiB } }
-  quick: { partitions: 3, durability: os }
+  telemetry: { partitions: 8, durability: fsync, retention: { bytes: 4MiB } }
+  large: { partitions: 2, durability: fsync, retention: { bytes: 8MiB } }
+  ring: { partitions: 2, durability: none, retention: { bytes: 2MiB } }
+  quick: { partitions: 3, durability: ${quick}, retention: { bytes: 2MiB } }
 routes:
   - { match: "large/#", topic: large }
   - { match: "ring/#", topic: ring }
@@ -112,13 +121,17 @@ class AckedSetHunt {
   readonly #data: string;
   #agent: AgentProcess | undefined;
   #killsWhileStarting = 0;
+  #bytesCut = 0;
+  #undone = 0;
+  readonly #witness: Witness | undefined;
 
-  private constructor(options: AckedSetOptions, port: number) {
+  private constructor(options: AckedSetOptions, port: number, witness: Witness | undefined) {
+    this.#witness = witness;
     this.#options = options;
     this.#random = seededRandom(options.seed);
     this.#data = join(options.folder, 'data');
     this.#config = join(options.folder, 'gatelog.yaml');
-    writeFileSync(this.#config, configuration(options.folder, port));
+    writeFileSync(this.#config, configuration(options, port));
     this.#fleet = new Fleet({
       port,
       devices: DEVICES,
@@ -132,7 +145,11 @@ class AckedSetHunt {
   static async prepare(options: AckedSetOptions): Promise<AckedSetHunt> {
     mkdirSync(options.folder, { recursive: true });
     const [port = 0] = await freePorts(1);
-    return new AckedSetHunt(options, port);
+    const witness =
+      options.powerCut === true
+        ? await prepareWitness(options.folder, join(options.folder, 'data'))
+        : undefined;
+    return new AckedSetHunt(options, port, witness);
   }
 
   async run(): Promise<AckedSetResult> {
@@ -154,9 +171,11 @@ class AckedSetHunt {
   }
 
   async #start(): Promise<AgentProcess> {
+    this.#witness?.begin();
     this.#agent = await AgentProcess.start({
       config: this.#config,
       logFile: join(this.#options.folder, 'agent.log'),
+      ...(this.#witness === undefined ? {} : { env: this.#witness.env }),
     });
     return this.#agent;
   }
@@ -172,6 +191,9 @@ class AckedSetHunt {
     if (agent.ended) throw new Error(`life ${life}: the agent ended by itself`);
     await agent.kill();
     await this.#fleet.disconnected();
+    const report = this.#witness?.cut(this.#random);
+    this.#bytesCut += report?.bytesLost ?? 0;
+    this.#undone += report?.undone ?? 0;
   }
 
   /** From the first acknowledgement of this life. */
@@ -211,7 +233,9 @@ class AckedSetHunt {
       acked: this.#ledger.ackedCount,
       records: this.#oracle.knownRecords,
       resendCopies: this.#ledger.resendCopies(),
-      segmentsRemoved: 0,
+      retired: this.#oracle.retired,
+      bytesCut: this.#bytesCut,
+      undone: this.#undone,
       problems: this.#oracle.problems,
     };
   }

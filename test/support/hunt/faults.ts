@@ -117,9 +117,15 @@ export function planFaults(random: Random, count: number): readonly PlannedFault
     plan.push({ lane: 'broker', afterMs, fault: brokerFault(random, kind) });
   }
   const deck: readonly LinkCard[] = [
-    ...['refuse', 'reset', 'silent', 'cut-request'],
-    ...['cut-response', 'cut-response', 'cut-response', 'cut-response'],
-  ] as LinkCard[];
+    'refuse',
+    'reset',
+    'silent',
+    'cut-request',
+    'cut-response',
+    'cut-response',
+    'cut-response',
+    'cut-response',
+  ];
   const apis = deal(random, APIS, links);
   for (const [index, card] of deal(random, deck, links).entries()) {
     const fault = linkFault(random, card, apis[index] ?? 'Produce');

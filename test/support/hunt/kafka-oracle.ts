@@ -24,18 +24,13 @@ export async function readByKcat(
   take: (record: ReadRecord) => void,
 ): Promise<number> {
   const out = join(options.folder, `${options.topic}.${options.isolation}.kcat`);
-  const script = 'exec "$@" > "$OUT"';
+  const flags =
+    `-C -q -e -o beginning -b ${options.bootstrap.join(',')} -t ${options.topic} ` +
+    `-X isolation.level=${options.isolation} -X check.crcs=true`;
+  const format = String.raw`%p %o %K %S %h\n%k%s\n`;
+  const toFile = ['-c', 'exec "$@" > "$OUT"', 'sh', 'kcat'];
   await runChecked(
-    {
-      command: '/bin/sh',
-      args: [
-        ...['-c', script, 'sh', 'kcat', '-C', '-q', '-e', '-o', 'beginning'],
-        ...['-b', options.bootstrap.join(','), '-t', options.topic],
-        ...['-X', `isolation.level=${options.isolation}`, '-X', 'check.crcs=true'],
-        ...['-f', String.raw`%p %o %K %S %h\n%k%s\n`],
-      ],
-      env: { OUT: out },
-    },
+    { command: '/bin/sh', args: [...toFile, ...flags.split(' '), '-f', format], env: { OUT: out } },
     600_000,
   );
   let count = 0;

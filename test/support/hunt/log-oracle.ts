@@ -37,6 +37,8 @@ export class LogOracle {
   readonly problems: string[] = [];
   #problemCount = 0;
   recordsRead = 0;
+  /** Records that the log no longer holds, as of the last reading. */
+  retired = 0;
 
   constructor(ledger: Ledger, partitions: ReadonlyMap<string, number>) {
     this.#ledger = ledger;
@@ -109,6 +111,7 @@ export class LogOracle {
 
   /** After the records of a reading: the ranges that the log itself states. */
   ranges(ranges: readonly ReadRange[]): void {
+    this.retired = ranges.reduce((sum, { start }) => sum + start, 0);
     for (const { topic, partition, start, end } of ranges) {
       const known = this.known(topic, partition);
       const place = `${topic}/${partition}`;
