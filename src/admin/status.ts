@@ -1,4 +1,4 @@
-import type { MirrorStatus } from '../mirror/mirror.ts';
+import type { MirrorStatus } from '../mirror/status.ts';
 import type { Durability } from '../record.ts';
 import type { StoreCounters } from '../store/log.ts';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-import type { Document, Node, Pair, YAMLMap } from 'yaml';
+import type { Document, Node, Pair, YAMLError, YAMLMap } from 'yaml';
 import { messageOf, systemCodeOf } from '../errors.ts';
 import type { Place } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
@@ -28,6 +28,8 @@ export interface ConfigDocument {
 
 export interface Sources {
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What a relative `${file:…}` is relative to. */
+  readonly folder: string;
 }
 
 /** `a.b[0].c` */
@@ -40,7 +42,7 @@ export function formatPath(dataPath: DataPath): string {
   return text;
 }
 
-/** `file` names the text in messages; `${file:…}` is relative to the folder it lies in. */
+/** `file` names the text in messages. */
 export function readConfigDocument(text: string, file: string, sources: Sources): ConfigDocument {
   const reader = new DocumentReader(file, sources);
   return reader.read(text);
@@ -74,13 +76,13 @@ class DocumentReader implements ConfigDocument {
       prettyErrors: false,
       uniqueKeys: false,
       stringKeys: false,
-      logLevel: 'silent',
+      logLevel: 'error',
     });
     this.#document = document;
     for (const error of [...document.errors, ...document.warnings]) {
       this.problems.push({
         place: this.#at(error.pos[0]),
-        message: `not valid YAML: ${lowerFirst(error.message)}`,
+        message: yamlTrouble(error),
       });
     }
     if (this.problems.length === 0) this.value = this.#convert(document.contents, [], new Set());
@@ -180,7 +182,7 @@ class DocumentReader implements ConfigDocument {
   }
 
   #fromFile(name: string, at: DataPath): string {
-    const file = path.resolve(path.dirname(path.resolve(this.#file)), name);
+    const file = path.resolve(this.#sources.folder, name);
     try {
       const text = readFileSync(file, 'utf8');
       if (text.length <= LIMITS.configFileBytes) return text.replace(/\r?\n$/u, '');
@@ -207,6 +209,11 @@ const REASONS: ReadonlyMap<string | undefined, string> = new Map([
 /** The usual system errors in words; anything else as it is. */
 export function reasonOf(error: unknown): string {
   return REASONS.get(systemCodeOf(error)) ?? messageOf(error);
+}
+
+function yamlTrouble(error: YAMLError): string {
+  if (error.code === 'MULTIPLE_DOCS') return 'a second document begins here; there can be one only';
+  return `not valid YAML: ${lowerFirst(error.message)}`;
 }
 
 function pathId(dataPath: DataPath): string {

@@ -33,6 +33,11 @@ export function isAddress(schemes: readonly string[], value: string): boolean {
   return ['', '/'].includes(parsed.pathname) && parsed.search === '' && parsed.hash === '';
 }
 
+/** Of a data folder: see StoreIdentity. */
+export function isIncarnation(value: string): boolean {
+  return /^[0-9a-f]{16}$/u.test(value);
+}
+
 export function isCron(value: string): boolean {
   return CRON.test(value);
 }

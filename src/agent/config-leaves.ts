@@ -8,11 +8,15 @@ import { parseDuration, parseSize } from '../units.ts';
 export type Leaf<T> = z.ZodType<T>;
 
 /** `parse` gives undefined for what it does not take. */
-export function leaf<T>(expected: string, parse: (value: unknown) => T | undefined): Leaf<T> {
+export function leaf<T>(
+  expected: string,
+  parse: (value: unknown) => T | undefined,
+  params: Readonly<Record<string, unknown>> = {},
+): Leaf<T> {
   return z.unknown().transform((value, context): T => {
     const parsed = parse(value);
     if (parsed !== undefined) return parsed;
-    context.issues.push({ code: 'custom', message: expected, input: value });
+    context.issues.push({ code: 'custom', message: expected, input: value, params });
     return z.NEVER;
   });
 }
@@ -30,10 +34,11 @@ export function orAbsent<T>(inner: z.ZodType<T>): z.ZodType<T> {
 }
 
 export function text(expected: string, check?: (value: string) => boolean): Leaf<string> {
-  return leaf(expected, (value) => {
+  const parse = (value: unknown): string | undefined => {
     if (typeof value !== 'string' || value === '') return undefined;
     return check === undefined || check(value) ? value : undefined;
-  });
+  };
+  return leaf(expected, parse, { wantsText: true });
 }
 
 export function flag(): Leaf<boolean> {
@@ -72,7 +77,7 @@ export function integer(range: Range): Leaf<number> {
 
 /** Bytes. `bounds` is the range in people's units, for the message. */
 export function size(range: Range, bounds: string): Leaf<number> {
-  return leaf(`a size ${bounds}, such as 64MiB`, (value) => {
+  return leaf(`a size ${bounds}`, (value) => {
     if (typeof value === 'number' && Number.isInteger(value)) return within(value, range);
     return typeof value === 'string' ? within(parseSize(value), range) : undefined;
   });
@@ -80,7 +85,7 @@ export function size(range: Range, bounds: string): Leaf<number> {
 
 /** Milliseconds; the unit must be written. */
 export function duration(range: Range, bounds: string): Leaf<number> {
-  return leaf(`a duration ${bounds}, such as 500ms, 30s, 12h or 7d`, (value) =>
+  return leaf(`a duration ${bounds}`, (value) =>
     typeof value === 'string' ? within(parseDuration(value), range) : undefined,
   );
 }

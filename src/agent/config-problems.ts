@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { formatPlace } from '../errors.ts';
+import { suggestion } from '../words.ts';
 import type { ConfigDocument, DataPath, Problem } from './config-document.ts';
 
 /**
@@ -66,8 +67,13 @@ function expectedOf(issue: z.core.$ZodIssue): string {
 }
 
 function foundOf(issue: z.core.$ZodIssue, at: DataPath, document: ConfigDocument): string {
-  const told: unknown = issue.code === 'custom' ? issue.params?.['found'] : undefined;
-  return typeof told === 'string' ? told : describe(valueAt(document.value, at), at, document);
+  const params = issue.code === 'custom' ? issue.params : undefined;
+  const told: unknown = params?.['found'];
+  if (typeof told === 'string') return told;
+  const value = valueAt(document.value, at);
+  const found = describe(value, at, document);
+  const isBare = typeof value === 'number' || typeof value === 'boolean';
+  return isBare && params?.['wantsText'] === true ? `${found} (put it in quotes)` : found;
 }
 
 function describe(value: unknown, at: DataPath, document: ConfigDocument): string {
@@ -76,8 +82,10 @@ function describe(value: unknown, at: DataPath, document: ConfigDocument): strin
   if (typeof value === 'object') return 'a map';
   const secret = at.some((part) => typeof part === 'string' && SECRETS.has(part));
   const isRouteKey = at[0] === 'routes';
-  if (document.isHidden(at) || (secret && !isRouteKey)) {
-    return value === '' ? 'an empty text' : 'a value that is not shown';
+  const inAddress = typeof value === 'string' && /:\/\/[^/]*@/u.test(value);
+  if (document.isHidden(at) || (secret && !isRouteKey) || inAddress) {
+    if (value === '') return 'an empty text';
+    return typeof value === 'string' ? 'a text that is not shown' : `a ${typeof value}`;
   }
   if (typeof value !== 'string') return `the ${typeof value} ${JSON.stringify(value)}`;
   const short = value.length > SHOWN_CHARACTERS ? `${value.slice(0, SHOWN_CHARACTERS)}…` : value;
@@ -91,40 +99,6 @@ function valueAt(value: unknown, at: DataPath): unknown {
     current = (current as Record<string | number, unknown>)[part];
   }
   return current;
-}
-
-/** ` (did you mean "x"?)`, or the list of what there is when nothing is near. */
-export function suggestion(wrong: string, known: readonly string[]): string {
-  const near = nearest(wrong, known);
-  if (near !== undefined) return ` (did you mean ${JSON.stringify(near)}?)`;
-  return known.length === 0 ? '' : ` (known here: ${known.join(', ')})`;
-}
-
-export function nearest(wrong: string, known: readonly string[]): string | undefined {
-  const scored = known
-    .map((word) => ({ word, distance: editDistance(wrong.toLowerCase(), word.toLowerCase()) }))
-    .filter(({ word, distance }) => distance <= Math.max(1, Math.floor(word.length / 3)));
-  scored.sort((left, right) => left.distance - right.distance);
-  return scored[0]?.word;
-}
-
-/** Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours. */
-export function editDistance(left: string, right: string): number {
-  const rows: number[][] = [Array.from({ length: right.length + 1 }, (_, index) => index)];
-  const cell = (row: number, column: number): number => rows[row]?.[column] ?? Infinity;
-  for (let i = 1; i <= left.length; i++) {
-    const row = [i];
-    rows.push(row);
-    for (let j = 1; j <= right.length; j++) {
-      const same = left[i - 1] === right[j - 1] ? 0 : 1;
-      let best = Math.min(cell(i - 1, j) + 1, cell(i, j - 1) + 1, cell(i - 1, j - 1) + same);
-      if (i > 1 && j > 1 && left[i - 1] === right[j - 2] && left[i - 2] === right[j - 1]) {
-        best = Math.min(best, cell(i - 2, j - 2) + 1);
-      }
-      row.push(best);
-    }
-  }
-  return cell(left.length, right.length);
 }
 
 /** Names of the options that the schema has at `at`; none where names are free. */

@@ -44,6 +44,7 @@ export interface ParsedConfig extends Omit<Config, 'gateway' | 'data'> {
 const MIB = 1_048_576;
 const SECOND = 1000;
 const DAY = 86_400_000;
+const MAX_WAIT_MS = 60 * SECOND;
 
 const RETENTION_MS = { min: SECOND, max: 36_500 * DAY };
 const RETENTION_BYTES = { min: MIB, max: 1024 ** 5 };
@@ -60,17 +61,19 @@ const mqttSection: z.ZodType<MqttConfig> = section({
   users: orAbsent(
     z.array(section({ username: text('a user name'), password: text('a password') })).default([]),
   ),
-  maxPacket: size({ min: 1024, max: LIMITS.mqttPacketBytes }, 'from 1KiB to 960KiB').default(
-    LIMITS.mqttPacketBytes,
-  ),
+  maxPacket: size(
+    { min: 1024, max: LIMITS.mqttPacketBytes },
+    'from 1KiB to 960KiB, such as 256KiB',
+  ).default(LIMITS.mqttPacketBytes),
   central: flag().default(false),
 }).transform(({ maxPacket, ...rest }) => ({ ...rest, maxPacketBytes: maxPacket }));
 
 const storeSection: z.ZodType<StoreConfig> = section({
-  segment: size({ min: LIMITS.segmentBytesMin, max: 1024 * MIB }, 'from 1MiB to 1GiB').default(
-    LIMITS.segmentBytes,
-  ),
-  linger: duration({ min: 0, max: LIMITS.lingerMsMax }, 'from 0ms to 1s').default(0),
+  segment: size(
+    { min: LIMITS.segmentBytesMin, max: 1024 * MIB },
+    'from 1MiB to 1GiB, such as 64MiB',
+  ).default(LIMITS.segmentBytes),
+  linger: duration({ min: 0, max: LIMITS.lingerMsMax }, 'from 0ms to 1s, such as 5ms').default(0),
   compression: oneOf(['zstd', 'none']).default('zstd'),
   retentionSchedule: text(
     'a cron expression of five fields, such as "*/1 * * * *"',
@@ -114,12 +117,25 @@ const mirrorSection: z.ZodType<MirrorConfig> = section({
     .array(text('a pattern of topic names, such as "*" or "sensors-*"', isTopicPattern))
     .default(['*']),
   start: oneOf(['beginning', 'end']).default('beginning'),
+  batch: section({
+    records: integer({ min: 1, max: LIMITS.mirrorBatchRecords }).optional(),
+    bytes: size(
+      { min: LIMITS.recordBytes, max: LIMITS.mirrorBatchBytes },
+      'from 1MiB to 4MiB, such as 2MiB',
+    ).optional(),
+    wait: duration({ min: 0, max: MAX_WAIT_MS }, 'from 0ms to 1m, such as 500ms').optional(),
+  }),
   kafka: kafkaSection.optional(),
   mqtt: mqttUpstreamSection.optional(),
-}).transform(({ topics, start, kafka, mqtt }, context) => {
+}).transform(({ topics, start, batch, kafka, mqtt }, context) => {
   const upstream = kafka ?? mqtt;
   if (upstream !== undefined && (kafka === undefined || mqtt === undefined)) {
-    return { topics, start, upstream };
+    return {
+      topics,
+      start,
+      batch: { maxRecords: batch.records, maxBytes: batch.bytes, maxWaitMs: batch.wait },
+      upstream,
+    };
   }
   const found = upstream === undefined ? 'neither' : 'both';
   context.issues.push({

@@ -67,8 +67,16 @@ export interface MirrorConfig {
   readonly topics: readonly string[];
   /** Where a mirror without a position begins. */
   readonly start: MirrorStart;
+  readonly batch: BatchConfig;
   /** Exactly one of `kafka` and `mqtt`. */
   readonly upstream: KafkaUpstreamConfig | MqttUpstreamConfig;
+}
+
+/** What is left out is chosen by the upstream. */
+export interface BatchConfig {
+  readonly maxRecords: number | undefined;
+  readonly maxBytes: number | undefined;
+  readonly maxWaitMs: number | undefined;
 }
 
 export type KafkaCompression = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd';
@@ -79,11 +87,17 @@ export interface KafkaUpstreamConfig {
   readonly brokers: readonly string[];
   readonly delivery: 'exactly-once' | 'at-least-once';
   readonly compression: KafkaCompression;
+  readonly compressionLevel: number | undefined;
   /** Template of the central topic's name: `{topic}`, `{gateway}`. */
   readonly topic: string;
-  /** What a missing central topic is created with; false: it is not. */
+  /** What a missing central topic is created with (-1: the cluster's default); false: it is not. */
   readonly create: { readonly partitions: number; readonly replicationFactor: number } | false;
   readonly positionsTopic: string;
+  readonly transactionalId: string | undefined;
+  readonly group: string | undefined;
+  readonly clusterId: string | undefined;
+  readonly replaces: string | undefined;
+  readonly unknownOutcome: 'stop' | 'repeat';
   readonly transactionTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;
@@ -106,7 +120,11 @@ export type SaslConfig =
       readonly username: string;
       readonly password: string;
     }
-  | { readonly mechanism: 'OAUTHBEARER'; readonly token: string };
+  | {
+      readonly mechanism: 'OAUTHBEARER';
+      /** Read anew for every connection, so that it can be renewed beside us. */
+      readonly tokenFile: string;
+    };
 
 export interface MqttUpstreamConfig {
   readonly kind: 'mqtt';

@@ -3,12 +3,16 @@ import {
   BROKER_EXPECTED,
   isAddress,
   isHostPort,
+  isIncarnation,
   isMqttPrefix,
+  isName,
   isPem,
   isTopicName,
   isTopicTemplate,
+  NAME_EXPECTED,
 } from './config-forms.ts';
-import { duration, integer, oneOf, section, text } from './config-leaves.ts';
+import { duration, integer, leaf, oneOf, section, text } from './config-leaves.ts';
+import type { Range } from './config-leaves.ts';
 import type {
   KafkaUpstreamConfig,
   MqttUpstreamConfig,
@@ -58,9 +62,9 @@ const saslSection: z.ZodType<SaslConfig> = section({
   mechanism: oneOf(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512', 'OAUTHBEARER']),
   username: text('a user name').optional(),
   password: text('a password').optional(),
-  token: text('a token').optional(),
-}).transform(({ mechanism, username, password, token }, context): SaslConfig => {
-  const given = Object.entries({ username, password, token }).filter(
+  tokenFile: text('the path of a file').optional(),
+}).transform(({ mechanism, username, password, tokenFile }, context): SaslConfig => {
+  const given = Object.entries({ username, password, tokenFile }).filter(
     ([, value]) => value !== undefined,
   );
   const found = given.length === 0 ? 'none of them' : given.map(([name]) => name).join(' and ');
@@ -70,58 +74,107 @@ const saslSection: z.ZodType<SaslConfig> = section({
     return z.NEVER;
   };
   if (mechanism === 'OAUTHBEARER') {
-    return token === undefined || given.length > 1 ? complain('token alone') : { mechanism, token };
+    return tokenFile === undefined || given.length > 1
+      ? complain('tokenFile alone')
+      : { mechanism, tokenFile };
   }
-  return username === undefined || password === undefined || token !== undefined
+  return username === undefined || password === undefined || tokenFile !== undefined
     ? complain('username and password')
     : { mechanism, username, password };
 });
 
+/** What the admin protocol says for "as the cluster is configured" (KIP-464). */
+const CLUSTER_DEFAULT = -1;
+
+function clusterDefaultOr(range: Range): z.ZodType<number> {
+  const expected = `a whole number from ${range.min} to ${range.max}, or default`;
+  return leaf(expected, (value) => {
+    if (value === 'default') return CLUSTER_DEFAULT;
+    const parsed = integer(range).safeParse(value);
+    return parsed.success ? parsed.data : undefined;
+  });
+}
+
 const createSection = section({
-  partitions: integer({ min: 1, max: 100_000 }).default(8),
-  replicationFactor: integer({ min: 1, max: 32_767 }).default(3),
+  partitions: clusterDefaultOr({ min: 1, max: 100_000 }).default(CLUSTER_DEFAULT),
+  replicationFactor: clusterDefaultOr({ min: 1, max: 32_767 }).default(CLUSTER_DEFAULT),
 });
+
+/** Highest level of the compressions that have levels. */
+const LEVELS: Readonly<Record<string, number | undefined>> = { gzip: 9, zstd: 19 };
 
 export const kafkaSection: z.ZodType<KafkaUpstreamConfig> = section({
   brokers: z.array(text(BROKER_EXPECTED, isHostPort)).min(1, `at least one: ${BROKER_EXPECTED}`),
   delivery: oneOf(['exactly-once', 'at-least-once']).default('exactly-once'),
   compression: oneOf(['none', 'gzip', 'snappy', 'lz4', 'zstd']).default('zstd'),
+  compressionLevel: integer({ min: 1, max: 19 }).optional(),
   topic: text(
     'a template of {topic} and {gateway} that gives a topic name',
     isTopicTemplate,
   ).default('{topic}'),
   create: orFalse(createSection).prefault({}),
-  positionsTopic: text('a topic name', isTopicName).default('gatelog-positions'),
-  transactionTimeout: duration({ min: 5 * SECOND, max: 15 * MINUTE }, 'from 5s to 15m').default(
-    30 * SECOND,
-  ),
-  connectTimeout: duration(WAIT_MS, 'from 1s to 5m').default(20 * SECOND),
-  requestTimeout: duration(WAIT_MS, 'from 1s to 5m').default(30 * SECOND),
+  positionsTopic: text('a topic name', isTopicName).default('gatelog.positions'),
+  transactionalId: text(NAME_EXPECTED, isName).optional(),
+  group: text(NAME_EXPECTED, isName).optional(),
+  clusterId: text('the id of a Kafka cluster').optional(),
+  replaces: text(
+    'the incarnation of a data folder: 16 hexadecimal digits',
+    isIncarnation,
+  ).optional(),
+  unknownOutcome: oneOf(['stop', 'repeat']).default('stop'),
+  transactionTimeout: duration(
+    { min: 5 * SECOND, max: 15 * MINUTE },
+    'from 5s to 15m, such as 30s',
+  ).default(30 * SECOND),
+  connectTimeout: duration(WAIT_MS, 'from 1s to 5m, such as 20s').default(20 * SECOND),
+  requestTimeout: duration(WAIT_MS, 'from 1s to 5m, such as 20s').default(20 * SECOND),
   tls: orFalse(tlsSection).default(false),
   sasl: saslSection.optional(),
-}).transform((kafka) => ({
-  kind: 'kafka' as const,
-  brokers: kafka.brokers,
-  delivery: kafka.delivery,
-  compression: kafka.compression,
-  topic: kafka.topic,
-  create: kafka.create,
-  positionsTopic: kafka.positionsTopic,
-  transactionTimeoutMs: kafka.transactionTimeout,
-  connectTimeoutMs: kafka.connectTimeout,
-  requestTimeoutMs: kafka.requestTimeout,
-  tls: kafka.tls === false ? undefined : kafka.tls,
-  sasl: kafka.sasl,
-}));
+}).transform((kafka, context) => {
+  const { compressionLevel: level, compression } = kafka;
+  const highest = LEVELS[compression];
+  if (level !== undefined && (highest === undefined || level > highest)) {
+    const message = highest === undefined ? 'no level' : `a level from 1 to ${highest}`;
+    const found = `level ${level}`;
+    context.issues.push({
+      code: 'custom',
+      message: `${message} with compression ${compression}`,
+      path: ['compressionLevel'],
+      input: undefined,
+      params: { found },
+    });
+  }
+  return {
+    kind: 'kafka' as const,
+    brokers: kafka.brokers,
+    delivery: kafka.delivery,
+    compression,
+    compressionLevel: level,
+    topic: kafka.topic,
+    create: kafka.create,
+    positionsTopic: kafka.positionsTopic,
+    transactionalId: kafka.transactionalId,
+    group: kafka.group,
+    clusterId: kafka.clusterId,
+    replaces: kafka.replaces,
+    unknownOutcome: kafka.unknownOutcome,
+    transactionTimeoutMs: kafka.transactionTimeout,
+    connectTimeoutMs: kafka.connectTimeout,
+    requestTimeoutMs: kafka.requestTimeout,
+    tls: kafka.tls === false ? undefined : kafka.tls,
+    sasl: kafka.sasl,
+  };
+});
 
 export const mqttUpstreamSection: z.ZodType<MqttUpstreamConfig> = section({
-  url: text('an address such as mqtt://central.example.com:1883 or mqtts://…:8883', (value) =>
-    isAddress(['mqtt:', 'mqtts:'], value),
+  url: text(
+    'an address such as mqtts://central.example.com:8883, without user and password',
+    (value) => isAddress(['mqtt:', 'mqtts:'], value),
   ),
   prefix: text('an MQTT topic without wildcards and outer slashes', isMqttPrefix).optional(),
   username: text('a user name').optional(),
   password: text('a password').optional(),
-  connectTimeout: duration(WAIT_MS, 'from 1s to 5m').default(20 * SECOND),
+  connectTimeout: duration(WAIT_MS, 'from 1s to 5m, such as 20s').default(20 * SECOND),
   tls: orFalse(tlsSection).default(false),
 }).transform((mqtt, context) => {
   const secure = mqtt.url.startsWith('mqtts:');

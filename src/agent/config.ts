@@ -9,7 +9,7 @@ import { gatewayFromHost } from './config-forms.ts';
 import { allKeys, formatProblem, problemsOf } from './config-problems.ts';
 import { checkRules } from './config-rules.ts';
 import { configSchema, defaultTopicOptions } from './config-schema.ts';
-import type { Config } from './config-types.ts';
+import type { Config, MirrorConfig } from './config-types.ts';
 
 /** YAML file → checked Config, or one line for each thing that is wrong. */
 export interface LoadedConfig {
@@ -25,7 +25,7 @@ export interface LoadSurroundings {
 
 /** Throws CONFIG_INVALID whose message has one line per problem, in the order of the file. */
 export function loadConfig(file: string, surroundings: LoadSurroundings): LoadedConfig {
-  return parseConfig(readText(file), file, surroundings);
+  return parseConfig(readText(file, surroundings.workingFolder), file, surroundings);
 }
 
 /** What there is without a file. */
@@ -39,7 +39,8 @@ export function parseConfig(
   file: string,
   surroundings: LoadSurroundings,
 ): LoadedConfig {
-  const document = readConfigDocument(text, file, { env: surroundings.env });
+  const folder = path.dirname(path.resolve(surroundings.workingFolder, file));
+  const document = readConfigDocument(text, file, { env: surroundings.env, folder });
   const { problems } = document;
   const shape = configSchema.safeParse(document.value);
   if (!shape.success) {
@@ -50,7 +51,6 @@ export function parseConfig(
   const findings = checkRules(shape.data, document);
   if (problems.length + findings.errors.length > 0) fail([...problems, ...findings.errors]);
   const { gateway = gatewayFromHost(hostname()), data } = shape.data;
-  const folder = path.dirname(path.resolve(surroundings.workingFolder, file));
   const config = {
     ...shape.data,
     gateway,
@@ -58,8 +58,25 @@ export function parseConfig(
       data === undefined
         ? path.resolve(surroundings.workingFolder, 'gatelog-data')
         : path.resolve(folder, data),
+    mirrors: withTokenFilesIn(folder, shape.data.mirrors),
   };
   return { config, warnings: findings.warnings.map((warning) => formatProblem(warning)) };
+}
+
+function withTokenFilesIn(
+  folder: string,
+  mirrors: Readonly<Record<string, MirrorConfig>>,
+): Record<string, MirrorConfig> {
+  const entries = Object.entries(mirrors).map(([name, mirror]): [string, MirrorConfig] => {
+    const { upstream } = mirror;
+    if (upstream.kind !== 'kafka' || upstream.sasl?.mechanism !== 'OAUTHBEARER') {
+      return [name, mirror];
+    }
+    const tokenFile = path.resolve(folder, upstream.sasl.tokenFile);
+    const sasl = { mechanism: 'OAUTHBEARER' as const, tokenFile };
+    return [name, { ...mirror, upstream: { ...upstream, sasl } }];
+  });
+  return Object.fromEntries(entries);
 }
 
 /** Every option as a dotted path: for the test that holds the reference to the schema. */
@@ -69,10 +86,10 @@ export function configKeys(): readonly string[] {
 
 export { defaultTopicOptions };
 
-function readText(file: string): string {
+function readText(file: string, workingFolder: string): string {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readFileSync(path.resolve(workingFolder, file), 'utf8');
   } catch (error) {
     const message = `${file}: can't read the configuration: ${reasonOf(error)}`;
     throw new GatelogError('CONFIG_INVALID', message, { place: { file }, cause: error });

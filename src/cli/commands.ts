@@ -1,0 +1,268 @@
+import type { Argv } from 'yargs';
+import type { CliContext, PlaceOptions } from './context.ts';
+
+/**
+ * The grammar: commands, options, examples. What a command does stands in its own file, loaded
+ * when it is called, so that `gatelog run` does not carry the others.
+ */
+const CONFIG = {
+  string: true,
+  requiresArg: true,
+  describe: 'Configuration file (YAML)',
+} as const;
+const DATA = {
+  string: true,
+  requiresArg: true,
+  describe: 'Data folder; overrides the configuration [default: ./gatelog-data]',
+} as const;
+const JSON_LINES = { boolean: true, default: false, describe: 'Print JSON' } as const;
+
+function withPlace<T>(parser: Argv<T>): Argv<T & PlaceOptions> {
+  return parser.option('config', CONFIG).option('data', DATA) as Argv<T & PlaceOptions>;
+}
+
+export function addCommands(parser: Argv, context: CliContext): Argv {
+  addRun(parser, context);
+  addConfig(parser, context);
+  addTopics(parser, context);
+  addConsume(parser, context);
+  addStatus(parser, context);
+  addMirror(parser, context);
+  addVerify(parser, context);
+  return parser;
+}
+
+function addRun(parser: Argv, context: CliContext): void {
+  parser.command(
+    'run',
+    'Run the agent until it is told to stop (SIGTERM or SIGINT)',
+    (command) =>
+      withPlace(command)
+        .option('mqtt', {
+          string: true,
+          array: true,
+          requiresArg: true,
+          describe: 'Listen here, as mqtt://HOST:PORT; may be repeated; port 0 is any free one',
+        })
+        .option('kafka', {
+          string: true,
+          requiresArg: true,
+          describe: 'Mirror to this Kafka cluster, as HOST:PORT,HOST:PORT',
+        })
+        .option('gateway', {
+          string: true,
+          requiresArg: true,
+          describe: 'Id of this gateway [default: the host name]',
+        })
+        .example(
+          '$0 run',
+          'Everything that comes over MQTT on 127.0.0.1:1883 goes to ./gatelog-data',
+        )
+        .example('$0 run --kafka kafka-1:9092', 'The same, mirrored exactly once into Kafka')
+        .example('$0 run --config /etc/gatelog/gatelog.yaml', 'What the file says')
+        .example('$0 run --config gatelog.yaml --data /mnt/ssd', 'Flags override the file'),
+    async (options) => {
+      const { runAgent } = await import('./run.ts');
+      await runAgent(context, options);
+    },
+  );
+}
+
+function addConfig(parser: Argv, context: CliContext): void {
+  parser.command('config', 'Look at a configuration', (command) =>
+    command
+      .command(
+        'check [file]',
+        'Check a configuration file and list everything that is wrong with it',
+        (check) =>
+          check
+            .positional('file', { type: 'string', describe: 'The file to check' })
+            .option('config', { ...CONFIG, describe: 'The same as FILE' })
+            .example('$0 config check gatelog.yaml', 'One line for every problem, with its place'),
+        async (options) => {
+          const { checkConfig } = await import('./config-check.ts');
+          checkConfig(context, options.file ?? options.config);
+        },
+      )
+      .demandCommand(1, 'what about the configuration? Say gatelog config check FILE'),
+  );
+}
+
+function addTopics(parser: Argv, context: CliContext): void {
+  parser.command(
+    'topics',
+    'List the topics of a data folder, with their offsets',
+    (command) =>
+      withPlace(command)
+        .option('json', JSON_LINES)
+        .example('$0 topics', 'Those in ./gatelog-data, whether its agent runs or not'),
+    async (options) => {
+      const { listTopics } = await import('./topics.ts');
+      await listTopics(context, options);
+    },
+  );
+}
+
+function addConsume(parser: Argv, context: CliContext): void {
+  parser.command(
+    'consume <topic>',
+    'Print the records of a topic, from a running agent or a stopped folder',
+    (command) =>
+      withPlace(command)
+        .positional('topic', { type: 'string', demandOption: true, describe: 'Name of the topic' })
+        .option('partition', {
+          number: true,
+          requiresArg: true,
+          describe: 'Only this partition [default: all]',
+        })
+        .option('from', {
+          string: true,
+          requiresArg: true,
+          default: 'beginning',
+          describe: 'Where to begin: beginning, end, an offset, or a time (ISO 8601)',
+        })
+        .option('follow', {
+          alias: 'f',
+          boolean: true,
+          default: false,
+          describe: 'Go on with what comes in; needs a running agent',
+        })
+        .option('limit', {
+          number: true,
+          requiresArg: true,
+          describe: 'Stop after so many records',
+        })
+        .option('json', { ...JSON_LINES, describe: 'One JSON object a line' })
+        .example('$0 consume telemetry --from end --follow', 'Watch what comes in')
+        .example(
+          '$0 consume telemetry --from 2026-11-22T08:00:00Z --limit 10',
+          'Ten from a time on',
+        )
+        .example('$0 consume telemetry --json --partition 3 --from 1000', 'JSON lines, by offset'),
+    async (options) => {
+      const { consume } = await import('./consume.ts');
+      await consume(context, options);
+    },
+  );
+}
+
+function addStatus(parser: Argv, context: CliContext): void {
+  parser.command(
+    'status',
+    'Show how a running agent is doing',
+    (command) =>
+      withPlace(command)
+        .option('json', JSON_LINES)
+        .example('$0 status --data /var/lib/gatelog', 'Rates, offsets, mirrors and their lag'),
+    async (options) => {
+      const { showStatus } = await import('./status.ts');
+      await showStatus(context, options);
+    },
+  );
+}
+
+function addMirror(parser: Argv, context: CliContext): void {
+  const name = { type: 'string', demandOption: true, describe: 'Name of the mirror' } as const;
+  const topic = {
+    string: true,
+    requiresArg: true,
+    describe: 'Only this topic [default: all of the mirror]',
+  } as const;
+  parser.command('mirror', 'Look at and steer the mirrors of a running agent', (command) =>
+    command
+      .command(
+        'status [name]',
+        'State, positions and lag',
+        (status) =>
+          withPlace(status)
+            .positional('name', { type: 'string', describe: 'Only this mirror' })
+            .option('json', JSON_LINES),
+        async (options) => {
+          const { showMirrors } = await import('./mirror.ts');
+          await showMirrors(context, options);
+        },
+      )
+      .command(
+        'pause <name>',
+        'Stop sending, keep the position',
+        (pause) => withPlace(pause).positional('name', name).option('topic', topic),
+        async (options) => {
+          const { steerMirror } = await import('./mirror.ts');
+          await steerMirror(context, 'pause', options);
+        },
+      )
+      .command(
+        'resume <name>',
+        'Go on after a pause, or after a failure that was mended',
+        (resume) => withPlace(resume).positional('name', name).option('topic', topic),
+        async (options) => {
+          const { steerMirror } = await import('./mirror.ts');
+          await steerMirror(context, 'resume', options);
+        },
+      )
+      .command(
+        'seek <name>',
+        'Move the position, to send again or to leave out',
+        (seek) =>
+          withPlace(seek)
+            .positional('name', name)
+            .option('topic', { ...topic, demandOption: true, describe: 'The topic' })
+            .option('partition', {
+              number: true,
+              requiresArg: true,
+              describe: 'Only this partition [default: all]',
+            })
+            .option('to', {
+              string: true,
+              requiresArg: true,
+              demandOption: true,
+              describe: 'beginning, end, an offset, or a time (ISO 8601)',
+            })
+            .example('$0 mirror seek central --topic telemetry --to beginning', 'Send all again'),
+        async (options) => {
+          const { seekMirror } = await import('./mirror.ts');
+          await seekMirror(context, options);
+        },
+      )
+      .demandCommand(1, 'what about the mirrors? Say gatelog mirror --help'),
+  );
+}
+
+function addVerify(parser: Argv, context: CliContext): void {
+  parser.command(
+    'verify',
+    'Read the central topics and report gaps, repeats and disorder',
+    (command) =>
+      withPlace(command)
+        .option('kafka', {
+          string: true,
+          requiresArg: true,
+          describe: 'Read this Kafka cluster, as HOST:PORT,HOST:PORT',
+        })
+        .option('mirror', {
+          string: true,
+          requiresArg: true,
+          describe: 'Read where this mirror of the configuration sends to',
+        })
+        .option('log', {
+          string: true,
+          requiresArg: true,
+          describe: 'Read the data folder of a central agent instead',
+        })
+        .option('topic', {
+          string: true,
+          array: true,
+          requiresArg: true,
+          describe: 'Central topic; may be repeated [default: as the mirror names them]',
+        })
+        .option('json', JSON_LINES)
+        .example('$0 verify --config gatelog.yaml', 'Every mirror of the configuration')
+        .example('$0 verify --kafka kafka-1:9092 --topic telemetry', 'One topic of a cluster')
+        .example('$0 verify --log /var/lib/gatelog-central', 'An embedded central')
+        .epilogue('Exit code 1 when there is any gap, repeat or disorder.'),
+    async (options) => {
+      const { verify } = await import('./verify.ts');
+      await verify(context, options);
+    },
+  );
+}

@@ -1,0 +1,44 @@
+import type { Writable } from 'node:stream';
+import { styleText } from 'node:util';
+import type { Random } from '../random.ts';
+import type { Clock } from '../time.ts';
+
+/** What a command is given of its surroundings, so that none reaches for the process itself. */
+export interface CliContext {
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly workingFolder: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly version: string;
+  /** What the process ends with when the command returns. */
+  exitCode: number;
+}
+
+/** Options of every command that has to find a data folder. */
+export interface PlaceOptions {
+  readonly config?: string | undefined;
+  readonly data?: string | undefined;
+}
+
+export type Style = Parameters<typeof styleText>[0];
+
+/** Colours the text where a person sees it: on a terminal, and unless NO_COLOR is set. */
+export function paint(context: CliContext, style: Style, text: string): string {
+  return isColoured(context) ? styleText(style, text, { validateStream: false }) : text;
+}
+
+export function isColoured(context: CliContext): boolean {
+  if ((context.env['NO_COLOR'] ?? '') !== '') return false;
+  if ((context.env['FORCE_COLOR'] ?? '') !== '') return true;
+  return context.stdout.isTTY === true && context.env['TERM'] !== 'dumb';
+}
+
+export function printLine(context: CliContext, line: string): void {
+  context.stdout.write(`${line}\n`);
+}
+
+export function printError(context: CliContext, message: string): void {
+  for (const line of message.split('\n')) context.stderr.write(`gatelog: ${line}\n`);
+}

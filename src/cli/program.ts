@@ -1,0 +1,89 @@
+import yargs from 'yargs';
+import type { Argv } from 'yargs';
+import { exitCodeOf, GatelogError, messageOf } from '../errors.ts';
+import { systemRandom } from '../random.ts';
+import { systemClock } from '../time.ts';
+import { productVersion } from '../version.ts';
+import { nearest } from '../words.ts';
+import { addCommands } from './commands.ts';
+import type { CliContext } from './context.ts';
+import { printError } from './context.ts';
+
+/** The command line: arguments → command → exit code. */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  const context: CliContext = {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    workingFolder: process.cwd(),
+    clock: systemClock,
+    random: systemRandom,
+    version: productVersion(),
+    exitCode: 0,
+  };
+  endQuietlyWithoutReader();
+  try {
+    await buildParser(argv, context).parseAsync();
+    return context.exitCode;
+  } catch (error) {
+    return report(error, context);
+  }
+}
+
+/** `gatelog consume … | head`: when the reader of our output goes away, so do we, without a word. */
+function endQuietlyWithoutReader(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+}
+
+function buildParser(argv: readonly string[], context: CliContext): Argv {
+  const parser = yargs([...argv])
+    .scriptName('gatelog')
+    .locale('en')
+    .usage('$0 <command>\n\nA Kafka-style log for the gateway: MQTT in, exactly once into Kafka.')
+    .version(context.version)
+    .help()
+    .alias('h', 'help')
+    .strict()
+    .recommendCommands()
+    .completion('completion', 'Print a completion script for the shell (bash, zsh)')
+    .example('$0 run', 'Run an agent with MQTT on 127.0.0.1:1883 and its data in ./gatelog-data')
+    .example('$0 consume telemetry --follow', 'Watch what it logs')
+    .example('$0 <command> --help', 'Options and examples of a command')
+    .epilogue('GATELOG_DEBUG=1 adds stack traces to errors; NO_COLOR=1 takes the colours away.')
+    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .demandCommand(1, 'which command? Say gatelog --help')
+    .exitProcess(false)
+    .fail((message, error) => {
+      // A command's own error comes as `error`; a wrong call as a message (a YError or nothing).
+      if (error !== undefined && error !== null && error.name !== 'YError') throw error;
+      throw new GatelogError('USAGE', sayUsage(message, knownOptions(parser)));
+    });
+  return addCommands(parser, context);
+}
+
+/** The options of the command that was called, as the library knows them (it has no types for it). */
+function knownOptions(parser: Argv): readonly string[] {
+  const known = parser as unknown as { getOptions(): { key: Record<string, unknown> } };
+  return Object.keys(known.getOptions().key);
+}
+
+/** The library's words made into our one line; a mistyped option gets the near one. */
+function sayUsage(message: string | undefined, options: readonly string[]): string {
+  const text = (message ?? 'this is not how the command is called').replaceAll('\n', ' ');
+  const unknown = /^Unknown arguments?: ([^, ]+)/u.exec(text)?.[1];
+  const near = unknown === undefined ? undefined : nearest(unknown, options);
+  const first = text.charAt(0).toLowerCase() + text.slice(1);
+  return near === undefined ? first : `${first} (did you mean --${near}?)`;
+}
+
+function report(error: unknown, context: CliContext): number {
+  printError(context, messageOf(error));
+  if (context.env['GATELOG_DEBUG'] === '1' && error instanceof Error) {
+    context.stderr.write(`${String(error.stack)}\n`);
+  }
+  return exitCodeOf(error instanceof GatelogError ? error.code : 'INTERNAL');
+}

@@ -1,0 +1,103 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { configKeys, defaultConfig, parseConfig } from '../../src/agent/config.ts';
+
+/** Holds config/ to the schema, so that neither can change without the other. */
+const CONFIG = path.join(import.meta.dirname, '../../config');
+const reference = readFileSync(path.join(CONFIG, 'gatelog.yaml'), 'utf8');
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'gatelog-reference-'));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Every `#option: value` line made a line; an empty default (`users: []`) gives way to it. */
+function uncommented(text: string): string {
+  return text
+    .replaceAll(/^( *)(\w+): (?:\[\]|\{\})\n\1#\2:$/gmu, '$1$2:')
+    .replaceAll(/^( *)#(?=[^\s#])/gmu, '$1');
+}
+
+/** Makes the files that the text refers to, so that it can be read. */
+function load(text: string): ReturnType<typeof parseConfig> {
+  for (const [, name = ''] of text.matchAll(/\$\{file:([^}]+)\}/gu)) {
+    const file = path.join(folder, name);
+    mkdirSync(path.dirname(file), { recursive: true });
+    writeFileSync(file, '-----BEGIN TEST-----\n');
+  }
+  const env = { GATELOG_KEY_PASSPHRASE: 'x' };
+  return parseConfig(text, path.join(folder, 'gatelog.yaml'), { env, workingFolder: folder });
+}
+
+/** The options in a parsed file as the schema names them: free names as `*`, items as `[]`. */
+function keysIn(value: unknown, above: string, free: ReadonlySet<string>): string[] {
+  if (Array.isArray(value)) return value.flatMap((item) => keysIn(item, `${above}[]`, free));
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => {
+    if (free.has(above)) return keysIn(inner, `${above}.*`, free);
+    const full = above === '' ? key : `${above}.${key}`;
+    return [full, ...keysIn(inner, full, free)];
+  });
+}
+
+describe('config/gatelog.yaml', () => {
+  test('gives the defaults as it stands', () => {
+    const { config, warnings } = load(reference);
+    const { gateway, ...defaults } = defaultConfig({ env: {}, workingFolder: folder });
+    expect(gateway).not.toBe('');
+    expect(config).toEqual({ ...defaults, gateway });
+    expect(warnings).toEqual([]);
+  });
+
+  test('is good with every option switched on, and names every option of the schema', () => {
+    const text = uncommented(reference);
+    expect(load(text).warnings).toEqual([]);
+    const found = new Set(keysIn(parse(text), '', new Set(['topics', 'mirrors'])));
+    expect([...found].toSorted()).toEqual([...new Set(configKeys())].toSorted());
+    expect(found.size).toBeGreaterThan(60);
+  });
+
+  test('says the truth about the defaults of a mirror', () => {
+    const bare = load('mirrors: {central: {kafka: {brokers: [k:1]}}}').config.mirrors['central'];
+    const full = load(uncommented(reference)).config.mirrors['central'];
+    const made = {
+      brokers: expect.anything(),
+      compressionLevel: undefined,
+      transactionalId: undefined,
+      group: undefined,
+      clusterId: undefined,
+      replaces: undefined,
+      tls: undefined,
+      sasl: undefined,
+    };
+    expect({ ...full, batch: undefined, upstream: { ...full?.upstream, ...made } }).toEqual({
+      ...bare,
+      batch: undefined,
+      upstream: { ...bare?.upstream, brokers: expect.anything() },
+    });
+  });
+});
+
+describe('config/examples', () => {
+  const names = readdirSync(path.join(CONFIG, 'examples'));
+
+  test('are those that the documents name', () => {
+    expect(names.toSorted()).toEqual([
+      'kafka-sasl-tls.yaml',
+      'kafka.yaml',
+      'minimal.yaml',
+      'mqtt-central.yaml',
+    ]);
+  });
+
+  test.each(names)('%s is good and without a warning', (name) => {
+    const text = readFileSync(path.join(CONFIG, 'examples', name), 'utf8');
+    expect(load(text).warnings).toEqual([]);
+  });
+});

@@ -1,0 +1,205 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { defaultConfig, loadConfig, parseConfig } from '../../src/agent/config.ts';
+import { GatelogError } from '../../src/errors.ts';
+import { BAD_CONFIGS } from '../support/bad-configs.ts';
+import { BAD_MIRROR_CONFIGS } from '../support/bad-mirror-configs.ts';
+
+const HERE = { env: { HUSH: 'hush', GATEWAY: 'gw-9', PARTS: '3' }, workingFolder: '/gatelog-test' };
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'gatelog-config-'));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function messageFor(text: string): string[] {
+  try {
+    parseConfig(text, 'bad.yaml', HERE);
+  } catch (error) {
+    expect(error).toBeInstanceOf(GatelogError);
+    expect((error as GatelogError).code).toBe('CONFIG_INVALID');
+    return (error as GatelogError).message.split('\n');
+  }
+  throw new Error('the configuration was taken');
+}
+
+describe('bad configurations', () => {
+  test.each([...BAD_CONFIGS, ...BAD_MIRROR_CONFIGS])('$name', ({ text, lines }) => {
+    expect(messageFor(text)).toEqual(lines);
+  });
+
+  test('the table is not empty, and no message shows a secret', () => {
+    const all = [...BAD_CONFIGS, ...BAD_MIRROR_CONFIGS];
+    expect(all.length).toBeGreaterThanOrEqual(60);
+    expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
+    expect(all.filter(({ text }) => text.includes('hush')).length).toBeGreaterThanOrEqual(4);
+    expect(all.flatMap(({ lines }) => lines).join('\n')).not.toContain('hush');
+  });
+
+  test('the error carries the first place', () => {
+    try {
+      parseConfig('log: {level: loud}\ngatway: x\n', 'bad.yaml', HERE);
+    } catch (error) {
+      expect((error as GatelogError).place).toEqual({
+        file: 'bad.yaml',
+        line: 1,
+        column: 14,
+        key: 'log.level',
+      });
+      return;
+    }
+    expect.unreachable();
+  });
+
+  test.each([
+    ['a file that is not there', 'nowhere.yaml', 'there is no such file'],
+    ['a folder', '.', 'it is a folder'],
+    ['a path through a file', 'file/x.yaml', 'a part of the path is not a folder'],
+  ])('%s', (_, name, reason) => {
+    writeFileSync(path.join(folder, 'file'), '');
+    const file = path.join(folder, name);
+    expect(() => loadConfig(file, HERE)).toThrow(
+      `${file}: can't read the configuration: ${reason}`,
+    );
+  });
+
+  test('a file of more than 1 MiB', () => {
+    const file = path.join(folder, 'large.yaml');
+    writeFileSync(file, '#'.repeat(1_048_577));
+    expect(() => loadConfig(file, HERE)).toThrow('is too large to be a configuration');
+  });
+});
+
+describe('good configurations', () => {
+  test('nothing gives the defaults', () => {
+    const config = defaultConfig(HERE);
+    expect(config).toMatchObject({
+      data: '/gatelog-test/gatelog-data',
+      log: { level: 'info', format: 'auto' },
+      mqtt: {
+        listen: ['mqtt://127.0.0.1:1883'],
+        users: [],
+        maxPacketBytes: 983_040,
+        central: false,
+      },
+      topics: {
+        telemetry: {
+          partitions: 8,
+          durability: 'fsync',
+          retentionMs: 604_800_000,
+          retentionBytes: 1_073_741_824,
+        },
+      },
+      routes: [{ match: '#', topic: 'telemetry', key: '{topic}' }],
+      mirrors: {},
+    });
+    expect(config.gateway).toMatch(/^[A-Za-z0-9._-]{1,100}$/u);
+  });
+
+  test('options with nothing behind the colon are as left out', () => {
+    const empty = 'log:\nmqtt:\n  users:\nstore:\ntopics:\nroutes:\nmirrors:\n';
+    expect(parseConfig(empty, 'a.yaml', HERE).config).toEqual(defaultConfig(HERE));
+  });
+
+  test('paths are relative to the file, not to the working folder', () => {
+    writeFileSync(path.join(folder, 'secret'), 'of the file\n');
+    const file = path.join(folder, 'gatelog.yaml');
+    writeFileSync(
+      file,
+      'data: data\n' +
+        'mqtt: {users: [{username: a, password: "${file:secret}"}]}\n' +
+        'mirrors: {c: {kafka: {brokers: ["k:1"], sasl: {mechanism: OAUTHBEARER, tokenFile: t}}}}\n',
+    );
+    const { config } = loadConfig(file, HERE);
+    expect(config.data).toBe(path.join(folder, 'data'));
+    expect(config.mqtt.users).toEqual([{ username: 'a', password: 'of the file' }]);
+    expect(config.mirrors['c']?.upstream).toMatchObject({
+      sasl: { mechanism: 'OAUTHBEARER', tokenFile: path.join(folder, 't') },
+    });
+  });
+
+  test('references stand alone, inside a text, or escaped', () => {
+    const { config } = parseConfig(
+      'gateway: ${env:GATEWAY}\n' +
+        'topics: {t: {partitions: "${env:PARTS}"}}\n' +
+        'mqtt: {users: [{username: "a-${env:GATEWAY}", password: "$${env:HUSH}"}]}\n' +
+        'routes: [{match: a, topic: t}]\n',
+      'a.yaml',
+      HERE,
+    );
+    expect(config.gateway).toBe('gw-9');
+    expect(config.topics['t']?.partitions).toBe(3);
+    expect(config.mqtt.users).toEqual([{ username: 'a-gw-9', password: '${env:HUSH}' }]);
+  });
+
+  test('only the last line end of a secret is cut off', () => {
+    for (const [written, read] of [
+      ['x\n', 'x'],
+      ['x\r\n', 'x'],
+      ['x\n\n', 'x\n'],
+      [' x ', ' x '],
+    ] as const) {
+      writeFileSync(path.join(folder, 'secret'), written);
+      const text = 'mqtt: {users: [{username: a, password: "${file:secret}"}]}';
+      const { config } = parseConfig(text, path.join(folder, 'a.yaml'), HERE);
+      expect(config.mqtt.users[0]?.password).toBe(read);
+    }
+  });
+
+  test('anchors and aliases', () => {
+    const text = 'topics:\n  a: &one {partitions: 1}\n  b: *one\nroutes: [{match: x, topic: a}]\n';
+    const { topics } = parseConfig(text, 'a.yaml', HERE).config;
+    expect(topics['b']).toEqual(topics['a']);
+    expect(topics['a']?.partitions).toBe(1);
+  });
+
+  test('no bounds of retention, create by the cluster, tls as it comes', () => {
+    const text =
+      'topics: {telemetry: {retention: {time: none, bytes: none}}}\n' +
+      'mirrors: {c: {kafka: {brokers: ["[::1]:9092"], tls: true, create: false}},' +
+      ' d: {kafka: {brokers: [k:1], create: {partitions: 3}}}}\n';
+    const { config, warnings } = parseConfig(text, 'a.yaml', HERE);
+    expect(config.topics['telemetry']?.retentionMs).toBeUndefined();
+    expect(config.topics['telemetry']?.retentionBytes).toBeUndefined();
+    expect(config.mirrors['c']?.upstream).toMatchObject({ tls: { ca: undefined }, create: false });
+    expect(config.mirrors['d']?.upstream).toMatchObject({
+      create: { partitions: 3, replicationFactor: -1 },
+      tls: undefined,
+    });
+    expect(warnings).toEqual([
+      'a.yaml:1:33: topics.telemetry.retention: has neither time nor bytes: it grows until the disk is full',
+    ]);
+  });
+});
+
+describe('warnings', () => {
+  test.each([
+    [
+      'a mirror pattern that matches nothing',
+      'mirrors:\n  c:\n    topics: [telemetry, alarm*]\n    kafka: {brokers: [k:1]}\n',
+      'a.yaml:3:25: mirrors.c.topics[1]: "alarm*" matches no topic',
+    ],
+    [
+      'a route behind one that takes everything',
+      'routes:\n  - {match: "#", topic: telemetry}\n  - {match: a, topic: telemetry}\n',
+      'a.yaml:3:5: routes[1]: is never reached: route 1 takes everything it matches',
+    ],
+    [
+      'a topic without a route',
+      'topics: {telemetry: {}, alarms: {}}\n',
+      'a.yaml:1:33: topics.alarms: no route leads to this topic',
+    ],
+    [
+      'a password on the open wire',
+      'mirrors: {c: {kafka: {brokers: [k:1], sasl: {mechanism: PLAIN, username: u, password: p}}}}\n',
+      'a.yaml:1:57: mirrors.c.kafka.sasl.mechanism: PLAIN without tls sends the password readable for all',
+    ],
+  ])('%s', (_, text, warning) => {
+    expect(parseConfig(text, 'a.yaml', HERE).warnings).toEqual([warning]);
+  });
+});

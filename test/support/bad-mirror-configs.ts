@@ -1,0 +1,170 @@
+import type { BadConfig } from './bad-configs.ts';
+
+/** As bad-configs.ts: what can be wrong with mirrors. */
+export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
+  {
+    name: 'an unknown option of a mirror',
+    text: "mirrors:\n  c:\n    kafka: {brokers: ['k:9092'], compresion: zstd}\n",
+    lines: [
+      'bad.yaml:3:34: mirrors.c.kafka.compresion: unknown option (did you mean "compression"?)',
+    ],
+  },
+  {
+    name: 'a mirror that leads nowhere',
+    text: 'mirrors:\n  central: {}\n',
+    lines: [
+      'bad.yaml:2:12: mirrors.central: expected exactly one of kafka and mqtt, found neither',
+    ],
+  },
+  {
+    name: 'a mirror that leads two ways',
+    text: "mirrors:\n  central:\n    kafka: {brokers: ['k:9092']}\n    mqtt: {url: 'mqtt://c'}\n",
+    lines: ['bad.yaml:3:5: mirrors.central: expected exactly one of kafka and mqtt, found both'],
+  },
+  {
+    name: 'a mirror of nothing',
+    text: "mirrors:\n  central:\n    topics: []\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:3:13: mirrors.central.topics: expected at least one pattern, found an empty list',
+    ],
+  },
+  {
+    name: 'an illegal mirror name',
+    text: "mirrors:\n  'a b':\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:2:3: mirrors.a b: expected a name of letters, digits, ".", "_" and "-", at most 100 characters, found "a b"',
+    ],
+  },
+  {
+    name: 'a Kafka mirror without brokers',
+    text: 'mirrors:\n  central:\n    kafka:\n',
+    lines: ['bad.yaml:3:11: mirrors.central.kafka.brokers: expected a list, found nothing'],
+  },
+  {
+    name: 'an empty list of brokers',
+    text: 'mirrors:\n  central:\n    kafka: {brokers: []}\n',
+    lines: [
+      'bad.yaml:3:22: mirrors.central.kafka.brokers: expected at least one: an address such as kafka-1.example.com:9092, found an empty list',
+    ],
+  },
+  {
+    name: 'a broker without a port',
+    text: 'mirrors:\n  central:\n    kafka: {brokers: [kafka.example.com]}\n',
+    lines: [
+      'bad.yaml:3:23: mirrors.central.kafka.brokers[0]: expected an address such as kafka-1.example.com:9092, found "kafka.example.com"',
+    ],
+  },
+  {
+    name: 'a bad delivery',
+    text: "mirrors:\n  central:\n    kafka: {brokers: ['k:9092'], delivery: at-most-once}\n",
+    lines: [
+      'bad.yaml:3:44: mirrors.central.kafka.delivery: expected exactly-once or at-least-once, found "at-most-once"',
+    ],
+  },
+  {
+    name: 'a level that the compression has not',
+    text: "mirrors:\n  central:\n    kafka: {brokers: ['k:9092'], compression: gzip, compressionLevel: 12}\n",
+    lines: [
+      'bad.yaml:3:71: mirrors.central.kafka.compressionLevel: expected a level from 1 to 9 with compression gzip, found level 12',
+    ],
+  },
+  {
+    name: 'a level without levels',
+    text: "mirrors:\n  central:\n    kafka: {brokers: ['k:9092'], compression: lz4, compressionLevel: 1}\n",
+    lines: [
+      'bad.yaml:3:70: mirrors.central.kafka.compressionLevel: expected no level with compression lz4, found level 1',
+    ],
+  },
+  {
+    name: 'a bad template of the central topic',
+    text: "mirrors:\n  central:\n    kafka: {brokers: ['k:9092'], topic: '{tpc}'}\n",
+    lines: [
+      'bad.yaml:3:41: mirrors.central.kafka.topic: expected a template of {topic} and {gateway} that gives a topic name, found "{tpc}"',
+    ],
+  },
+  {
+    name: 'a bad create',
+    text: "mirrors:\n  central:\n    kafka: {brokers: ['k:9092'], create: {partitions: 0, factor: 3}}\n",
+    lines: [
+      'bad.yaml:3:55: mirrors.central.kafka.create.partitions: expected a whole number from 1 to 100000, or default, found the number 0',
+      'bad.yaml:3:58: mirrors.central.kafka.create.factor: unknown option (known here: partitions, replicationFactor)',
+    ],
+  },
+  {
+    name: 'a create that is neither',
+    text: "mirrors:\n  central:\n    kafka: {brokers: ['k:9092'], create: never}\n",
+    lines: [
+      'bad.yaml:3:42: mirrors.central.kafka.create: expected false or a map of options, found "never"',
+    ],
+  },
+  {
+    name: 'SCRAM without a password',
+    text: "mirrors:\n  central:\n    kafka:\n      brokers: ['k:9092']\n      sasl: {mechanism: SCRAM-SHA-512, username: gw}\n",
+    lines: [
+      'bad.yaml:5:13: mirrors.central.kafka.sasl: expected username and password with mechanism SCRAM-SHA-512, found username',
+    ],
+  },
+  {
+    name: 'OAUTHBEARER with a password',
+    text: "mirrors:\n  central:\n    kafka:\n      brokers: ['k:9092']\n      sasl: {mechanism: OAUTHBEARER, password: hush}\n",
+    lines: [
+      'bad.yaml:5:13: mirrors.central.kafka.sasl: expected tokenFile alone with mechanism OAUTHBEARER, found password',
+    ],
+  },
+  {
+    name: 'an unknown mechanism',
+    text: "mirrors:\n  central:\n    kafka:\n      brokers: ['k:9092']\n      sasl: {mechanism: GSSAPI, username: a, password: hush}\n",
+    lines: [
+      'bad.yaml:5:25: mirrors.central.kafka.sasl.mechanism: expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, found "GSSAPI"',
+    ],
+  },
+  {
+    name: 'a certificate that is a path',
+    text: "mirrors:\n  central:\n    kafka:\n      brokers: ['k:9092']\n      tls: {ca: /etc/ca.pem}\n",
+    lines: [
+      'bad.yaml:5:17: mirrors.central.kafka.tls.ca: expected a PEM text, such as ${file:ca.pem}, found "/etc/ca.pem"',
+    ],
+  },
+  {
+    name: 'a client certificate without its key',
+    text: "mirrors:\n  central:\n    kafka:\n      brokers: ['k:9092']\n      tls: {cert: '-----BEGIN CERTIFICATE-----'}\n",
+    lines: [
+      'bad.yaml:5:12: mirrors.central.kafka.tls: expected cert and key together, or neither, found cert alone',
+    ],
+  },
+  {
+    name: 'tls on a plain address',
+    text: "mirrors:\n  central:\n    mqtt: {url: 'mqtt://c', tls: true}\n",
+    lines: [
+      'bad.yaml:3:11: mirrors.central.mqtt: expected a url of mqtts://… where tls is set, found mqtt://',
+    ],
+  },
+  {
+    name: 'a password in the address',
+    text: "mirrors:\n  central:\n    mqtt: {url: 'mqtt://me:hush@c'}\n",
+    lines: [
+      'bad.yaml:3:17: mirrors.central.mqtt.url: expected an address such as mqtts://central.example.com:8883, without user and password, found a text that is not shown',
+    ],
+  },
+  {
+    name: 'a password without a user',
+    text: "mirrors:\n  central:\n    mqtt: {url: 'mqtt://c', password: hush}\n",
+    lines: [
+      'bad.yaml:3:39: mirrors.central.mqtt.password: expected a username beside the password, found none',
+    ],
+  },
+  {
+    name: 'a mirror to itself',
+    text: "mirrors:\n  central:\n    mqtt: {url: 'mqtt://127.0.0.1:1883'}\n",
+    lines: [
+      'bad.yaml:3:17: mirrors.central.mqtt.url: is this agent itself (mqtt.listen): every record would come back',
+    ],
+  },
+  {
+    name: 'a prefix with a wildcard',
+    text: "mirrors:\n  central:\n    mqtt: {url: 'mqtt://c', prefix: 'a/#'}\n",
+    lines: [
+      'bad.yaml:3:37: mirrors.central.mqtt.prefix: expected an MQTT topic without wildcards and outer slashes, found "a/#"',
+    ],
+  },
+];
