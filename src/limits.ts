@@ -16,6 +16,15 @@ export const LIMITS = {
   /** Distinct MQTT topics whose route is remembered; beyond it the oldest are forgotten. */
   routeCacheTopics: 16_384,
 
+  /** Sessions kept for clients that are not connected. */
+  mqttSessions: 10_000,
+  /** Topic aliases of one connection (MQTT 5). */
+  topicAliases: 32,
+  /** Messages of one connection on their way to live subscribers; at the bound it is not read. */
+  liveDeliveries: 256,
+  /** At a stop, how long a peer may take to close its side. */
+  goodbyeMs: 1000,
+
   // Store: commits.
   commitRecords: 4096,
   commitBytes: 1_048_576, // 1 MiB
@@ -28,6 +37,9 @@ export const LIMITS = {
   /** Class `none`, QoS 0: a record may wait in memory this long. */
   memoryWaitMs: 1000,
   lingerMsMax: 1000,
+  /** After a failed write the log is opened again; if that fails, again after this, doubling. */
+  recoverFirstMs: 1000,
+  recoverMaxMs: 30_000,
   partitionsPerTopic: 1024,
   streams: 16_384,
   topicNameBytes: 249, // Kafka's own limit (Topic.MAX_NAME_LENGTH)

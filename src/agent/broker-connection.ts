@@ -1,0 +1,367 @@
+import type { Socket } from 'node:net';
+import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { Logger } from '../telemetry.ts';
+import { ACK, ackCode, type AckRound, encodeAcks, encodeReasonAck } from './broker-acks.ts';
+import {
+  type AedesClient,
+  askedCleanStart,
+  type LivePacket,
+  pauseReading,
+  takeInput,
+  touchKeepAlive,
+} from './broker-aedes.ts';
+import { FrameReader } from './broker-frames.ts';
+import { type LiveDelivery, livePacket } from './broker-live.ts';
+import { PendingAcks } from './broker-pending.ts';
+import { checkTopic, PublishDecoder } from './broker-publish.ts';
+import type { Qos2Session, Qos2Sessions } from './broker-qos2.ts';
+import { ProtocolViolation, REASON } from './broker-reasons.ts';
+import type { Throttle } from './broker-throttle.ts';
+import type { TopicEntry } from './ingest-topics.ts';
+import type { IngestGate } from './ingest.ts';
+
+/** What all connections of one broker share. */
+export interface ConnectionContext {
+  readonly gate: IngestGate;
+  readonly live: LiveDelivery;
+  readonly qos2: Qos2Sessions;
+  readonly throttle: Throttle;
+  readonly acks: AckRound;
+  readonly decoder: PublishDecoder;
+  readonly logger: Logger;
+  readonly maxPacketBytes: number;
+  readonly counters: ConnectionCounters;
+}
+
+export interface ConnectionCounters {
+  /** Publishes to `$SYS/`, which is the broker's own. */
+  refused: number;
+  /** Connections ended because the peer broke the protocol or a limit. */
+  violations: number;
+}
+
+/** Reasons for which a connection does not read on; bits, for several may hold at once. */
+const HOLD = { store: 1, acks: 2, live: 4, stop: 8 } as const;
+
+const TYPE = { connect: 1, publish: 3, pubrel: 6, subscribe: 8 } as const;
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * One device's connection, between its socket and aedes: cuts the stream into packets, takes
+ * PUBLISH and PUBREL itself (the way to the log), and gives aedes all the rest. Acknowledgements
+ * leave in the order in which the messages came, each after its record is durable.
+ */
+export class DeviceConnection {
+  readonly #context: ConnectionContext;
+  readonly #client: AedesClient;
+  readonly #socket: Socket;
+  readonly #frames: FrameReader;
+  readonly #giveAedes: (bytes: Buffer) => void;
+  readonly #pending = new PendingAcks();
+  #state: 'greeting' | 'waiting' | 'open' | 'ended' = 'greeting';
+  #acks: number[] = [];
+  #holds = 0;
+  #liveOpen = 0;
+  #qos2: Qos2Session | undefined;
+  #aliases: Map<number, string> | undefined;
+
+  constructor(context: ConnectionContext, client: AedesClient, socket: Socket) {
+    this.#context = context;
+    this.#client = client;
+    this.#socket = socket;
+    this.#frames = new FrameReader(context.maxPacketBytes);
+    this.#giveAedes = takeInput(client, (chunk) => this.#read(chunk));
+    client.once('connected', () => this.#open());
+    socket.once('close', () => this.#left());
+  }
+
+  get clientId(): string {
+    return this.#client.id;
+  }
+
+  /** The throttle's: the log can take no more for now. */
+  hold(): void {
+    this.#hold(HOLD.store);
+  }
+
+  release(): void {
+    this.#release(HOLD.store);
+  }
+
+  /** Reads nothing more, for good. */
+  stopReading(): void {
+    this.#hold(HOLD.stop);
+  }
+
+  /** Ends the connection; an MQTT 5 peer is told why. Unsettled messages stay unacknowledged. */
+  end(reasonCode: number): void {
+    if (this.#state === 'ended') return;
+    this.flush();
+    const wasOpen = this.#state === 'open';
+    this.#state = 'ended';
+    this.#context.throttle.leave(this);
+    if (wasOpen) this.#client.disconnect({ reasonCode });
+    else this.#socket.destroy();
+  }
+
+  /** After the broker's stop: no will, a reason for MQTT 5, and a close that loses no bytes. */
+  sayGoodbye(): void {
+    if (this.#state === 'ended') return;
+    this.flush();
+    this.#state = 'ended';
+    this.#client.will = null; // it is we who leave, not the device
+    if (this.#client.version === 5 && this.#client.connackSent) {
+      this.#socket.write(Buffer.from([0xe0, 2, REASON.shuttingDown, 0]));
+    }
+    this.#socket.end();
+    // What still comes is discarded: unread bytes would turn our close into a reset, which may
+    // take acknowledgements back from the peer's buffer.
+    this.#socket.removeAllListeners('readable');
+    this.#socket.resume();
+  }
+
+  flush(): void {
+    const codes = this.#acks;
+    if (codes.length === 0) return;
+    this.#acks = [];
+    if (this.#state === 'ended' || this.#socket.destroyed) return;
+    this.#socket.write(encodeAcks(codes));
+    if (!this.#socket.writableNeedDrain || (this.#holds & HOLD.acks) !== 0) return;
+    this.#hold(HOLD.acks); // the peer does not read its acknowledgements
+    this.#socket.once('drain', () => this.#release(HOLD.acks));
+  }
+
+  #open(): void {
+    if (this.#state !== 'waiting') return;
+    this.#state = 'open';
+    this.#qos2 = this.#context.qos2.open(this.#client.id, askedCleanStart(this.#client));
+    this.#context.throttle.join(this);
+    this.#work();
+  }
+
+  #left(): void {
+    this.#state = 'ended';
+    this.#context.throttle.leave(this);
+    if (this.#qos2 === undefined) return;
+    this.#context.qos2.leave(this.#client.id, this.#qos2, !this.#client.clean);
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#state === 'ended') return;
+    this.#frames.push(chunk);
+    this.#work();
+    touchKeepAlive(this.#client);
+    this.#context.throttle.check();
+  }
+
+  #work(): void {
+    try {
+      while (this.#mayHandle() && this.#frames.next()) this.#handle();
+      if (this.#frames.held > 2 * this.#context.maxPacketBytes) {
+        throw new ProtocolViolation(REASON.quotaExceeded, 'too much was sent before CONNACK');
+      }
+    } catch (error) {
+      this.#violated(error);
+    }
+    this.#context.decoder.payload = NOTHING;
+  }
+
+  /** What follows CONNECT waits until aedes has accepted it. */
+  #mayHandle(): boolean {
+    return this.#state === 'open' || this.#state === 'greeting';
+  }
+
+  #handle(): void {
+    const type = this.#frames.first >> 4;
+    if (this.#state === 'greeting') {
+      this.#state = 'waiting';
+      // A copy: the will's payload stays for as long as the connection, its chunk must not.
+      this.#giveAedes(Buffer.from(this.#frames.whole()));
+    } else if (type === TYPE.publish) this.#publish();
+    else if (type === TYPE.pubrel) this.#pubrel();
+    else this.#giveAedes(this.#frames.whole());
+  }
+
+  #publish(): void {
+    const { gate, decoder, live } = this.#context;
+    const { buffer, first, bodyStart, end } = this.#frames;
+    decoder.decode(buffer, first, bodyStart, end, this.#client.version);
+    const topic = decoder.alias === 0 ? decoder.topic : this.#resolveAlias();
+    const entry = gate.known(topic) ?? this.#learn(topic);
+    const { qos, retain, id, payload, properties } = decoder;
+    if (entry.reserved) {
+      this.#refuse(qos, id);
+      return;
+    }
+    if (qos === 2 && !this.#take(id)) return;
+    const packet = live.wanted(entry, retain)
+      ? livePacket(topic, payload, qos, retain, properties)
+      : undefined;
+    const client = this.#client.id;
+    if (qos === 0) {
+      gate.publish(entry, client, payload, qos, retain, properties, this.#doneUnasked);
+      if (packet !== undefined) this.#deliver(packet);
+      return;
+    }
+    this.#pending.push(ackCode(qos === 1 ? ACK.puback : ACK.pubrec, id), packet);
+    if (!gate.publish(entry, client, payload, qos, retain, properties, this.#done)) this.#inTurn();
+  }
+
+  /** An acknowledgement that waits for no record of its own, only for those before it. */
+  #inTurn(): void {
+    if (this.#pending.size === 1) this.#done(null);
+    else this.#context.gate.settled(this.#done);
+  }
+
+  #learn(topic: string): TopicEntry {
+    checkTopic(topic);
+    return this.#context.gate.entry(topic);
+  }
+
+  /** [MQTT-3.3.2-7] to [MQTT-3.3.2-12]; aliases live as long as the connection. */
+  #resolveAlias(): string {
+    const { alias, topic } = this.#context.decoder;
+    if (alias > LIMITS.topicAliases) {
+      throw new ProtocolViolation(REASON.topicAliasInvalid, `topic alias ${alias} is too large`);
+    }
+    this.#aliases ??= new Map();
+    if (topic !== '') {
+      checkTopic(topic);
+      this.#aliases.set(alias, topic);
+      return topic;
+    }
+    const known = this.#aliases.get(alias);
+    if (known !== undefined) return known;
+    throw new ProtocolViolation(REASON.protocolError, `topic alias ${alias} was never set`);
+  }
+
+  /** False: it was taken before, and its PUBREC is on its way. */
+  #take(id: number): boolean {
+    const taken = this.#qos2?.taken(id);
+    if (taken === undefined) {
+      this.#qos2?.take(id);
+      return true;
+    }
+    this.#pending.push(ackCode(ACK.pubrec, id), undefined);
+    if (taken) this.#inTurn();
+    else this.#context.gate.settled(this.#done);
+    return false;
+  }
+
+  #pubrel(): void {
+    const { buffer, first, bodyStart, end } = this.#frames;
+    if ((first & 0x0f) !== 2) {
+      throw new ProtocolViolation(REASON.malformed, 'a PUBREL has wrong flags'); // [MQTT-3.6.1-1]
+    }
+    if (bodyStart + 2 > end) {
+      throw new ProtocolViolation(REASON.malformed, 'a PUBREL ends inside its packet id');
+    }
+    const id = buffer.readUInt16BE(bodyStart);
+    const known = this.#qos2?.release(id) === true;
+    if (known || this.#client.version !== 5) this.#acknowledge(ackCode(ACK.pubcomp, id));
+    else this.#socket.write(encodeReasonAck(ACK.pubcomp, id, REASON.packetIdNotFound));
+  }
+
+  /**
+   * `$SYS/` is the broker's own. MQTT 5 has a word for it; a 3.1.1 device gets a positive
+   * acknowledgement, the only one there is [MQTT-3.3.5-2].
+   */
+  #refuse(qos: number, id: number): void {
+    this.#context.counters.refused++;
+    if (qos === 0) return;
+    const type = qos === 1 ? ACK.puback : ACK.pubrec;
+    if (this.#client.version !== 5) {
+      this.#pending.push(ackCode(type, id), undefined);
+      this.#inTurn();
+      return;
+    }
+    const write = (): void => {
+      if (this.#state === 'open') {
+        this.flush();
+        this.#socket.write(encodeReasonAck(type, id, REASON.notAuthorized));
+      }
+    };
+    if (this.#pending.size === 0) write();
+    else this.#context.gate.settled(write);
+  }
+
+  /** The log has settled the message at the front. Bound once, called for every message. */
+  readonly #done = (error: Error | null): void => {
+    const code = this.#pending.frontCode;
+    const packet = this.#pending.frontLive;
+    this.#pending.shift();
+    const isQos2 = code >>> 16 === ACK.pubrec;
+    if (error !== null) {
+      if (isQos2) this.#qos2?.release(code & 0xffff);
+      this.#failed(error);
+      return;
+    }
+    if (isQos2) this.#qos2?.durable(code & 0xffff);
+    this.#acknowledge(code);
+    if (packet !== undefined) this.#deliver(packet);
+  };
+
+  /** The same for QoS 0, where nobody waits. */
+  readonly #doneUnasked = (error: Error | null): void => {
+    if (error !== null) this.#failed(error);
+  };
+
+  #acknowledge(code: number): void {
+    if (this.#state === 'ended') return;
+    this.#acks.push(code);
+    if (this.#acks.length === 1) this.#context.acks.add(this);
+  }
+
+  /**
+   * No acknowledgement, and the connection ends: the device keeps its copy and sends it again. A
+   * negative acknowledgement would make an MQTT 5 device drop it.
+   */
+  #failed(error: Error): void {
+    this.#context.gate.countFailed();
+    if (this.#state === 'ended') return;
+    this.#context.logger.warn(
+      { client: this.#client.id, error: messageOf(error) },
+      'connection ended without an acknowledgement: the log could not take a message',
+    );
+    this.end(reasonOf(error));
+  }
+
+  #deliver(packet: LivePacket): void {
+    this.#liveOpen++;
+    if (this.#liveOpen >= LIMITS.liveDeliveries) this.#hold(HOLD.live);
+    this.#context.live.deliver(packet, this.#client, () => {
+      this.#liveOpen--;
+      if (this.#liveOpen * 2 <= LIMITS.liveDeliveries) this.#release(HOLD.live);
+    });
+  }
+
+  #hold(reason: number): void {
+    this.#holds |= reason;
+    pauseReading(this.#client);
+  }
+
+  #release(reason: number): void {
+    if ((this.#holds & reason) === 0) return;
+    this.#holds &= ~reason;
+    if (this.#holds === 0 && this.#state === 'open') this.#client.resume();
+  }
+
+  #violated(error: unknown): void {
+    const reason = error instanceof ProtocolViolation ? error.reasonCode : REASON.malformed;
+    this.#context.counters.violations++;
+    this.#context.logger.warn(
+      { client: this.#client.id, from: this.#socket.remoteAddress, reason },
+      `connection ended: ${messageOf(error)}`,
+    );
+    this.end(reason);
+  }
+}
+
+function reasonOf(error: Error): number {
+  if (error instanceof GatelogError && error.code === 'RECORD_TOO_LARGE') {
+    return REASON.packetTooLarge;
+  }
+  const full = systemCodeOf(error.cause) === 'ENOSPC' || messageOf(error).includes('ENOSPC');
+  return full ? REASON.quotaExceeded : REASON.implementationSpecific;
+}

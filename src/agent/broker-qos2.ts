@@ -1,0 +1,69 @@
+import { LIMITS } from '../limits.ts';
+import { ProtocolViolation, REASON } from './broker-reasons.ts';
+
+/**
+ * Inbound QoS 2 of one session (method B of MQTT 5, section 4.3.3): which packet ids were taken
+ * and not yet released. It outlives the connection when the session does, so that a resend after
+ * a reconnect is known. Kept in memory: a restart of the agent forgets it.
+ */
+export class Qos2Session {
+  /** Packet id → whether its record is durable. */
+  readonly #open = new Map<number, boolean>();
+
+  get empty(): boolean {
+    return this.#open.size === 0;
+  }
+
+  /** undefined: a new message; else whether the one taken before is durable. */
+  taken(id: number): boolean | undefined {
+    return this.#open.get(id);
+  }
+
+  take(id: number): void {
+    if (this.#open.size >= LIMITS.inboundQos2Window) {
+      throw new ProtocolViolation(
+        REASON.receiveMaximumExceeded,
+        `more than ${LIMITS.inboundQos2Window} QoS 2 messages are open in one session`,
+      );
+    }
+    this.#open.set(id, false);
+  }
+
+  durable(id: number): void {
+    if (this.#open.has(id)) this.#open.set(id, true);
+  }
+
+  /** PUBREL, or a failed append. False when there was none. */
+  release(id: number): boolean {
+    return this.#open.delete(id);
+  }
+}
+
+/** The QoS 2 sessions by client id; those without a connection are bounded, oldest forgotten. */
+export class Qos2Sessions {
+  readonly #sessions = new Map<string, Qos2Session>();
+
+  /** Continues the client's session, or begins one. */
+  open(clientId: string, fresh: boolean): Qos2Session {
+    const known = fresh ? undefined : this.#sessions.get(clientId);
+    const session = known ?? new Qos2Session();
+    this.#sessions.delete(clientId);
+    this.#sessions.set(clientId, session);
+    return session;
+  }
+
+  /** The connection ended. `keep`: the session outlives it. */
+  leave(clientId: string, session: Qos2Session, keep: boolean): void {
+    if (this.#sessions.get(clientId) !== session) return; // taken over meanwhile
+    if (!keep || session.empty) this.#sessions.delete(clientId);
+    while (this.#sessions.size > LIMITS.mqttSessions) {
+      const [oldest] = this.#sessions.keys();
+      if (oldest === undefined) return;
+      this.#sessions.delete(oldest);
+    }
+  }
+
+  forget(clientId: string): void {
+    this.#sessions.delete(clientId);
+  }
+}

@@ -1,0 +1,275 @@
+import type { Socket } from 'node:net';
+import type { AedesOptions } from 'aedes';
+import { messageOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Clock } from '../time.ts';
+import { AckRound } from './broker-acks.ts';
+import { adopt, type AedesHandle, createAedes, type WillPacket } from './broker-aedes.ts';
+import { type BrokerUser, UserTable } from './broker-auth.ts';
+import { type ConnectionContext, DeviceConnection } from './broker-connection.ts';
+import { closeListener, type Listener, listenOn } from './broker-listen.ts';
+import { fromAedesProperties, LiveDelivery } from './broker-live.ts';
+import { checkTopic, PublishDecoder } from './broker-publish.ts';
+import { Qos2Sessions } from './broker-qos2.ts';
+import { REASON } from './broker-reasons.ts';
+import { Subscriptions } from './broker-subscriptions.ts';
+import { Throttle } from './broker-throttle.ts';
+import type { IngestCounters, IngestGate } from './ingest.ts';
+import type { Qos } from './publication.ts';
+
+/**
+ * The MQTT broker: aedes (2.0.0-beta.1, pinned) for sessions, subscriptions, retained messages and
+ * live delivery; our own way for PUBLISH, because of these facts about aedes, each with a test in
+ * test/agent/broker-aedes-facts.test.ts:
+ *
+ * 1. It acknowledges QoS 1 before it publishes: only `authorizePublish` could hold an ack back.
+ * 2. Hooks of one socket read run concurrently and acks leave in the order in which hooks finish.
+ * 3. A QoS 2 resend calls the hook again before the duplicate is looked for.
+ * 4. For MQTT 5 an error from the hook becomes an ack with reason 0x87, and the device drops its
+ *    copy.
+ * 5. Its parser loses the order of user properties, and empty ones before a repeat.
+ * 6. Its maps of clients and subscriptions are plain objects: a client named `constructor` throws.
+ * 7. Wills go through `authorizePublish`; the broker's own `$SYS` messages do not.
+ *
+ * So each connection's bytes pass through a DeviceConnection first, which hands aedes everything
+ * but PUBLISH and PUBREL.
+ */
+export interface BrokerOptions {
+  readonly gate: IngestGate;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** `mqtt://HOST:PORT` each; port 0 takes any free one. */
+  readonly listen: readonly string[];
+  /** Empty: everyone may connect. */
+  readonly users: readonly BrokerUser[];
+  readonly maxPacketBytes: number;
+  /** Default LIMITS.mqttConnections. */
+  readonly maxConnections?: number;
+}
+
+export interface BrokerCounters extends IngestCounters {
+  readonly connections: number;
+  readonly connectionsTotal: number;
+  /** Refused at the limit of connections, or for their credentials. */
+  readonly connectionsRefused: number;
+  /** Publishes to `$SYS/`. */
+  readonly refused: number;
+  /** Connections ended because the peer broke the protocol or a limit. */
+  readonly violations: number;
+}
+
+export interface Broker {
+  /** With the ports really taken, as in `mqtt://127.0.0.1:1883`. */
+  addresses(): readonly string[];
+  counters(): BrokerCounters;
+  /**
+   * Stops accepting, waits until what was accepted is settled and acknowledged, tells MQTT 5
+   * clients, closes. Ends within LIMITS.drainMs. Idempotent.
+   */
+  stop(): Promise<void>;
+}
+
+/** Throws GatelogError LISTEN_FAILED or CONFIG_INVALID. */
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  const users = new UserTable(options.users);
+  const hooks = new Hooks(options, users);
+  const handle = await createAedes(hooks.aedesOptions());
+  handle.broker.on('clientError', (client, error) => {
+    options.logger.debug({ client: client.id }, `connection: ${messageOf(error)}`);
+  });
+  const broker = new RunningBroker(options, handle, hooks);
+  try {
+    await broker.listen();
+  } catch (error) {
+    await broker.stop();
+    throw error;
+  }
+  return broker;
+}
+
+/** What aedes asks us. */
+class Hooks {
+  readonly #options: BrokerOptions;
+  readonly #users: UserTable;
+  refusedLogins = 0;
+
+  constructor(options: BrokerOptions, users: UserTable) {
+    this.#options = options;
+    this.#users = users;
+  }
+
+  aedesOptions(): AedesOptions {
+    return {
+      maxTopicLevels: LIMITS.mqttTopicLevels,
+      maximumPacketSize: this.#options.maxPacketBytes,
+      receiveMaximum: LIMITS.inboundQos2Window,
+      topicAliasMaximum: LIMITS.topicAliases,
+      pendingSessionsLimit: LIMITS.mqttSessions,
+      preConnect: (client, packet, callback) => {
+        const trouble = packet.will === undefined ? undefined : willTrouble(packet.will.topic);
+        if (trouble !== undefined && packet.protocolVersion === 5) {
+          client.conn.write(Buffer.from([0x20, 3, 0, REASON.topicNameInvalid, 0]));
+        }
+        callback(trouble ?? null, trouble === undefined);
+      },
+      authenticate: (client, username, password, done) => {
+        const verdict = this.#users.check(username, password);
+        if (verdict === 'accepted') {
+          done(null, true);
+          return;
+        }
+        this.refusedLogins++;
+        this.#options.logger.warn({ client: client.id, username }, loginTrouble(verdict));
+        // Return codes of 3.1.1 (4: bad user name or password, 5: not authorized); aedes makes
+        // 0x86 and 0x87 of them for MQTT 5.
+        const returnCode: number = verdict === 'anonymous' ? 5 : 4;
+        done(Object.assign(new Error(loginTrouble(verdict)), { returnCode }), false);
+      },
+      authorizePublish: (client, packet, callback) => {
+        this.#will(client?.id ?? '', packet as unknown as WillPacket, callback);
+      },
+    };
+  }
+
+  /** Wills are the only messages that come this way. */
+  #will(client: string, will: WillPacket, callback: (error?: Error | null) => void): void {
+    const { gate, logger } = this.#options;
+    const properties =
+      will.properties === undefined ? undefined : fromAedesProperties(will.properties);
+    const qos = (will.qos ?? 0) as Qos;
+    const done = (error: Error | null): void => {
+      if (error !== null) {
+        gate.countFailed();
+        logger.warn(
+          { client, error: messageOf(error) },
+          'a will was lost: the log could not take it',
+        );
+      }
+      callback(error);
+    };
+    const entry = gate.entry(will.topic);
+    const retain = will.retain === true;
+    if (!gate.publish(entry, client, will.payload, qos, retain, properties, done)) callback(null);
+  }
+}
+
+function willTrouble(topic: string): Error | undefined {
+  try {
+    checkTopic(topic);
+  } catch (error) {
+    return error as Error;
+  }
+  return topic.startsWith('$SYS/') ? new Error('a will may not go to $SYS/') : undefined;
+}
+
+function loginTrouble(verdict: 'anonymous' | 'wrong'): string {
+  return verdict === 'anonymous'
+    ? 'login refused: no user name was given and anonymous clients are not allowed'
+    : 'login refused: unknown user name or wrong password';
+}
+
+class RunningBroker implements Broker {
+  readonly #options: BrokerOptions;
+  readonly #handle: AedesHandle;
+  readonly #hooks: Hooks;
+  readonly #context: ConnectionContext;
+  readonly #connections = new Set<DeviceConnection>();
+  readonly #listeners: Listener[] = [];
+  #connectionsTotal = 0;
+  #turnedAway = 0;
+  #stopped: Promise<void> | undefined;
+  #noConnections: (() => void) | undefined;
+
+  constructor(options: BrokerOptions, handle: AedesHandle, hooks: Hooks) {
+    this.#options = options;
+    this.#handle = handle;
+    this.#hooks = hooks;
+    const subscriptions = new Subscriptions();
+    subscriptions.watch(handle.inner);
+    const qos2 = new Qos2Sessions();
+    handle.broker.on('sessionExpired', (client) => qos2.forget(client.id));
+    this.#context = {
+      gate: options.gate,
+      live: new LiveDelivery(handle.inner, subscriptions),
+      qos2,
+      throttle: new Throttle(options.gate),
+      acks: new AckRound(),
+      decoder: new PublishDecoder(),
+      logger: options.logger,
+      maxPacketBytes: options.maxPacketBytes,
+      counters: { refused: 0, violations: 0 },
+    };
+  }
+
+  async listen(): Promise<void> {
+    for (const url of this.#options.listen) {
+      this.#listeners.push(await listenOn(url, (socket) => this.#take(socket)));
+    }
+  }
+
+  addresses(): readonly string[] {
+    return this.#listeners.map((listener) => listener.address);
+  }
+
+  counters(): BrokerCounters {
+    return {
+      ...this.#options.gate.counters(),
+      ...this.#context.counters,
+      connections: this.#connections.size,
+      connectionsTotal: this.#connectionsTotal,
+      connectionsRefused: this.#turnedAway + this.#hooks.refusedLogins,
+    };
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  #take(socket: Socket): void {
+    const limit = this.#options.maxConnections ?? LIMITS.mqttConnections;
+    if (this.#stopped !== undefined || this.#connections.size >= limit) {
+      this.#turnedAway++;
+      this.#options.logger.warn({ from: socket.remoteAddress, limit }, 'connection turned away');
+      socket.destroy();
+      return;
+    }
+    this.#connectionsTotal++;
+    const connection = new DeviceConnection(this.#context, adopt(this.#handle, socket), socket);
+    this.#connections.add(connection);
+    socket.once('close', () => {
+      this.#connections.delete(connection);
+      if (this.#connections.size === 0) this.#noConnections?.();
+    });
+  }
+
+  async #stop(): Promise<void> {
+    const closed = this.#listeners.map((listener) => closeListener(listener));
+    for (const connection of this.#connections) connection.stopReading();
+    const settled = new Promise<void>((resolve) => {
+      this.#options.gate.settled(() => resolve());
+    });
+    await this.#atMost(LIMITS.drainMs / 2, settled);
+    for (const connection of this.#connections) connection.sayGoodbye();
+    await this.#atMost(LIMITS.goodbyeMs, this.#everybodyGone());
+    const aedesClosed = new Promise<void>((resolve) => {
+      this.#handle.broker.close(() => resolve());
+    });
+    await this.#atMost(LIMITS.goodbyeMs, aedesClosed);
+    await this.#atMost(LIMITS.goodbyeMs, Promise.all(closed));
+  }
+
+  #everybodyGone(): Promise<void> {
+    if (this.#connections.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#noConnections = resolve;
+    });
+  }
+
+  async #atMost(ms: number, work: Promise<unknown>): Promise<void> {
+    const controller = new AbortController();
+    const ended = work.finally(() => controller.abort());
+    await Promise.race([ended, this.#options.clock.sleep(ms, controller.signal)]);
+  }
+}

@@ -1,0 +1,208 @@
+import { messageOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { Durability } from '../record.ts';
+import type { AppendDone, LogWriter, TopicInfo, TopicOptions } from '../store/log.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Clock } from '../time.ts';
+import { type MirroredRecord, readMirrored } from './ingest-central.ts';
+import { destination, destinationOfKey, TopicCache, type TopicEntry } from './ingest-topics.ts';
+import type { PublishProperties, Qos } from './publication.ts';
+import { encodeMirroredHeaders, extendBaseHeaders } from './record-headers.ts';
+import { RouteTable, type RouteSpec } from './route.ts';
+
+/**
+ * The gate between devices and the log: PUBLISH → record → append → permission to acknowledge.
+ * Knows MQTT's words but no sockets; the broker holds the connections and asks the gate.
+ *
+ * Invariant: permission (`done` without an error) is given only when the append that holds the
+ * message is as durable as its topic's class says, in arrival order over all messages.
+ */
+export interface IngestOptions {
+  readonly writer: LogWriter;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** In order; the first match wins. */
+  readonly routes: readonly RouteSpec[];
+  /** Options by topic name, for every topic that is to exist from the start. */
+  readonly topics: Readonly<Record<string, TopicOptions>>;
+  /** For topics that a route or another gateway names and that are not in `topics`. */
+  readonly defaultTopic: TopicOptions;
+  /** Take the identity properties of other gateways and drop their repeats. */
+  readonly central: boolean;
+}
+
+export interface IngestCounters {
+  /** PUBLISH packets and wills that reached the gate, and the bytes of their payloads. */
+  readonly received: number;
+  readonly receivedBytes: number;
+  /** Given to the log, by durability class; repeats of another gateway included. */
+  readonly appended: Readonly<Record<Durability, number>>;
+  /** Delivered live only: no route, or a topic that begins with `$`. */
+  readonly unrouted: number;
+  /** The log could not take them; their connections were ended without an acknowledgement. */
+  readonly failed: number;
+}
+
+interface MirroredMessage {
+  readonly payload: Uint8Array;
+  readonly qos: Qos;
+  readonly retain: boolean;
+  readonly properties: PublishProperties;
+}
+
+export class IngestGate {
+  readonly #writer: LogWriter;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #defaultTopic: TopicOptions;
+  readonly #central: boolean;
+  readonly #topics = new Map<string, TopicInfo>();
+  readonly #cache: TopicCache;
+  readonly #appended: Record<Durability, number> = { fsync: 0, os: 0, none: 0 };
+  #received = 0;
+  #receivedBytes = 0;
+  #unrouted = 0;
+  #failed = 0;
+
+  /** Throws GatelogError CONFIG_INVALID for a bad route or an illegal topic. */
+  constructor(options: IngestOptions) {
+    this.#writer = options.writer;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#defaultTopic = options.defaultTopic;
+    this.#central = options.central;
+    const table = new RouteTable(options.routes);
+    for (const [name, topicOptions] of Object.entries(options.topics)) {
+      this.#topics.set(name, this.#writer.defineTopic(name, topicOptions));
+    }
+    for (const route of options.routes) this.#define(route.topic);
+    this.#cache = new TopicCache(table, this.#topics);
+  }
+
+  counters(): IngestCounters {
+    return {
+      received: this.#received,
+      receivedBytes: this.#receivedBytes,
+      appended: { ...this.#appended },
+      unrouted: this.#unrouted,
+      failed: this.#failed,
+    };
+  }
+
+  /** What is remembered of an MQTT topic. */
+  known(mqttTopic: string): TopicEntry | undefined {
+    return this.#cache.known(mqttTopic);
+  }
+
+  /** Works out and remembers a topic, which MUST be a legal MQTT topic name. */
+  entry(mqttTopic: string): TopicEntry {
+    return this.#cache.entry(mqttTopic);
+  }
+
+  /**
+   * Appends the message. True: `done` will be called, once, in arrival order over all messages.
+   * False: the message is not for the log and `done` is not called; the caller keeps its own
+   * acknowledgements in order (`settled`).
+   */
+  publish(
+    entry: TopicEntry,
+    client: string,
+    payload: Uint8Array,
+    qos: Qos,
+    retain: boolean,
+    properties: PublishProperties | undefined,
+    done: AppendDone,
+  ): boolean {
+    this.#received++;
+    this.#receivedBytes += payload.length;
+    if (properties !== undefined && this.#central) {
+      const mirrored = readMirrored(properties);
+      const message = { payload, qos, retain, properties };
+      if (mirrored !== undefined && this.#publishMirrored(mirrored, entry, message, done)) {
+        return true;
+      }
+    }
+    const to = entry.destination(client);
+    if (to === undefined) {
+      this.#unrouted++;
+      return false;
+    }
+    const base = entry.baseHeaders(qos, retain);
+    const headers = properties === undefined ? base : extendBaseHeaders(base, properties);
+    const durability = classOf(entry.durability, qos);
+    this.#appended[durability]++;
+    this.#writer.append(to.stream, this.#clock.nowMs(), to.key, payload, headers, durability, done);
+    return true;
+  }
+
+  /** Calls `done` when everything appended before it is settled. */
+  settled(done: AppendDone): void {
+    this.#writer.settled(done);
+  }
+
+  /** Appends wait at their bound: devices must be slowed until `relieved` resolves. */
+  congested(): boolean {
+    return this.#writer.pendingBytes() > LIMITS.pendingBytes;
+  }
+
+  relieved(): Promise<void> {
+    return this.#writer.relieved();
+  }
+
+  /** The caller tells of a `done` with an error, so that counting costs no closure per message. */
+  countFailed(): void {
+    this.#failed++;
+  }
+
+  #define(name: string): TopicInfo {
+    const known = this.#topics.get(name);
+    if (known !== undefined) return known;
+    const info = this.#writer.defineTopic(name, this.#defaultTopic);
+    this.#topics.set(name, info);
+    return info;
+  }
+
+  /** False when the identity names a topic that can't be: an ordinary message then. */
+  #publishMirrored(
+    mirrored: MirroredRecord,
+    entry: TopicEntry,
+    message: MirroredMessage,
+    done: AppendDone,
+  ): boolean {
+    const { payload, qos, retain, properties } = message;
+    const info = this.#defineMirrored(mirrored.identity.topic);
+    if (info === undefined) return false;
+    const to =
+      mirrored.key === undefined
+        ? destination(info, entry.mqttTopic)
+        : destinationOfKey(info, mirrored.key);
+    const durability = classOf(info.options.durability, qos);
+    this.#appended[durability]++;
+    this.#writer.appendOnce(
+      mirrored.producer,
+      mirrored.identity.offset,
+      to.stream,
+      mirrored.timestampMs ?? this.#clock.nowMs(),
+      to.key,
+      payload,
+      encodeMirroredHeaders(entry.mqttTopic, qos, retain, properties, mirrored.identityText),
+      durability,
+      done,
+    );
+    return true;
+  }
+
+  #defineMirrored(name: string): TopicInfo | undefined {
+    try {
+      return this.#define(name);
+    } catch (error) {
+      this.#logger.debug({ topic: name }, `not a topic that can be made: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+}
+
+/** Class `none` is for QoS 0 only: who asks for an acknowledgement means it. */
+function classOf(durability: Durability, qos: Qos): Durability {
+  return durability === 'none' && qos > 0 ? 'fsync' : durability;
+}

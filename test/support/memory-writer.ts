@@ -1,0 +1,173 @@
+import { GatelogError } from '../../src/errors.ts';
+import { type Durability, type StreamId, streamId } from '../../src/record.ts';
+import type { AppendDone, LogWriter, TopicInfo, TopicOptions } from '../../src/store/log.ts';
+
+export interface KeptRecord {
+  readonly stream: StreamId;
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+  readonly headers: Uint8Array;
+  readonly durability: Durability;
+  readonly producer?: string;
+  readonly sequence?: number;
+}
+
+interface Waiting {
+  readonly done: AppendDone;
+  readonly bytes: number;
+  /** undefined for `settled` and for repeats. */
+  readonly record: KeptRecord | undefined;
+}
+
+/**
+ * A LogWriter in memory for tests of the device side: settles on its own (one "commit" per turn of
+ * the loop), or holds everything until told (`hold`, `release`, `fail`). Copies what it is given
+ * when it settles, not before, so that a caller who changes a buffer too early is found out.
+ */
+export class MemoryWriter implements LogWriter {
+  readonly records: KeptRecord[] = [];
+  readonly topics: Map<string, TopicInfo> = new Map();
+  boundBytes = 16_777_216;
+  #waiting: Waiting[] = [];
+  #held = false;
+  #scheduled = false;
+  #failure: Error | undefined;
+  #pendingBytes = 0;
+  #streams = 0;
+  #offsets = new Map<StreamId, number>();
+  #sequences = new Map<string, number>();
+  #relief: (() => void)[] = [];
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  hold(): void {
+    this.#held = true;
+  }
+
+  /** Settles the `count` oldest (all, when not given); keeps holding. */
+  release(count: number = this.#waiting.length): void {
+    const part = this.#waiting.slice(0, count);
+    this.#waiting = this.#waiting.slice(count);
+    for (const one of part) this.#settle(one, null);
+    if (this.#pendingBytes * 2 <= this.boundBytes) {
+      for (const wake of this.#relief.splice(0)) wake();
+    }
+  }
+
+  /** Goes on on its own. */
+  resume(): void {
+    this.#held = false;
+    this.release();
+  }
+
+  /** Everything that waits, and all that comes, fails. */
+  fail(error: Error = new GatelogError('STORE_WRITE_FAILED', 'the disk is full (ENOSPC)')): void {
+    this.#failure = error;
+    const part = this.#waiting;
+    this.#waiting = [];
+    for (const one of part) this.#settle(one, error);
+  }
+
+  mend(): void {
+    this.#failure = undefined;
+  }
+
+  values(): string[] {
+    return this.records.map((record) => Buffer.from(record.value ?? []).toString());
+  }
+
+  defineTopic(name: string, options: TopicOptions): TopicInfo {
+    if (!/^[\w.-]{1,249}$/u.test(name)) {
+      throw new GatelogError('CONFIG_INVALID', `${JSON.stringify(name)} is no topic name`);
+    }
+    const known = this.topics.get(name);
+    const streams = [...(known?.streams ?? [])];
+    while (streams.length < options.partitions) streams.push(streamId(this.#streams++));
+    const info = { name, options, streams };
+    this.topics.set(name, info);
+    return info;
+  }
+
+  append(
+    stream: StreamId,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    headers: Uint8Array,
+    durability: Durability,
+    done: AppendDone,
+  ): void {
+    const offset = this.#offsets.get(stream) ?? 0;
+    this.#offsets.set(stream, offset + 1);
+    this.#wait({ stream, offset, timestampMs, key, value, headers, durability }, done);
+  }
+
+  appendOnce(
+    producer: string,
+    sequence: number,
+    stream: StreamId,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    headers: Uint8Array,
+    durability: Durability,
+    done: AppendDone,
+  ): void {
+    if (sequence <= (this.#sequences.get(producer) ?? -1)) {
+      this.#wait(undefined, done);
+      return;
+    }
+    this.#sequences.set(producer, sequence);
+    const offset = this.#offsets.get(stream) ?? 0;
+    this.#offsets.set(stream, offset + 1);
+    const record = { stream, offset, timestampMs, key, value, headers, durability };
+    this.#wait({ ...record, producer, sequence }, done);
+  }
+
+  settled(done: AppendDone): void {
+    this.#wait(undefined, done);
+  }
+
+  pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  relieved(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#relief.push(resolve);
+    });
+  }
+
+  #wait(record: KeptRecord | undefined, done: AppendDone): void {
+    const bytes =
+      (record?.key?.length ?? 0) + (record?.value?.length ?? 0) + (record?.headers.length ?? 0);
+    this.#pendingBytes += bytes;
+    this.#waiting.push({ record, done, bytes });
+    if (this.#held || this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (!this.#held) this.release();
+    });
+  }
+
+  #settle(one: Waiting, failure: Error | null): void {
+    this.#pendingBytes -= one.bytes;
+    const error = failure ?? this.#failure ?? null;
+    if (error === null && one.record !== undefined) this.records.push(copyOf(one.record));
+    one.done(error, error === null ? (one.record?.offset ?? -1) : -1);
+  }
+}
+
+function copyOf(record: KeptRecord): KeptRecord {
+  return {
+    ...record,
+    key: record.key === null ? null : Buffer.from(record.key),
+    value: record.value === null ? null : Buffer.from(record.value),
+    headers: Buffer.from(record.headers),
+  };
+}
