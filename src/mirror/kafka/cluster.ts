@@ -1,0 +1,174 @@
+import { createTopicsV5, findCoordinatorV3, metadataV9 } from '@platformatic/kafka';
+import { must } from '../../assert.ts';
+import { GatelogError, messageOf } from '../../errors.ts';
+import type { Clock } from '../../time.ts';
+import { CODE, codeName, isBusy, isMoved } from './codes.ts';
+import { type Address, type Links, parseAddress } from './links.ts';
+import type { KafkaConnection } from './options.ts';
+
+/** What we know of a topic at the far side. */
+export interface CentralTopic {
+  readonly name: string;
+  /** Kafka's error code for the topic; 0 when it is there. */
+  readonly code: number;
+  /** Leader of each partition; undefined where there is none at the moment. */
+  readonly leaders: readonly (Address | undefined)[];
+}
+
+export type CoordinatorOf = 'group' | 'transaction';
+
+/** How long answers that mean "not yet" are asked again before the attempt is given up. */
+const PATIENCE_MS = 20_000;
+const FIRST_PAUSE_MS = 4;
+const LONGEST_PAUSE_MS = 500;
+
+/**
+ * Asks again, with growing pauses, while `again` says so; gives the last answer when patience
+ * ends. The pauses begin short: the coordinator needs but milliseconds to finish a transaction.
+ */
+export async function insist<T>(
+  clock: Clock,
+  signal: AbortSignal,
+  ask: () => Promise<T>,
+  again: (answer: T) => boolean,
+): Promise<T> {
+  const start = clock.monotonicMs();
+  let pause = FIRST_PAUSE_MS;
+  for (;;) {
+    const answer = await ask();
+    if (!again(answer) || signal.aborted) return answer;
+    if (clock.monotonicMs() - start > PATIENCE_MS) return answer;
+    await clock.sleep(pause, signal);
+    pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+  }
+}
+
+/** A cluster as one session sees it. */
+export class Cluster {
+  readonly id: string;
+  readonly #links: Links;
+  readonly #seed: Address;
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal;
+
+  private constructor(links: Links, seed: Address, id: string, clock: Clock, signal: AbortSignal) {
+    this.#links = links;
+    this.#seed = seed;
+    this.id = id;
+    this.#clock = clock;
+    this.#signal = signal;
+  }
+
+  /** Connects to the first of the configured brokers that answers. */
+  static async open(
+    links: Links,
+    options: KafkaConnection,
+    clock: Clock,
+    signal: AbortSignal,
+  ): Promise<Cluster> {
+    const troubles: unknown[] = [];
+    for (const address of options.brokers.map(parseAddress)) {
+      if (signal.aborted) break;
+      try {
+        const answer = await links.call(address, metadataV9.api, [], false, false, false);
+        return new Cluster(links, address, answer.clusterId ?? '', clock, signal);
+      } catch (error) {
+        troubles.push(error);
+      }
+    }
+    const telling = troubles.find(
+      (error) => error instanceof GatelogError && error.code === 'UPSTREAM_UNAUTHENTICATED',
+    );
+    if (telling !== undefined) throw telling;
+    if (troubles.length === 1) throw troubles[0];
+    throw new GatelogError(
+      'UPSTREAM_UNREACHABLE',
+      `None of the Kafka brokers answers: ${troubles.map(messageOf).join('; ')}`,
+      { cause: troubles[0] },
+    );
+  }
+
+  get seed(): Address {
+    return this.#seed;
+  }
+
+  /** Topics by name. Waits a while for partitions that are just electing a leader. */
+  async topics(names: readonly string[]): Promise<Map<string, CentralTopic>> {
+    const answer = await insist(
+      this.#clock,
+      this.#signal,
+      () => this.#links.call(this.#seed, metadataV9.api, [...names], false, false, false),
+      ({ topics }) =>
+        topics.some(
+          (topic) =>
+            topic.errorCode === CODE.leaderNotAvailable ||
+            topic.partitions.some((partition) => partition.leaderId < 0),
+        ),
+    );
+    const brokers = new Map(
+      answer.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]),
+    );
+    return new Map(
+      answer.topics.map((topic) => {
+        const leaders: (Address | undefined)[] = [];
+        for (const { partitionIndex, leaderId } of topic.partitions) {
+          leaders[partitionIndex] = brokers.get(leaderId);
+        }
+        return [topic.name, { name: topic.name, code: topic.errorCode, leaders }];
+      }),
+    );
+  }
+
+  /** Creates a topic, or finds that it is there. Answers Kafka's error code and text. */
+  async create(
+    name: string,
+    partitions: number,
+    replicationFactor: number,
+  ): Promise<{ readonly code: number; readonly message: string }> {
+    const request = {
+      name,
+      numPartitions: partitions,
+      replicationFactor,
+      assignments: [],
+      configs: [],
+    };
+    const answer = await insist(
+      this.#clock,
+      this.#signal,
+      () => this.#links.call(this.#seed, createTopicsV5.api, [request], 15_000, false),
+      ({ topics }) => topics[0]?.errorCode === CODE.notController,
+    );
+    const result = must(answer.topics[0], 'CreateTopics answers for the topic asked for');
+    if (result.errorCode === CODE.none) {
+      // The answer comes from the controller; the brokers learn of the topic a moment later.
+      await insist(
+        this.#clock,
+        this.#signal,
+        () => this.topics([name]),
+        (topics) => topics.get(name)?.code === CODE.unknownTopicOrPartition,
+      );
+    }
+    const code = result.errorCode === CODE.topicAlreadyExists ? CODE.none : result.errorCode;
+    return { code, message: result.errorMessage ?? codeName(code) };
+  }
+
+  /** Kafka's error code, and the coordinator when that is 0. */
+  async coordinator(of: CoordinatorOf, key: string): Promise<Coordinator> {
+    const answer = await insist(
+      this.#clock,
+      this.#signal,
+      () => this.#links.call(this.#seed, findCoordinatorV3.api, of === 'group' ? 0 : 1, [key]),
+      ({ coordinators }) => {
+        const code = coordinators[0]?.errorCode ?? CODE.none;
+        return isBusy(code) || isMoved(code);
+      },
+    );
+    const found = must(answer.coordinators[0], 'FindCoordinator answers for the key asked for');
+    return { code: found.errorCode, address: { host: found.host, port: found.port } };
+  }
+}
+
+export interface Coordinator {
+  readonly code: number;
+  readonly address: Address;
+}

@@ -1,0 +1,71 @@
+import { GatelogError } from '../../errors.ts';
+import type { StreamId } from '../../record.ts';
+import type { Clock } from '../../time.ts';
+import { type Cluster, insist } from './cluster.ts';
+import { CODE } from './codes.ts';
+import { type Fetched, fetchCommitted, type Place } from './fetch.ts';
+import type { JournalEntry, JournalWitness } from './journal.ts';
+import type { Links } from './links.ts';
+
+/**
+ * The far side forgot our position while the outcome of our last transaction was open: its records
+ * themselves tell. A transaction is whole or not at all, so one record decides.
+ */
+export type Outcome = 'committed' | 'aborted' | 'unknown';
+
+const ENOUGH_BYTES = 65_536;
+
+export async function findOutcome(
+  links: Links,
+  cluster: Cluster,
+  clock: Clock,
+  signal: AbortSignal,
+  entry: JournalEntry,
+): Promise<Outcome> {
+  const topics = await cluster.topics([...new Set(entry.witnesses.map(({ topic }) => topic))]);
+  for (const witness of entry.witnesses) {
+    const { topic, partition, offset } = witness;
+    const leader = topics.get(topic)?.leaders[partition];
+    if (leader === undefined) continue;
+    const place: Place = { leader, topic, partition };
+    const fetched = await insist(
+      clock,
+      signal,
+      () => fetchCommitted(links, place, offset, ENOUGH_BYTES),
+      // Another producer's open transaction may hide ours for a while.
+      ({ code, stableOffset }) => code === CODE.none && stableOffset <= offset,
+    );
+    const outcome = outcomeOf(fetched, witness);
+    if (outcome !== 'unknown') return outcome;
+  }
+  return 'unknown';
+}
+
+/** Pure. */
+export function outcomeOf(fetched: Fetched, witness: JournalWitness): Outcome {
+  const { code, startOffset, stableOffset, records } = fetched;
+  if (code !== CODE.none || startOffset > witness.offset || stableOffset <= witness.offset) {
+    return 'unknown';
+  }
+  const there = records.find((record) => record.offset === witness.offset);
+  return there?.identity === witness.identity ? 'committed' : 'aborted';
+}
+
+/** Positions that the outcome implies for the streams that the far side forgot. */
+export function positionsByOutcome(
+  outcome: Outcome,
+  entry: JournalEntry,
+  forgotten: ReadonlySet<StreamId>,
+  whenUnknown: 'stop' | 'repeat',
+): Map<StreamId, number> {
+  if (outcome === 'unknown' && whenUnknown === 'stop') {
+    throw new GatelogError(
+      'UPSTREAM_MISMATCH',
+      `Kafka has forgotten this gateway's positions, and the records of its last transaction are gone too, so nobody can tell whether they arrived. Set unknownOutcome: repeat to send them again, or seek the mirror to where it shall go on`,
+    );
+  }
+  const positions = new Map<StreamId, number>();
+  if (outcome !== 'committed') return positions;
+  for (const { stream, to } of entry.ranges) if (forgotten.has(stream)) positions.set(stream, to);
+  return positions;
+}

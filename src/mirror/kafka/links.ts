@@ -1,0 +1,160 @@
+import {
+  type API,
+  apiVersionsV3,
+  Connection,
+  type ConnectionOptions,
+  ResponseError,
+} from '@platformatic/kafka';
+import { GatelogError, messageOf } from '../../errors.ts';
+import { connectionTrouble, requestTrouble } from './trouble.ts';
+import { KAFKA_DEFAULTS, type KafkaConnection, tlsOptions } from './options.ts';
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * One connection per broker. All of them together are one session's: when one breaks the session
+ * is spent, and a new session opens its own. (A connection that outlived a session could carry its
+ * late answers into the next.) The library keeps the requests of one connection in order.
+ */
+export class Links {
+  readonly #options: KafkaConnection;
+  readonly #connectionOptions: ConnectionOptions;
+  readonly #open = new Map<string, { connection: Connection; ready: Promise<Connection> }>();
+  readonly #onBroken: (error: GatelogError) => void;
+  #closed = false;
+
+  constructor(options: KafkaConnection, onBroken: (error: GatelogError) => void) {
+    this.#options = options;
+    this.#onBroken = onBroken;
+    this.#connectionOptions = {
+      connectTimeout: options.connectTimeoutMs ?? KAFKA_DEFAULTS.connectTimeoutMs,
+      requestTimeout: options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs,
+      // A broker remembers the last five batches of a producer and partition; see KAFKA-5494.
+      maxInflights: 5,
+      ...(options.tls === undefined
+        ? {}
+        : { tls: tlsOptions(options.tls), tlsServerName: options.tls.servername ?? true }),
+      ...(options.sasl === undefined
+        ? {}
+        : { sasl: { ...options.sasl, ...saslExtensions(options.sasl) } }),
+    };
+  }
+
+  /**
+   * The connection to a broker, opened if need be. Rejects with UPSTREAM_UNREACHABLE or
+   * UPSTREAM_UNAUTHENTICATED.
+   */
+  to(address: Address): Promise<Connection> {
+    const name = `${address.host}:${address.port}`;
+    const known = this.#open.get(name);
+    if (known !== undefined) return known.ready;
+    if (this.#closed) return Promise.reject(closedError());
+    const connection = new Connection(this.#options.clientId ?? 'gatelog', this.#connectionOptions);
+    const ready = this.#connect(connection, address, name);
+    this.#open.set(name, { connection, ready });
+    return ready;
+  }
+
+  /**
+   * Sends one request. An answer that carries error codes is returned like any other: the caller
+   * knows which code means what. Rejects with UPSTREAM_UNREACHABLE when no answer came; whether
+   * the broker acted is then not known.
+   */
+  async call<A extends unknown[], R>(address: Address, api: API<A, R>, ...args: A): Promise<R> {
+    const connection = await this.to(address);
+    try {
+      return await api.async(connection, ...args);
+    } catch (error) {
+      if (error instanceof ResponseError) {
+        const { response } = error as unknown as { response?: R };
+        if (response !== undefined) return response;
+      }
+      throw requestTrouble(error, address, this.#options);
+    }
+  }
+
+  /** Highest version of each API that the broker knows. */
+  async versions(address: Address): Promise<ReadonlyMap<number, { min: number; max: number }>> {
+    const answer = await this.call(address, apiVersionsV3.api, 'gatelog', '1');
+    return new Map(
+      answer.apiKeys.map((api) => [api.apiKey, { min: api.minVersion, max: api.maxVersion }]),
+    );
+  }
+
+  get addresses(): readonly string[] {
+    return [...this.#open.keys()];
+  }
+
+  /** Declares the session broken. */
+  breakOff(error: GatelogError): void {
+    if (!this.#closed) this.#onBroken(error);
+  }
+
+  /** Ends every connection at once; what was not yet on the wire is dropped. Never rejects. */
+  close(): void {
+    this.#closed = true;
+    for (const { connection } of this.#open.values()) {
+      const { socket } = connection as unknown as { socket?: { destroy(): void } };
+      connection.close(() => {});
+      socket?.destroy();
+    }
+    this.#open.clear();
+  }
+
+  async #connect(connection: Connection, address: Address, name: string): Promise<Connection> {
+    // The first error is the one that connect() rejects with; later ones break the session.
+    connection.on('error', (error: Error) => this.#broke(name, connection, error));
+    connection.on('close', () => this.#broke(name, connection, undefined));
+    try {
+      await connection.connect(address.host, address.port);
+    } catch (error) {
+      if (this.#open.get(name)?.connection === connection) this.#open.delete(name);
+      throw this.#closed ? closedError() : connectionTrouble(error, address, this.#options);
+    }
+    return connection;
+  }
+
+  #broke(name: string, connection: Connection, error: Error | undefined): void {
+    if (this.#closed || this.#open.get(name)?.connection !== connection) return;
+    if (connection.status === 'connecting' || connection.status === 'authenticating') return;
+    this.#open.delete(name);
+    const reason = error === undefined ? 'the broker closed the connection' : messageOf(error);
+    this.#onBroken(
+      new GatelogError(
+        'UPSTREAM_UNREACHABLE',
+        `Lost the connection to Kafka at ${name}: ${reason}`,
+        {
+          cause: error,
+        },
+      ),
+    );
+  }
+}
+
+function saslExtensions(sasl: KafkaConnection['sasl']): {
+  oauthBearerExtensions?: Record<string, string>;
+} {
+  if (sasl?.mechanism !== 'OAUTHBEARER' || sasl.extensions === undefined) return {};
+  return { oauthBearerExtensions: { ...sasl.extensions } };
+}
+
+function closedError(): GatelogError {
+  return new GatelogError('UPSTREAM_UNREACHABLE', 'The session with Kafka was closed');
+}
+
+/** `host:port`, with brackets around an IPv6 address. */
+export function parseAddress(text: string): Address {
+  const parts = /^(?:\[(?<v6>[^\]]+)\]|(?<host>[^:]+)):(?<port>\d+)$/u.exec(text);
+  const host = parts?.groups?.['v6'] ?? parts?.groups?.['host'];
+  const port = Number(parts?.groups?.['port']);
+  if (host === undefined || !(port >= 1 && port <= 65_535)) {
+    throw new GatelogError(
+      'CONFIG_INVALID',
+      `A Kafka broker is given as host:port, for example kafka.example.org:9092; got '${text}'`,
+    );
+  }
+  return { host, port };
+}

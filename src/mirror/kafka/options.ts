@@ -1,0 +1,113 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import type { KeyValue } from '../../store/log.ts';
+import type { Logger } from '../../telemetry.ts';
+import type { Clock } from '../../time.ts';
+
+/** What a person may set about a Kafka cluster, and the capabilities the composition root lends. */
+
+export const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
+export type Compression = (typeof COMPRESSIONS)[number];
+
+export type Delivery = 'exactly-once' | 'at-least-once';
+
+/** PEM texts, not paths. Certificates are always checked; there is no way to turn that off. */
+export interface KafkaTls {
+  readonly ca?: string | undefined;
+  /** For mutual TLS: the client's certificate chain and its key. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly passphrase?: string | undefined;
+  /** The name to expect in the broker's certificate, when it differs from the host connected to. */
+  readonly servername?: string | undefined;
+}
+
+export type KafkaSasl =
+  | {
+      readonly mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512';
+      readonly username: string;
+      readonly password: string;
+    }
+  | {
+      readonly mechanism: 'OAUTHBEARER';
+      /** Asked anew on every connection, so that a token file can be renewed beside us. */
+      readonly token: () => string | Promise<string>;
+      readonly extensions?: Readonly<Record<string, string>> | undefined;
+    };
+
+/** How topics missing at the far side come to be; `false` leaves that to a person. */
+export type CreateTopics =
+  | false
+  | { readonly partitions: number; readonly replicationFactor: number };
+
+/** How to reach a cluster: shared by the mirror and by `gatelog verify`. */
+export interface KafkaConnection {
+  /** `host:port`, at least one. */
+  readonly brokers: readonly string[];
+  readonly clientId?: string | undefined;
+  readonly tls?: KafkaTls | undefined;
+  readonly sasl?: KafkaSasl | undefined;
+  readonly connectTimeoutMs?: number | undefined;
+  readonly requestTimeoutMs?: number | undefined;
+}
+
+export interface KafkaUpstreamOptions extends KafkaConnection {
+  readonly gateway: string;
+  readonly incarnation: string;
+  readonly delivery?: Delivery | undefined;
+  /** `{topic}` and `{gateway}` are replaced. */
+  readonly topicTemplate?: string | undefined;
+  readonly create?: CreateTopics | undefined;
+  readonly compression?: Compression | undefined;
+  /** Level of gzip (1 to 9) or zstd (1 to 19); the codec's own default when absent. */
+  readonly compressionLevel?: number | undefined;
+  /** Bytes of one record batch before compression. */
+  readonly maxBatchBytes?: number | undefined;
+  readonly transactionalId?: string | undefined;
+  readonly group?: string | undefined;
+  readonly positionsTopic?: string | undefined;
+  readonly transactionTimeoutMs?: number | undefined;
+  /**
+   * The id of the cluster that is meant. Set it to move a mirror to another cluster on purpose;
+   * without it the first cluster met is remembered and any other is refused.
+   */
+  readonly clusterId?: string | undefined;
+  /**
+   * The incarnation whose positions at the far side this data folder takes over from, after a
+   * folder was replaced on purpose. Positions of any other foreign incarnation are refused.
+   */
+  readonly replaces?: string | undefined;
+  /**
+   * What to do when the outcome of the last transaction can no longer be known (the far side
+   * forgot the position and the records): `stop` asks a person, `repeat` sends them again.
+   */
+  readonly unknownOutcome?: 'stop' | 'repeat' | undefined;
+  /** A small space of synced values, this mirror's own. */
+  readonly journal: KeyValue;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export const KAFKA_DEFAULTS = {
+  /** TCP, TLS and SASL together: 6 to 7 round trips, so 4 s at 600 ms each. */
+  connectTimeoutMs: 20_000,
+  requestTimeoutMs: 20_000,
+  /**
+   * An orphaned transaction holds back read_committed readers for this long and the broker's
+   * sweep (10 s), so it is short; it must exceed the upload time of one batch.
+   */
+  transactionTimeoutMs: 30_000,
+  positionsTopic: 'gatelog.positions',
+  maxBatchBytes: 921_600, // 900 KiB
+} as const;
+
+export function tlsOptions(tls: KafkaTls): TlsOptions {
+  const { ca, cert, key, passphrase, servername } = tls;
+  return {
+    rejectUnauthorized: true,
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(passphrase === undefined ? {} : { passphrase }),
+    ...(servername === undefined ? {} : { servername }),
+  };
+}

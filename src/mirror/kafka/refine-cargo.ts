@@ -1,0 +1,29 @@
+import type { Rejection } from '../upstream.ts';
+import { CODE, codeName } from './codes.ts';
+import type { Cargo, PieceEncoder } from './encode.ts';
+import { refine } from './plan.ts';
+import type { Delivered } from './rounds.ts';
+
+/** What is to be sent after brokers condemned some batches: those cut smaller, the others as they are. */
+export async function refineCargo(
+  encoder: PieceEncoder,
+  cargo: readonly Cargo[],
+  condemned: readonly Delivered[],
+): Promise<{ readonly cargo: Cargo[]; readonly rejected: Rejection[] }> {
+  const refined: Cargo[] = [];
+  const rejected: Rejection[] = [];
+  for (const one of cargo) {
+    const found = condemned.find(({ cargo: other }) => other === one);
+    if (found === undefined) {
+      refined.push(one);
+      continue;
+    }
+    const { answer } = found;
+    if (answer.code === CODE.messageTooLarge) encoder.learnTooLarge(answer.topic, one.batch);
+    const reason = `Kafka refuses the record: ${answer.message ?? codeName(answer.code)}`;
+    const cut = refine(one.piece, answer, reason);
+    refined.push(...(await encoder.encode(cut.pieces)));
+    rejected.push(...cut.rejected);
+  }
+  return { cargo: refined, rejected };
+}

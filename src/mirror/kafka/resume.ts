@@ -1,0 +1,59 @@
+import { GatelogError } from '../../errors.ts';
+import { formatIdentity, parseIdentity } from '../../identity.ts';
+import type { MirrorStream } from '../upstream.ts';
+
+/**
+ * The resume position at the far side: a committed offset of our group on the positions topic,
+ * whose metadata is the identity of the next record wanted. Pure.
+ */
+export interface RemotePosition {
+  /** Next offset wanted; -1 when the far side has none. */
+  readonly offset: number;
+  readonly metadata: string | null;
+}
+
+export interface Owner {
+  readonly gateway: string;
+  readonly incarnation: string;
+  readonly replaces?: string | undefined;
+}
+
+export function positionMetadata(owner: Owner, stream: MirrorStream, offset: number): string {
+  const { gateway, incarnation } = owner;
+  const { topic, partition } = stream;
+  return formatIdentity({ gateway, incarnation, topic, partition, offset });
+}
+
+/**
+ * The position that counts, or undefined when the far side has none for this stream. Throws
+ * UPSTREAM_MISMATCH when it belongs to another data folder.
+ */
+export function acceptPosition(
+  owner: Owner,
+  stream: MirrorStream,
+  remote: RemotePosition,
+): number | undefined {
+  if (remote.offset < 0) return undefined;
+  const found = parseIdentity(remote.metadata ?? '');
+  const place = `${stream.topic}/${stream.partition}`;
+  if (found === undefined) {
+    throw new GatelogError(
+      'UPSTREAM_MISMATCH',
+      `Kafka's position for ${place} was not written by gatelog (metadata '${remote.metadata ?? ''}'): another program uses this gateway's consumer group; give the mirror a group of its own`,
+    );
+  }
+  if (found.incarnation !== owner.incarnation) {
+    if (found.incarnation === owner.replaces) return undefined;
+    throw new GatelogError(
+      'UPSTREAM_MISMATCH',
+      `Kafka's position for ${place} of gateway '${owner.gateway}' belongs to another data folder (incarnation ${found.incarnation}, ours is ${owner.incarnation}): either a second machine uses this gateway's name, then give one of them another; or the data folder was replaced, then set 'replaces: ${found.incarnation}' to start anew from this one`,
+    );
+  }
+  if (found.topic !== stream.topic || found.partition !== stream.partition) {
+    throw new GatelogError(
+      'UPSTREAM_MISMATCH',
+      `Kafka's position for ${place} names ${found.topic}/${found.partition} instead: the positions topic or the data folder is not what it was`,
+    );
+  }
+  return remote.offset;
+}
