@@ -1,4 +1,5 @@
 import type { Random } from '../../../src/random.ts';
+import type { CutPoint } from '../tcp-proxy.ts';
 
 /**
  * The plan of an exactly-once hunt: pure, from a seed. Three lanes run side by side, so that an
@@ -10,6 +11,7 @@ export type CutApi =
   | 'TxnOffsetCommit'
   | 'EndTxn'
   | 'AddPartitionsToTxn'
+  | 'AddOffsetsToTxn'
   | 'InitProducerId';
 
 export type Fault =
@@ -19,12 +21,12 @@ export type Fault =
   /** New connections are refused and those there are reset, for a while. */
   | { readonly kind: 'link-refuse'; readonly brokers: readonly number[]; readonly downMs: number }
   | { readonly kind: 'link-reset'; readonly brokers: readonly number[] }
-  /** Bytes vanish both ways, nothing is closed. */
+  /** Nothing passes, nothing is closed; afterwards what was under way arrives, late. */
   | { readonly kind: 'link-silent'; readonly brokers: readonly number[]; readonly downMs: number }
-  /** The broker gets the next request of this kind; its response never arrives. */
-  | { readonly kind: 'cut-response'; readonly api: CutApi; readonly how: 'reset' | 'silent' }
-  /** The request itself never arrives. */
-  | { readonly kind: 'cut-request'; readonly api: CutApi; readonly how: 'reset' | 'silent' };
+  /** The broker's side is gone and the gateway never hears of it. */
+  | { readonly kind: 'link-half-open'; readonly brokers: readonly number[] }
+  /** The next request of this kind, or its response, does not arrive. */
+  | { readonly kind: 'cut'; readonly api: CutApi; readonly point: CutPoint };
 
 export type Lane = 'agent' | 'broker' | 'link';
 
@@ -46,6 +48,7 @@ const APIS: readonly CutApi[] = [
   'AddPartitionsToTxn',
   'TxnOffsetCommit',
   'InitProducerId',
+  'AddOffsetsToTxn',
 ];
 
 function between(random: Random, low: number, high: number): number {
@@ -80,7 +83,21 @@ function brokerFault(random: Random, kind: 'kill' | 'stop'): Fault {
   return { kind: 'broker-stop', broker, downMs };
 }
 
-type LinkCard = 'refuse' | 'reset' | 'silent' | 'cut-response' | 'cut-request';
+type LinkCard = 'refuse' | 'reset' | 'silent' | 'half-open' | 'request' | 'middle' | 'response';
+
+/** A link is most dangerous between a request and its response. */
+const DECK: readonly LinkCard[] = [
+  'refuse',
+  'reset',
+  'silent',
+  'half-open',
+  'request',
+  'middle',
+  'response',
+  'response',
+  'response',
+  'response',
+];
 
 function linkFault(random: Random, card: LinkCard, api: CutApi): Fault {
   const brokers = random.next() < 0.5 ? BROKERS : [one(random, BROKERS)];
@@ -90,12 +107,14 @@ function linkFault(random: Random, card: LinkCard, api: CutApi): Fault {
       return { kind: 'link-refuse', brokers, downMs: between(random, 300, 3000) };
     case 'reset':
       return { kind: 'link-reset', brokers };
+    case 'half-open':
+      return { kind: 'link-half-open', brokers };
     case 'silent':
       return { kind: 'link-silent', brokers, downMs: between(random, 1000, 7000) };
-    case 'cut-response':
-      return { kind: 'cut-response', api, how };
-    case 'cut-request':
-      return { kind: 'cut-request', api, how };
+    case 'request':
+    case 'middle':
+    case 'response':
+      return { kind: 'cut', api, point: { where: card, how } };
   }
 }
 
@@ -116,18 +135,8 @@ export function planFaults(random: Random, count: number): readonly PlannedFault
     const afterMs = between(random, 1000, 6000);
     plan.push({ lane: 'broker', afterMs, fault: brokerFault(random, kind) });
   }
-  const deck: readonly LinkCard[] = [
-    'refuse',
-    'reset',
-    'silent',
-    'cut-request',
-    'cut-response',
-    'cut-response',
-    'cut-response',
-    'cut-response',
-  ];
   const apis = deal(random, APIS, links);
-  for (const [index, card] of deal(random, deck, links).entries()) {
+  for (const [index, card] of deal(random, DECK, links).entries()) {
     const fault = linkFault(random, card, apis[index] ?? 'Produce');
     plan.push({ lane: 'link', afterMs: between(random, 500, 5000), fault });
   }
@@ -142,19 +151,17 @@ export function describeFault(fault: Fault): string {
     case 'broker-stop':
       return `${fault.kind} ${fault.broker} for ${fault.downMs} ms`;
     case 'link-reset':
-      return `link-reset ${fault.brokers.join(',')}`;
+    case 'link-half-open':
+      return `${fault.kind} ${fault.brokers.join(',')}`;
     case 'link-refuse':
     case 'link-silent':
       return `${fault.kind} ${fault.brokers.join(',')} for ${fault.downMs} ms`;
-    case 'cut-response':
-    case 'cut-request':
-      return `${fault.kind} ${fault.api} ${fault.how}`;
+    case 'cut':
+      return `cut ${fault.point.where} of ${fault.api}, ${fault.point.how}`;
   }
 }
 
 /** The row of the table of faults. */
 export function kindOf(fault: Fault): string {
-  return fault.kind.startsWith('cut-') && 'api' in fault
-    ? `${fault.kind} ${fault.api}`
-    : fault.kind;
+  return fault.kind === 'cut' ? `cut ${fault.point.where} of ${fault.api}` : fault.kind;
 }

@@ -7,6 +7,9 @@ import { silentLogger } from '../../../src/telemetry.ts';
 import { systemClock } from '../../../src/time.ts';
 import type { LogOracle, ReadRange, ReadRecord } from './log-oracle.ts';
 
+/** What a reading is given to: the log's oracle, or something beside it. */
+export type ReadingTaker = Pick<LogOracle, 'record' | 'gap' | 'ranges'>;
+
 /** Opens a folder that no agent holds, as the agent itself would. */
 export async function openFolder(folder: string): Promise<Store> {
   return openStore({ folder, clock: systemClock, random: systemRandom, logger: silentLogger });
@@ -57,9 +60,9 @@ export async function readFolder(
   }
 }
 
-async function readStore(
+export async function readStore(
   store: Store,
-  oracle: LogOracle,
+  oracle: ReadingTaker,
   fromOffset: (topic: string, partition: number) => number,
 ): Promise<number> {
   const places = new Map(

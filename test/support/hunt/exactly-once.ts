@@ -1,0 +1,213 @@
+import { mkdirSync } from 'node:fs';
+import { type Random, seededRandom } from '../../../src/random.ts';
+import type { KafkaCluster } from '../kafka/cluster.ts';
+import { runGatelog } from './agent-process.ts';
+import type { DeviceProfile } from './device.ts';
+import { describeFault, planFaults } from './faults.ts';
+import { Fleet } from './fleet.ts';
+import { Gateway, GATEWAY_TOPICS } from './gateway.ts';
+import { CentralOracle, readByKcat } from './kafka-oracle.ts';
+import { FaultRunner, tableOf } from './lanes.ts';
+import { LogOracle } from './log-oracle.ts';
+import { Ledger } from './messages.ts';
+import type { ProxiedLinks } from './proxied-links.ts';
+import { openFolder, readStore } from './read-store.ts';
+import { until } from './wait.ts';
+
+/**
+ * Exactly once, hunted: devices publish without pause while the agent, the brokers and the links
+ * fail by a seeded plan. At the end the faults stop, the mirror catches up, and three parties are
+ * compared record by record: what devices were promised, the log, and Kafka as read by kcat.
+ */
+export interface ExactlyOnceOptions {
+  readonly folder: string;
+  readonly seed: number;
+  readonly faults: number;
+  readonly cluster: KafkaCluster;
+  readonly links: ProxiedLinks;
+}
+
+export interface ExactlyOnceResult {
+  readonly faults: number;
+  readonly table: string;
+  readonly sent: number;
+  readonly acked: number;
+  readonly logRecords: number;
+  readonly centralRecords: number;
+  /** Seen by read_uncommitted only: records of aborted transactions. */
+  readonly abortedRecords: number;
+  readonly resendCopies: number;
+  readonly problems: readonly string[];
+  readonly verify: unknown;
+}
+
+const DEVICES = 16;
+const RATE_PER_SECOND = 200;
+const CATCH_UP_MS = 240_000;
+
+function profileOf(index: number, random: Random): DeviceProfile {
+  const id = `d${index}`;
+  const branch = index % 5 === 0 ? 'alarms' : 'plant';
+  return {
+    id,
+    version: random.next() < 0.5 ? 5 : 4,
+    window: 1 + Math.floor(random.next() * 20),
+    topics: [`${branch}/${id}/a`, `${branch}/${id}/b`, `plant/shared/${index % 3}`],
+    nextQos: (chance) => (chance.next() < 0.15 ? 2 : 1),
+    nextPayloadBytes: (chance) => {
+      const point = chance.next();
+      if (point < 0.002) return 50_000 + Math.floor(chance.next() * 100_000);
+      if (point < 0.05) return 1000 + Math.floor(chance.next() * 8000);
+      return 60 + Math.floor(chance.next() * 200);
+    },
+  };
+}
+
+export async function huntExactlyOnce(options: ExactlyOnceOptions): Promise<ExactlyOnceResult> {
+  mkdirSync(options.folder, { recursive: true });
+  const { folder, cluster, seed } = options;
+  const name = `hunt-${seed.toString(36)}-${process.pid}`;
+  const gateway = await Gateway.make({ folder, name, cluster, listener: 'proxied' });
+  await gateway.grant(cluster);
+  const hunt = new ExactlyOnceHunt(options, gateway);
+  try {
+    return await hunt.run();
+  } finally {
+    await hunt.end();
+  }
+}
+
+class ExactlyOnceHunt {
+  readonly #options: ExactlyOnceOptions;
+  readonly #gateway: Gateway;
+  readonly #random: Random;
+  readonly #ledger = new Ledger();
+  readonly #fleet: Fleet;
+
+  constructor(options: ExactlyOnceOptions, gateway: Gateway) {
+    this.#options = options;
+    this.#gateway = gateway;
+    this.#random = seededRandom(options.seed);
+    this.#fleet = new Fleet({
+      port: gateway.port,
+      devices: DEVICES,
+      ratePerSecond: RATE_PER_SECOND,
+      // Of their own: how far devices get must not change the plan of faults.
+      random: seededRandom(options.seed + 1),
+      ledger: this.#ledger,
+      profile: profileOf,
+    });
+  }
+
+  async run(): Promise<ExactlyOnceResult> {
+    const { cluster, links, faults } = this.#options;
+    const plan = planFaults(this.#random, faults);
+    for (const { lane, afterMs, fault } of plan) {
+      console.log(`  plan: ${lane} after ${afterMs} ms: ${describeFault(fault)}`);
+    }
+    await this.#gateway.start();
+    this.#fleet.start();
+    await this.#fleet.acknowledged(100, 60_000);
+    await this.#firstRecords();
+    const runner = new FaultRunner(cluster, this.#gateway, links);
+    await runner.run(plan);
+    await cluster.restore(this.#gateway.centralTopics());
+    await this.#fleet.drain(60_000);
+    this.#fleet.stop();
+    await this.#gateway.mirrored(CATCH_UP_MS);
+    await this.#gateway.agent.stop();
+    return this.#judge(runner);
+  }
+
+  async end(): Promise<void> {
+    this.#fleet.stop();
+    await this.#gateway.end();
+  }
+
+  /** The central topics exist and something has arrived, before anything is broken. */
+  async #firstRecords(): Promise<void> {
+    await until(
+      async () => (await this.#gateway.mirror()).recordsSent > 0,
+      60_000,
+      () => 'a first record in Kafka',
+    );
+  }
+
+  async #judge(runner: FaultRunner): Promise<ExactlyOnceResult> {
+    const log = new LogOracle(this.#ledger, GATEWAY_TOPICS);
+    const central = await this.#readLog(log);
+    const committed = await this.#readCentral('read_committed', central);
+    const uncommitted = await this.#readCentral('read_uncommitted');
+    central.finish();
+    const verify = await this.#verify(committed);
+    return {
+      faults: runner.done.length,
+      table: tableOf(runner.done),
+      sent: this.#ledger.sentCount,
+      acked: this.#ledger.ackedCount,
+      logRecords: central.logRecords,
+      centralRecords: central.centralRecords,
+      abortedRecords: uncommitted - committed,
+      resendCopies: this.#ledger.resendCopies(),
+      problems: [...log.problems, ...central.problems],
+      verify,
+    };
+  }
+
+  async #readLog(log: LogOracle): Promise<CentralOracle> {
+    const store = await openFolder(this.#gateway.data);
+    const { incarnation } = store.identity;
+    const { name } = this.#gateway;
+    const oracle = new CentralOracle(name, incarnation, (topic) =>
+      this.#gateway.centralTopic(topic),
+    );
+    try {
+      await readStore(
+        store,
+        {
+          record: (record) => {
+            log.record(record);
+            oracle.expect(record);
+          },
+          gap: (gap, place) => log.gap(gap, place),
+          ranges: (ranges) => log.ranges(ranges),
+        },
+        () => 0,
+      );
+    } finally {
+      await store.close();
+    }
+    log.finish();
+    return oracle;
+  }
+
+  async #readCentral(
+    isolation: 'read_committed' | 'read_uncommitted',
+    oracle?: CentralOracle,
+  ): Promise<number> {
+    const { cluster, folder } = this.#options;
+    const bootstrap = cluster.bootstrap('plaintext');
+    let records = 0;
+    for (const topic of this.#gateway.centralTopics()) {
+      records += await readByKcat({ bootstrap, topic, isolation, folder }, (record) =>
+        oracle?.central(record),
+      );
+    }
+    return records;
+  }
+
+  /** The product's own auditor must come to the same result as the outside view. */
+  async #verify(records: number): Promise<unknown> {
+    const brokers = this.#options.cluster.bootstrap('plaintext').join(',');
+    const topics = this.#gateway.centralTopics().flatMap((topic) => ['--topic', topic]);
+    const output = await runGatelog(['verify', '--kafka', brokers, ...topics, '--json'], 300_000);
+    if (output.code !== 0) {
+      throw new Error(`gatelog verify: exit ${output.code}\n${output.stdout}\n${output.stderr}`);
+    }
+    const report = JSON.parse(output.stdout) as { readonly records?: number };
+    if (report.records !== records) {
+      throw new Error(`gatelog verify saw ${report.records} records, kcat ${records}`);
+    }
+    return report;
+  }
+}

@@ -1,0 +1,155 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { MirrorStatus } from '../../../src/mirror/status.ts';
+import { gatewayGrants } from '../kafka/admin.ts';
+import type { KafkaCluster } from '../kafka/cluster.ts';
+import type { Listener } from '../kafka/state.ts';
+import { freePorts } from '../ports.ts';
+import { AgentProcess } from './agent-process.ts';
+import { agentStatus } from './control.ts';
+import { until } from './wait.ts';
+
+/** Topics of the system tests' gateways, with their partitions. */
+export const GATEWAY_TOPICS: ReadonlyMap<string, number> = new Map([
+  ['telemetry', 6],
+  ['alarms', 2],
+]);
+const CENTRAL_PARTITIONS = 4;
+const MIRROR = 'central';
+
+export interface GatewayOptions {
+  readonly folder: string;
+  /** Name of the gateway; part of all its names in Kafka. */
+  readonly name: string;
+  readonly cluster: KafkaCluster;
+  readonly listener: Listener;
+}
+
+/** An agent, its configuration and its mirror into a cluster; killed and started at will. */
+export class Gateway {
+  readonly name: string;
+  readonly folder: string;
+  readonly data: string;
+  readonly config: string;
+  readonly port: number;
+  readonly logFile: string;
+  #agent: AgentProcess | undefined;
+
+  private constructor(options: GatewayOptions, port: number) {
+    this.name = options.name;
+    this.folder = options.folder;
+    this.port = port;
+    this.data = join(options.folder, 'data');
+    this.config = join(options.folder, 'gatelog.yaml');
+    this.logFile = join(options.folder, 'agent.log');
+    writeFileSync(this.config, configuration(options, this.data, port));
+  }
+
+  static async make(options: GatewayOptions): Promise<Gateway> {
+    const [port = 0] = await freePorts(1);
+    return new Gateway(options, port);
+  }
+
+  /** What the gateway's principal must be allowed, and nothing else. */
+  async grant(cluster: KafkaCluster): Promise<void> {
+    const grants = gatewayGrants({
+      transactionalId: `gatelog.${this.name}`,
+      group: `gatelog.${this.name}`,
+      positionsTopic: `${this.name}.positions`,
+      topics: this.centralTopics(),
+      create: true,
+    });
+    await cluster.grant(cluster.state.users.gw.name, grants);
+  }
+
+  centralTopic(topic: string): string {
+    return `${this.name}.${topic}`;
+  }
+
+  centralTopics(): string[] {
+    return [...GATEWAY_TOPICS.keys()].map((topic) => this.centralTopic(topic));
+  }
+
+  get agent(): AgentProcess {
+    if (this.#agent === undefined) throw new Error('the agent was not started');
+    return this.#agent;
+  }
+
+  async start(): Promise<AgentProcess> {
+    this.#agent = await AgentProcess.start({ config: this.config, logFile: this.logFile });
+    return this.#agent;
+  }
+
+  /** Whatever state it is in. */
+  async end(): Promise<void> {
+    await this.#agent?.kill();
+  }
+
+  async mirror(): Promise<MirrorStatus> {
+    const status = await agentStatus(this.data);
+    const mirror = status.mirrors.find(({ name }) => name === MIRROR);
+    if (mirror === undefined) throw new Error('the agent has no mirror');
+    return mirror;
+  }
+
+  /** Everything in the log is in Kafka. */
+  async mirrored(withinMs: number): Promise<void> {
+    let last: unknown = 'no answer';
+    await until(
+      async () => {
+        try {
+          const status = await this.mirror();
+          last = { state: status.state, lag: status.lagRecords, reason: status.reason };
+          if (status.state === 'halted') throw new HaltedError(status.reason ?? 'no reason');
+          return status.topics.length > 0 && status.lagRecords === 0 && status.state === 'live';
+        } catch (error) {
+          if (error instanceof HaltedError) throw error;
+          last = error;
+          return false;
+        }
+      },
+      withinMs,
+      () => `mirror lag 0: ${JSON.stringify(last)} ${String(last)}`,
+    );
+  }
+}
+
+export class HaltedError extends Error {
+  constructor(reason: string) {
+    super(`the mirror halted: ${reason}`);
+  }
+}
+
+function configuration(options: GatewayOptions, data: string, port: number): string {
+  const { cluster, listener, name } = options;
+  const { gw } = cluster.state.users;
+  const topics = [...GATEWAY_TOPICS].map(
+    ([topic, count]) => `  ${topic}: { partitions: ${count} }`,
+  );
+  const sasl = `{ mechanism: SCRAM-SHA-512, username: ${gw.name}, password: ${gw.password} }`;
+  return `gateway: ${name}
+data: ${data}
+log: { level: debug, format: json }
+mqtt:
+  listen: [ "mqtt://127.0.0.1:${port}" ]
+topics:
+${topics.join('\n')}
+routes:
+  - { match: "alarms/#", topic: alarms }
+  - { match: "#", topic: telemetry }
+mirrors:
+  ${MIRROR}:
+    kafka:
+      brokers: [ ${cluster
+        .bootstrap(listener)
+        .map((address) => `"${address}"`)
+        .join(', ')} ]
+      topic: "{gateway}.{topic}"
+      create: { partitions: ${CENTRAL_PARTITIONS}, replicationFactor: 3 }
+      positionsTopic: ${name}.positions
+      connectTimeout: 3s
+      requestTimeout: 4s
+      transactionTimeout: 10s
+      sasl: ${sasl}
+`;
+}

@@ -1,0 +1,122 @@
+import type { KafkaCluster } from '../kafka/cluster.ts';
+import {
+  BROKERS,
+  type CutApi,
+  describeFault,
+  type Fault,
+  kindOf,
+  type Lane,
+  type PlannedFault,
+} from './faults.ts';
+import type { CutPoint } from '../tcp-proxy.ts';
+import type { Gateway } from './gateway.ts';
+import type { ProxiedLinks } from './proxied-links.ts';
+import { pause } from './wait.ts';
+
+export interface DoneFault {
+  readonly lane: Lane;
+  readonly kind: string;
+  readonly description: string;
+  readonly atMs: number;
+  readonly tookMs: number;
+}
+
+const CUT_WITHIN_MS = 90_000;
+
+/** Carries a plan out, the lanes side by side, each in its own order. */
+export class FaultRunner {
+  readonly #cluster: KafkaCluster;
+  readonly #gateway: Gateway;
+  readonly #links: ProxiedLinks;
+  readonly #began = performance.now();
+  readonly done: DoneFault[] = [];
+
+  constructor(cluster: KafkaCluster, gateway: Gateway, links: ProxiedLinks) {
+    this.#cluster = cluster;
+    this.#gateway = gateway;
+    this.#links = links;
+  }
+
+  async run(plan: readonly PlannedFault[]): Promise<void> {
+    const lanes: readonly Lane[] = ['agent', 'broker', 'link'];
+    await Promise.all(lanes.map((lane) => this.#lane(plan.filter((one) => one.lane === lane))));
+  }
+
+  async #lane(plan: readonly PlannedFault[]): Promise<void> {
+    for (const { lane, afterMs, fault } of plan) {
+      await pause(afterMs);
+      const started = performance.now();
+      await this.#carryOut(fault);
+      const done = {
+        lane,
+        kind: kindOf(fault),
+        description: describeFault(fault),
+        atMs: Math.round(started - this.#began),
+        tookMs: Math.round(performance.now() - started),
+      };
+      this.done.push(done);
+      console.log(
+        `  ${(done.atMs / 1000).toFixed(1).padStart(6)} s  ${done.description} (${done.tookMs} ms)`,
+      );
+    }
+  }
+
+  async #carryOut(fault: Fault): Promise<void> {
+    switch (fault.kind) {
+      case 'agent-kill':
+        if (this.#gateway.agent.ended) throw new Error('the agent ended by itself');
+        await this.#gateway.agent.kill();
+        await this.#gateway.start();
+        return;
+      case 'broker-kill':
+        await this.#cluster.kill(fault.broker);
+        await pause(fault.downMs);
+        await this.#cluster.start(fault.broker);
+        await this.#cluster.waitUntilHealthy(this.#gateway.centralTopics());
+        return;
+      case 'broker-stop':
+        await this.#cluster.stop(fault.broker);
+        await pause(fault.downMs);
+        await this.#cluster.cont(fault.broker);
+        await this.#cluster.waitUntilHealthy(this.#gateway.centralTopics());
+        return;
+      case 'link-reset':
+        for (const broker of fault.brokers) this.#links.reset(broker);
+        return;
+      case 'link-refuse':
+        await Promise.all(fault.brokers.map((broker) => this.#links.refuse(broker)));
+        await this.#healAfter(fault.brokers, fault.downMs);
+        return;
+      case 'link-silent':
+        await Promise.all(fault.brokers.map((broker) => this.#links.silence(broker)));
+        await this.#healAfter(fault.brokers, fault.downMs);
+        return;
+      case 'link-half-open':
+        for (const broker of fault.brokers) this.#links.halfOpen(broker);
+        return;
+      case 'cut':
+        await this.#cut(fault.api, fault.point);
+    }
+  }
+
+  async #healAfter(brokers: readonly number[], downMs: number): Promise<void> {
+    await pause(downMs);
+    await Promise.all(brokers.map((broker) => this.#links.heal(broker)));
+  }
+
+  async #cut(api: CutApi, point: CutPoint): Promise<void> {
+    const cut = this.#links.cut(api, point, CUT_WITHIN_MS);
+    // A producer is initialised on a new connection only.
+    if (api === 'InitProducerId') for (const broker of BROKERS) this.#links.reset(broker);
+    await cut;
+  }
+}
+
+export function tableOf(done: readonly DoneFault[]): string {
+  const counts = new Map<string, number>();
+  for (const { kind } of done) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  return [...counts]
+    .toSorted(([one], [other]) => one.localeCompare(other))
+    .map(([kind, count]) => `  ${kind.padEnd(34)} ${String(count).padStart(4)}`)
+    .join('\n');
+}
