@@ -61,6 +61,8 @@ export const LIMITS = {
   // Reading.
   readBytes: 1_048_576, // 1 MiB
   readRecords: 10_000,
+  /** Most records that one call of a cursor hands out, whatever is asked for. */
+  cursorRecordsMax: 65_536,
 
   // Mirror.
   /** One transaction: records and bytes as read from the log. */
