@@ -1,0 +1,103 @@
+import { LIMITS } from '../limits.ts';
+import type { AppendDone } from './log.ts';
+
+const CAPACITY: number = LIMITS.commitRecords;
+const NOBODY: AppendDone = () => {};
+/** Stream of an entry that only keeps its place in the order: `settled`, or a repeat. */
+export const MARKER = -1;
+
+/**
+ * What waits for one commit, in arrival order: a structure of arrays that is filled, committed,
+ * acknowledged and used again, so that an append allocates nothing.
+ */
+export class Batch {
+  readonly streams: Int32Array = new Int32Array(CAPACITY);
+  readonly offsets: Float64Array = new Float64Array(CAPACITY);
+  readonly times: Float64Array = new Float64Array(CAPACITY);
+  readonly keys: (Uint8Array | null)[] = Array.from({ length: CAPACITY }, () => null);
+  readonly values: (Uint8Array | null)[] = Array.from({ length: CAPACITY }, () => null);
+  readonly headers: (Uint8Array | null)[] = Array.from({ length: CAPACITY }, () => null);
+  readonly #dones: AppendDone[] = Array.from({ length: CAPACITY }, () => NOBODY);
+  /** Entries, markers included. */
+  count = 0;
+  records = 0;
+  /** Of keys, values and headers. */
+  bytes = 0;
+  /** Entries that somebody waits for. */
+  waiting = 0;
+  /** To be written without further waiting. */
+  urgent = false;
+  /** At least one entry is acknowledged only when synced. */
+  needsSync = false;
+  /** At least one entry is acknowledged when written. */
+  hasWritten = false;
+  /** Last sequences that idempotent appends in this batch carry. */
+  producers: Map<string, number> | undefined = undefined;
+
+  hasRoom(bytes: number): boolean {
+    return this.count < CAPACITY && (this.count === 0 || this.bytes + bytes <= LIMITS.commitBytes);
+  }
+
+  addRecord(
+    stream: number,
+    offset: number,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    headers: Uint8Array,
+    bytes: number,
+    done: AppendDone | undefined,
+  ): void {
+    const at = this.count++;
+    this.streams[at] = stream;
+    this.offsets[at] = offset;
+    this.times[at] = timestampMs;
+    this.keys[at] = key;
+    this.values[at] = value;
+    this.headers[at] = headers;
+    if (done !== undefined) {
+      this.#dones[at] = done;
+      this.waiting++;
+    }
+    this.records++;
+    this.bytes += bytes;
+  }
+
+  addMarker(done: AppendDone): void {
+    const at = this.count++;
+    this.streams[at] = MARKER;
+    this.offsets[at] = -1;
+    this.#dones[at] = done;
+    this.waiting++;
+  }
+
+  addProducer(producer: string, sequence: number): void {
+    this.producers ??= new Map();
+    this.producers.set(producer, sequence);
+  }
+
+  /**
+   * Answers everybody in arrival order, and empties the batch. What an answer appends goes to
+   * another batch: this one MUST not be gathering any more.
+   */
+  settle(error: Error | null): void {
+    const { count } = this;
+    for (let at = 0; at < count; at++) {
+      this.keys[at] = null;
+      this.values[at] = null;
+      this.headers[at] = null;
+      const done = this.#dones[at] ?? NOBODY;
+      if (done === NOBODY) continue;
+      this.#dones[at] = NOBODY;
+      done(error, error === null ? (this.offsets[at] ?? -1) : -1);
+    }
+    this.count = 0;
+    this.records = 0;
+    this.bytes = 0;
+    this.waiting = 0;
+    this.urgent = false;
+    this.needsSync = false;
+    this.hasWritten = false;
+    this.producers = undefined;
+  }
+}

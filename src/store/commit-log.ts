@@ -1,0 +1,323 @@
+import { assert, must } from '../assert.ts';
+import { GatelogError } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Batch } from './batch.ts';
+import { packCheckpoint, type Checkpoint } from './checkpoint.ts';
+import { CommitEncoder, type EncodedCommit, type StoredTopic } from './commit-codec.ts';
+import { KEY_BYTES, entryKey, writeKey } from './commit-key.ts';
+import { Compressor } from './compression.ts';
+import type { Database } from './database.ts';
+import { FRAME_HEADER_BYTES, writeFrame } from './frame.ts';
+import type { LogState } from './log-state.ts';
+import { readProducers, readTail, type Tail, type TailCommit } from './recovery.ts';
+import type { Segments } from './segments.ts';
+
+export interface CommitLogOptions {
+  readonly segments: Segments;
+  readonly state: LogState;
+  readonly logger: Logger;
+  readonly segmentBytes: number;
+  readonly compression: 'zstd' | 'none';
+  readonly readOnly: boolean;
+}
+
+export interface LogIdentity {
+  readonly incarnation: string;
+  readonly createdMs: number;
+}
+
+/** Checkpoints take at most about a sixteenth of what is written, however many streams there are. */
+const CHECKPOINT_SHARE = 16;
+
+/**
+ * Commits in segments: writes one at a time, rolls segments, sets checkpoints, and finds the end
+ * again on opening and after a failed write. Who waits for what is the writer's business.
+ */
+export class CommitLog {
+  readonly #options: CommitLogOptions;
+  readonly #encoder = new CommitEncoder(LIMITS.commitRecords);
+  readonly #compressor: Compressor | undefined;
+  readonly #key = Buffer.allocUnsafeSlow(KEY_BYTES);
+  #value: Buffer = Buffer.allocUnsafeSlow(256 * 1024);
+  #identity: LogIdentity = { incarnation: '', createdMs: 0 };
+  #active = 0;
+  #database: Database | undefined;
+  #segmentBytes = 0;
+  /** The segment that takes over at its first commit, while it is being created. */
+  #next: { readonly first: number; readonly created: Promise<void> } | undefined;
+  #checkpointDue = true;
+  #sinceCheckpoint = 0;
+  #checkpointBytes = 0;
+  /** Commit numbers of the last checkpoint in this segment, and of the last with producers. */
+  #previousCheckpoint = -1;
+  #previousProducers = -1;
+  /** Commits were written and not synced. */
+  #unsynced = false;
+
+  constructor(options: CommitLogOptions) {
+    this.#options = options;
+    this.#compressor = options.compression === 'zstd' ? new Compressor() : undefined;
+  }
+
+  get unsynced(): boolean {
+    return this.#unsynced;
+  }
+
+  /** Finds the end of the log. Returns the identity it holds, if it holds anything. */
+  async open(): Promise<LogIdentity | undefined> {
+    const { segments, state, logger } = this.#options;
+    let commits: TailCommit[] = [];
+    let checkpoint: Checkpoint | undefined;
+    let producers: readonly (readonly [string, number])[] = [];
+    for (const first of segments.firsts.toReversed()) {
+      const tail = await segments.using(first, readTail);
+      if (tail.checkpoint === undefined && tail.commits.length === 0) {
+        await this.#dropEmpty(first);
+        continue;
+      }
+      if (this.#active === 0) this.#active = first;
+      commits = [...tail.commits, ...commits];
+      const found = tail.checkpoint;
+      if (found === undefined) continue;
+      checkpoint = found;
+      producers = await segments.using(first, (database) => readProducers(database, found));
+      if (first === this.#active) this.#resumeSegment(found, tail);
+      break;
+    }
+    if (checkpoint === undefined) {
+      if (commits.length > 0) throw unreadable(this.#active);
+      return undefined;
+    }
+    state.restoreCheckpoint(checkpoint);
+    for (const [producer, sequence] of producers) state.producers.restore(producer, sequence);
+    state.replay(checkpoint, { checkpoint, commits, entriesRead: 0 }, logger);
+    state.heads.forgetPending();
+    state.allDurable();
+    this.#identity = { incarnation: checkpoint.incarnation, createdMs: checkpoint.createdMs };
+    return this.#identity;
+  }
+
+  /** Makes ready to write. Not for read-only stores. */
+  async start(identity: LogIdentity): Promise<void> {
+    const { segments, state } = this.#options;
+    this.#identity = identity;
+    if (this.#active === 0) {
+      this.#active = state.lastCommit + 1;
+      await segments.create(this.#active);
+    }
+    this.#database = await segments.hold(this.#active);
+  }
+
+  /** Heads may have been moved beyond what the log says: the next commit says so. */
+  checkpointSoon(): void {
+    this.#checkpointDue = true;
+  }
+
+  /** Writes the batch as one commit. Resolved with `sync`: it and all before it are durable. */
+  async write(batch: Batch, sync: boolean): Promise<void> {
+    const { state } = this.#options;
+    await this.#roll(state.lastCommit + 1);
+    const database = must(this.#database, 'the log was started');
+    const number = state.lastCommit + 1;
+    const topics = state.registry.undurable();
+    const encoded = this.#encoder.encode(batch, topics);
+    const value = await this.#frame(number, encoded);
+    const checkpoint = this.#checkpointDue ? this.#checkpoint() : undefined;
+    if (checkpoint !== undefined) {
+      const key = entryKey(number - 1, 'checkpoint');
+      await database.write([
+        { key, value: checkpoint },
+        { key: this.#key, value },
+      ]);
+      if (this.#unsynced) await database.sync();
+    } else {
+      await database.put(this.#key, value, sync && !this.#unsynced);
+      if (sync && this.#unsynced) await database.sync();
+    }
+    this.#written(batch, encoded, topics, value.length, checkpoint?.length);
+    if (sync || checkpoint !== undefined) this.#durable();
+    else this.#unsynced = true;
+  }
+
+  /** Makes every commit durable. */
+  async sync(): Promise<void> {
+    if (!this.#unsynced) return;
+    await must(this.#database, 'the log was started').sync();
+    this.#durable();
+  }
+
+  /**
+   * After a failed write: opens the segment again and makes sure that everything acknowledged is
+   * there. A commit whose write was reported as failed may be there nevertheless; then it counts.
+   */
+  async recover(): Promise<void> {
+    const { segments, state, logger } = this.#options;
+    await this.#next?.created.catch(() => {});
+    if (this.#next !== undefined && !segments.has(this.#next.first)) this.#next = undefined;
+    this.#database = await segments.reopen(this.#active);
+    const tail = await readTail(this.#database);
+    const expected = state.lastCommit;
+    for (const { commit, head, storedBytes } of tail.commits) {
+      if (commit !== state.lastCommit + 1 || head === undefined) continue;
+      state.applyHead(head, storedBytes);
+      state.lastCommit = commit;
+      this.#segmentBytes += storedBytes;
+      logger.warn(
+        { commit },
+        'a commit whose write was reported as failed is in the log; it counts',
+      );
+    }
+    const found = Math.max(tail.checkpoint?.commit ?? 0, tail.commits.at(-1)?.commit ?? 0);
+    if (found < expected) {
+      logger.error(
+        { fromCommit: found + 1, toCommit: expected + 1 },
+        'acknowledged commits are missing after a failed write; readers get the range as a gap',
+      );
+    }
+    await this.#database.sync();
+    this.#durable();
+    this.#checkpointDue = true;
+    state.heads.forgetPending();
+    state.producers.forgetPending();
+  }
+
+  async close(): Promise<void> {
+    await this.#next?.created.catch(() => {});
+    this.#compressor?.close();
+    this.#database = undefined;
+    await this.#options.segments.close();
+  }
+
+  async #dropEmpty(first: number): Promise<void> {
+    if (this.#options.readOnly) return;
+    await this.#options.segments.remove(first);
+  }
+
+  #resumeSegment(checkpoint: Checkpoint, tail: Tail): void {
+    const after = tail.commits.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
+    this.#segmentBytes = checkpoint.segmentBytes + after;
+    this.#sinceCheckpoint = after;
+    this.#checkpointDue = after >= LIMITS.checkpointEveryBytes;
+    this.#previousCheckpoint = checkpoint.commit;
+    const holdsProducers = checkpoint.producers.length > 0 || checkpoint.producersBefore < 0;
+    this.#previousProducers = holdsProducers ? checkpoint.commit : checkpoint.producersBefore;
+  }
+
+  #durable(): void {
+    this.#unsynced = false;
+    this.#options.state.allDurable();
+  }
+
+  #written(
+    batch: Batch,
+    encoded: EncodedCommit,
+    topics: readonly StoredTopic[],
+    valueBytes: number,
+    checkpointBytes: number | undefined,
+  ): void {
+    const { state } = this.#options;
+    if (checkpointBytes !== undefined) {
+      this.#previousCheckpoint = state.lastCommit;
+      this.#checkpointDue = false;
+      this.#checkpointBytes = checkpointBytes;
+      this.#sinceCheckpoint = 0;
+      this.#segmentBytes += checkpointBytes;
+      state.heads.latest.fill(-1);
+    }
+    state.lastCommit++;
+    state.commits++;
+    state.recordsAppended += batch.records;
+    state.bytesAppended += batch.bytes;
+    state.applyRuns(encoded.runs, encoded.maxTime, valueBytes);
+    state.registry.durable(topics);
+    if (batch.producers !== undefined) state.producers.commit(batch.producers);
+    this.#segmentBytes += valueBytes;
+    this.#sinceCheckpoint += valueBytes;
+    const every = Math.max(LIMITS.checkpointEveryBytes, CHECKPOINT_SHARE * this.#checkpointBytes);
+    // Definitions stand in a commit and in a checkpoint, so that no single damage loses them.
+    if (this.#sinceCheckpoint >= every || topics.length > 0) this.#checkpointDue = true;
+  }
+
+  async #frame(number: number, { head, body }: EncodedCommit): Promise<Buffer> {
+    const key = writeKey(this.#key, number, 'commit');
+    const room = FRAME_HEADER_BYTES + head.length + body.length;
+    if (this.#value.length < room) this.#value = Buffer.allocUnsafeSlow(room * 2);
+    let stored: Uint8Array = body;
+    if (this.#compressor !== undefined && body.length >= LIMITS.compressFromBytes) {
+      const chunks = await this.#compressor.compress(body);
+      const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+      const single = chunks.length === 1 ? chunks[0] : undefined;
+      if (bytes < body.length) stored = single ?? Buffer.concat(chunks, bytes);
+    }
+    return writeFrame(this.#value, key, {
+      head,
+      body: stored,
+      compressed: stored !== body,
+      rawBodyBytes: body.length,
+    });
+  }
+
+  /** Covers everything up to the last commit written. */
+  #checkpoint(): Buffer {
+    const { state } = this.#options;
+    const { heads, registry, producers } = state;
+    const count = registry.streams;
+    const first = this.#previousCheckpoint < 0;
+    const held = first ? producers.all() : producers.takeChanged();
+    if (first) producers.takeChanged();
+    const checkpoint: Checkpoint = {
+      commit: state.lastCommit,
+      previous: this.#previousCheckpoint,
+      ...this.#identity,
+      segmentBytes: this.#segmentBytes,
+      topics: registry.all(),
+      next: [...heads.committed.subarray(0, count)],
+      stored: [...heads.stored.subarray(0, count)],
+      latest: [...heads.latest.subarray(0, count)],
+      producers: held,
+      producersBefore: first ? -1 : this.#previousProducers,
+    };
+    if (first || held.length > 0) this.#previousProducers = state.lastCommit;
+    const head = packCheckpoint(checkpoint);
+    return writeFrame(
+      Buffer.allocUnsafe(FRAME_HEADER_BYTES + head.length),
+      entryKey(state.lastCommit, 'checkpoint'),
+      { head, body: new Uint8Array(0), compressed: false, rawBodyBytes: 0 },
+    );
+  }
+
+  /** Opens the next segment ahead of need, and moves to it at its first commit. */
+  async #roll(number: number): Promise<void> {
+    const { segments, segmentBytes } = this.#options;
+    if (this.#next === undefined) {
+      if (this.#segmentBytes < segmentBytes) return;
+      const first = number + LIMITS.segmentAheadCommits;
+      const created = segments.create(first);
+      created.catch(() => {});
+      this.#next = { first, created };
+      return;
+    }
+    if (number < this.#next.first) return;
+    assert(number === this.#next.first, 'a segment begins with the commit it is named by');
+    await this.#next.created;
+    await this.sync();
+    const before = this.#active;
+    this.#active = this.#next.first;
+    this.#next = undefined;
+    this.#database = await segments.hold(this.#active);
+    segments.release(before);
+    this.#segmentBytes = 0;
+    this.#checkpointDue = true;
+    this.#previousCheckpoint = -1;
+    this.#previousProducers = -1;
+  }
+}
+
+function unreadable(first: number): GatelogError {
+  return new GatelogError(
+    'STORE_CORRUPT',
+    `no segment of the log up to the one that begins with commit ${first} has a readable ` +
+      `checkpoint: move the data folder away to begin anew, and keep it for repair`,
+  );
+}

@@ -1,0 +1,52 @@
+/**
+ * The seam between the log and the engine below it: small ordered databases of bytes, one for the
+ * state and one per segment. LevelDB on disk is the product's (level-engine.ts); tests put a memory
+ * engine and a failing one behind the same door, held together by one conformance suite.
+ */
+export interface KeyRange {
+  readonly gte?: Uint8Array;
+  readonly lte?: Uint8Array;
+  readonly reverse?: boolean;
+}
+
+export type Entry = readonly [key: Uint8Array, value: Uint8Array];
+
+/** A walk over a snapshot of the range. MUST be closed. */
+export interface Entries {
+  /** The next entries in order, at least one; an empty list at the end. */
+  next(): Promise<readonly Entry[]>;
+  close(): Promise<void>;
+}
+
+/** `value` undefined deletes the key. */
+export interface Write {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+export interface Database {
+  /** Copies the bytes before it returns. Resolved with `sync`: nothing takes it back. */
+  put(key: Uint8Array, value: Uint8Array, sync: boolean): Promise<void>;
+  /** Atomic, and always synced. */
+  write(writes: readonly Write[]): Promise<void>;
+  get(key: Uint8Array): Promise<Uint8Array | undefined>;
+  entries(range: KeyRange): Entries;
+  /** Makes every earlier unsynced put durable. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Engine {
+  /** For messages: where the data is. */
+  readonly folder: string;
+  /** Opens the state database, which is the lock of the whole folder. */
+  openState(): Promise<Database>;
+  /** First commit numbers of the segments there are, ascending. */
+  segments(): Promise<number[]>;
+  /** Resolved: the segment's own directory entry is durable too. */
+  openSegment(first: number, how: 'create' | 'existing'): Promise<Database>;
+  /** The segment MUST be closed. Resolved: its space is given back. */
+  removeSegment(first: number): Promise<void>;
+  /** Bytes the segment occupies; 0 when it is gone. */
+  segmentBytes(first: number): Promise<number>;
+}

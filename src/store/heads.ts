@@ -1,0 +1,62 @@
+import { assert } from '../assert.ts';
+
+/**
+ * Where every stream stands, as arrays by stream number: the next offset to give out (pending),
+ * the next one after what is written (committed), after what a crash cannot take back (durable),
+ * and the first that can still be read (start). Always start ≤ durable ≤ committed ≤ pending.
+ */
+export class Heads {
+  pending: Float64Array = new Float64Array(64);
+  committed: Float64Array = new Float64Array(64);
+  durable: Float64Array = new Float64Array(64);
+  start: Float64Array = new Float64Array(64);
+  /** Bytes ever stored: the stream's share of the commits' sizes. */
+  stored: Float64Array = new Float64Array(64);
+  /** Of those, the bytes before the start offset. */
+  storedBefore: Float64Array = new Float64Array(64);
+  /** Latest timestamp since the last checkpoint; -1 is none. */
+  latest: Float64Array = new Float64Array(64).fill(-1);
+
+  /** Makes room for streams 0..count-1. */
+  ensure(count: number): void {
+    if (count <= this.pending.length) return;
+    const size = Math.max(count, this.pending.length * 2);
+    this.pending = larger(this.pending, size);
+    this.committed = larger(this.committed, size);
+    this.durable = larger(this.durable, size);
+    this.start = larger(this.start, size);
+    this.stored = larger(this.stored, size);
+    this.storedBefore = larger(this.storedBefore, size);
+    const { latest } = this;
+    this.latest = new Float64Array(size).fill(-1);
+    this.latest.set(latest);
+  }
+
+  give(stream: number): number {
+    const offset = this.pending[stream] as number;
+    this.pending[stream] = offset + 1;
+    return offset;
+  }
+
+  at(values: Float64Array, stream: number): number {
+    const value = values[stream];
+    assert(value !== undefined, 'the stream is known');
+    return value;
+  }
+
+  /** After a failed write: what was given out and not written is given out again. */
+  forgetPending(): void {
+    this.pending.set(this.committed);
+  }
+
+  /** Everything written so far was synced. */
+  allDurable(): void {
+    this.durable.set(this.committed);
+  }
+}
+
+function larger(values: Float64Array, size: number): Float64Array {
+  const grown = new Float64Array(size);
+  grown.set(values);
+  return grown;
+}

@@ -1,0 +1,83 @@
+import { LIMITS } from '../limits.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { CommitHead, StreamRun } from './commit-codec.ts';
+import { Heads } from './heads.ts';
+import { Producers } from './producers.ts';
+import { damageIn, lastOf, type Tail } from './recovery.ts';
+import { Registry } from './registry.ts';
+
+/** What is known in memory of the log: topics, where each stream stands, producers, numbers. */
+export class LogState {
+  readonly registry: Registry = new Registry();
+  readonly heads: Heads = new Heads();
+  readonly producers: Producers = new Producers();
+  /** Number of the last commit written; and of the last one that a crash cannot take back. */
+  lastCommit = 0;
+  durableCommit = 0;
+  recordsAppended = 0;
+  bytesAppended = 0;
+  commits = 0;
+
+  /** Puts the state of `checkpoint` in place. */
+  restoreCheckpoint(checkpoint: Checkpoint): void {
+    for (const topic of checkpoint.topics) this.registry.restore(topic);
+    const { heads } = this;
+    heads.ensure(Math.max(this.registry.streams, checkpoint.next.length));
+    for (const [stream, next] of checkpoint.next.entries()) {
+      heads.committed[stream] = next;
+      heads.stored[stream] = checkpoint.stored[stream] ?? 0;
+    }
+    this.lastCommit = checkpoint.commit;
+  }
+
+  /**
+   * Puts the commits after a checkpoint on top of it. Where commits are missing or damaged, the
+   * offsets they may have held are left out: an offset is never given out twice.
+   */
+  replay(checkpoint: Checkpoint, tail: Tail, logger: Logger): void {
+    const damage = damageIn(checkpoint.commit, tail.commits);
+    const lost = damage.reduce((sum, { fromCommit, toCommit }) => sum + toCommit - fromCommit, 0);
+    for (const { head, storedBytes } of tail.commits) {
+      if (head !== undefined) this.applyHead(head, storedBytes);
+    }
+    this.lastCommit = lastOf(checkpoint, tail.commits);
+    if (lost > 0) {
+      const skipped = lost * LIMITS.commitRecords;
+      for (let stream = 0; stream < this.registry.streams; stream++) {
+        this.heads.committed[stream] = (this.heads.committed[stream] ?? 0) + skipped;
+      }
+      logger.error(
+        { damage, offsetsSkipped: skipped },
+        'commits at the end of the log are missing or damaged; every partition goes on after the ' +
+          'offsets they may have held, and readers get the range as a gap',
+      );
+    }
+  }
+
+  /** A commit was written (or read back). */
+  applyHead(head: CommitHead, storedBytes: number): void {
+    for (const topic of head.topics) this.registry.restore(topic);
+    this.heads.ensure(this.registry.streams);
+    this.applyRuns(head.runs, head.maxTime, storedBytes);
+    for (const [producer, sequence] of head.producers) this.producers.restore(producer, sequence);
+  }
+
+  applyRuns(runs: readonly StreamRun[], maxTime: number, storedBytes: number): void {
+    const { committed, stored, latest } = this.heads;
+    let bytes = 0;
+    for (const run of runs) bytes += run.bytes + run.count;
+    for (const run of runs) {
+      const { stream } = run;
+      committed[stream] = run.baseOffset + run.count;
+      stored[stream] =
+        (stored[stream] ?? 0) + Math.round((storedBytes * (run.bytes + run.count)) / bytes);
+      if (maxTime > (latest[stream] ?? -1)) latest[stream] = maxTime;
+    }
+  }
+
+  allDurable(): void {
+    this.heads.allDurable();
+    this.durableCommit = this.lastCommit;
+  }
+}

@@ -1,0 +1,156 @@
+import { assert } from '../assert.ts';
+import { GatelogError } from '../errors.ts';
+import { streamId, type StreamId } from '../record.ts';
+import type { Database } from './database.ts';
+import type { PositionStore } from './log.ts';
+import { packed, unpacked } from './pack.ts';
+
+const PREFIX = 'position/';
+
+export interface PositionsOptions {
+  readonly database: Database;
+  /** Resolves when every topic defined so far is in the log: positions name its streams. */
+  readonly topicsDurable: () => Promise<void>;
+}
+
+/** The resume points of all readers, in the state database. */
+export class Positions {
+  readonly #options: PositionsOptions;
+  readonly #readers = new Map<string, Reader>();
+
+  constructor(options: PositionsOptions) {
+    this.#options = options;
+  }
+
+  async load(): Promise<void> {
+    const entries = this.#options.database.entries({
+      gte: Buffer.from(PREFIX),
+      lte: Buffer.from(`${PREFIX}\u{10FFFF}`),
+    });
+    try {
+      for (;;) {
+        const batch = await entries.next();
+        if (batch.length === 0) return;
+        for (const [key, value] of batch) {
+          const name = Buffer.from(key).toString('utf8').slice(PREFIX.length);
+          const [pins, positions] = unpacked(value) as [boolean, [number, number][]];
+          const reader = new Reader(name, this.#options);
+          reader.restore(pins, positions);
+          this.#readers.set(name, reader);
+        }
+      }
+    } finally {
+      await entries.close();
+    }
+  }
+
+  async open(name: string, pins: boolean): Promise<PositionStore> {
+    let reader = this.#readers.get(name);
+    if (reader === undefined) {
+      reader = new Reader(name, this.#options);
+      this.#readers.set(name, reader);
+    }
+    if (reader.pins !== pins) {
+      reader.pins = pins;
+      await reader.save();
+    }
+    return reader;
+  }
+
+  async forget(name: string): Promise<void> {
+    this.#readers.get(name)?.forget();
+    this.#readers.delete(name);
+    await this.#options.database.write([{ key: keyOf(name), value: undefined }]);
+  }
+
+  /** Highest position of any reader, by stream: what has been read was surely written. */
+  highest(): Map<StreamId, number> {
+    const highest = new Map<StreamId, number>();
+    for (const reader of this.#readers.values()) {
+      for (const [stream, position] of reader.all()) {
+        highest.set(stream, Math.max(position, highest.get(stream) ?? 0));
+      }
+    }
+    return highest;
+  }
+
+  /** Lowest position of the pinning readers that have one for the stream. */
+  pinnedFrom(stream: StreamId): number | undefined {
+    let lowest: number | undefined;
+    for (const reader of this.#readers.values()) {
+      const position = reader.pins ? reader.get(stream) : undefined;
+      if (position !== undefined && (lowest === undefined || position < lowest)) lowest = position;
+    }
+    return lowest;
+  }
+}
+
+class Reader implements PositionStore {
+  readonly #name: string;
+  readonly #options: PositionsOptions;
+  #positions = new Map<StreamId, number>();
+  #saving: Promise<void> = Promise.resolve();
+  #forgotten = false;
+  pins = false;
+
+  constructor(name: string, options: PositionsOptions) {
+    this.#name = name;
+    this.#options = options;
+  }
+
+  restore(pins: boolean, positions: readonly (readonly [number, number])[]): void {
+    this.pins = pins;
+    this.#positions = new Map(positions.map(([stream, next]) => [streamId(stream), next]));
+  }
+
+  get(stream: StreamId): number | undefined {
+    return this.#positions.get(stream);
+  }
+
+  all(): ReadonlyMap<StreamId, number> {
+    return this.#positions;
+  }
+
+  async advance(positions: ReadonlyMap<StreamId, number>): Promise<void> {
+    for (const [stream, next] of positions) {
+      assert(next >= (this.#positions.get(stream) ?? 0), 'a position never moves backwards');
+    }
+    await this.seek(positions);
+  }
+
+  async seek(positions: ReadonlyMap<StreamId, number>): Promise<void> {
+    await this.#options.topicsDurable();
+    for (const [stream, next] of positions) this.#positions.set(stream, next);
+    await this.save();
+  }
+
+  /** One write after the other, each with all that is known when it begins. */
+  save(): Promise<void> {
+    const saving = this.#saving.catch(() => {}).then(() => this.#write());
+    this.#saving = saving;
+    return saving;
+  }
+
+  forget(): void {
+    this.#forgotten = true;
+    this.#positions.clear();
+  }
+
+  async #write(): Promise<void> {
+    if (this.#forgotten) return;
+    const value = packed([this.pins, [...this.#positions]]);
+    try {
+      await this.#options.database.write([{ key: keyOf(this.#name), value }]);
+    } catch (error) {
+      throw new GatelogError(
+        'STORE_WRITE_FAILED',
+        `the positions of ${this.#name} could not be stored: check the disk's space and health`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+function keyOf(name: string): Buffer {
+  return Buffer.from(PREFIX + name);
+}

@@ -1,0 +1,57 @@
+import { LIMITS } from '../limits.ts';
+
+/**
+ * The last sequence of every producer that appends idempotently. What is written and what only
+ * waits are kept apart, so that a failed commit forgets exactly its own. Beyond the bound the
+ * producer that was silent longest is forgotten.
+ */
+export class Producers {
+  readonly #committed = new Map<string, number>();
+  readonly #pending = new Map<string, number>();
+  #changed = new Map<string, number>();
+
+  last(producer: string): number {
+    return this.#pending.get(producer) ?? this.#committed.get(producer) ?? -1;
+  }
+
+  note(producer: string, sequence: number): void {
+    this.#pending.set(producer, sequence);
+  }
+
+  commit(producers: Iterable<readonly [string, number]>): void {
+    for (const [producer, sequence] of producers) {
+      this.restore(producer, sequence);
+      this.#changed.set(producer, sequence);
+      if (this.#pending.get(producer) === sequence) this.#pending.delete(producer);
+    }
+  }
+
+  restore(producer: string, sequence: number): void {
+    this.#committed.delete(producer);
+    this.#committed.set(producer, sequence);
+    if (this.#committed.size <= LIMITS.producers) return;
+    for (const oldest of this.#committed.keys()) {
+      this.#committed.delete(oldest);
+      break;
+    }
+  }
+
+  forgetPending(): void {
+    this.#pending.clear();
+  }
+
+  all(): [string, number][] {
+    return [...this.#committed];
+  }
+
+  get anyChanged(): boolean {
+    return this.#changed.size > 0;
+  }
+
+  /** Those changed since the last call. */
+  takeChanged(): [string, number][] {
+    const changed = [...this.#changed];
+    this.#changed = new Map();
+    return changed;
+  }
+}

@@ -1,0 +1,74 @@
+import type { StreamId } from '../record.ts';
+import { Cursor, type CursorOptions } from './cursor.ts';
+import type { LogCursor, LogReader, StreamRange, TopicInfo } from './log.ts';
+import { must } from '../assert.ts';
+
+export class Reader implements LogReader {
+  readonly #options: CursorOptions;
+
+  constructor(options: CursorOptions) {
+    this.#options = options;
+  }
+
+  topics(): readonly TopicInfo[] {
+    return this.#options.state.registry.all();
+  }
+
+  topic(name: string): TopicInfo | undefined {
+    return this.#options.state.registry.get(name);
+  }
+
+  range(stream: StreamId): StreamRange {
+    const { start, durable } = this.#options.state.heads;
+    return { startOffset: start[stream] ?? 0, endOffset: durable[stream] ?? 0 };
+  }
+
+  topicBytes(name: string): number {
+    const { registry, heads } = this.#options.state;
+    const topic = registry.get(name);
+    let bytes = 0;
+    for (const stream of topic?.streams ?? []) {
+      bytes += (heads.stored[stream] ?? 0) - (heads.storedBefore[stream] ?? 0);
+    }
+    return bytes;
+  }
+
+  async timestampAt(stream: StreamId, offset: number): Promise<number | undefined> {
+    const cursor = this.cursor(new Map([[stream, offset]]));
+    try {
+      while (this.range(stream).endOffset > offset) {
+        const { slices, gaps } = await cursor.next({ maxRecords: 1, maxBytes: 1 });
+        if (slices.length > 0) return slices[0]?.records[0]?.timestampMs;
+        if (gaps.length === 0) break;
+      }
+      return undefined;
+    } finally {
+      await cursor.close();
+    }
+  }
+
+  async offsetAtTime(stream: StreamId, timestampMs: number): Promise<number> {
+    const { startOffset, endOffset } = this.range(stream);
+    const cursor = this.cursor(new Map([[stream, startOffset]]));
+    try {
+      for (;;) {
+        const { slices, gaps } = await cursor.next({ maxRecords: 4096, maxBytes: 1_048_576 });
+        for (const { records } of slices) {
+          const found = records.find((record) => record.timestampMs >= timestampMs);
+          if (found !== undefined) return found.offset;
+        }
+        if (slices.length === 0 && gaps.length === 0) return endOffset;
+      }
+    } finally {
+      await cursor.close();
+    }
+  }
+
+  cursor(from: ReadonlyMap<StreamId, number>): LogCursor {
+    const { registry } = this.#options.state;
+    for (const stream of from.keys()) {
+      must(registry.topicOf(stream), 'a cursor reads streams of defined topics');
+    }
+    return new Cursor(this.#options, from);
+  }
+}

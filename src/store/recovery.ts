@@ -1,0 +1,103 @@
+import { must } from '../assert.ts';
+import { unpackCheckpoint, type Checkpoint } from './checkpoint.ts';
+import { readHead, type CommitHead } from './commit-codec.ts';
+import { entryKey, parseKey } from './commit-key.ts';
+import type { Database } from './database.ts';
+import { readFrame } from './frame.ts';
+
+/** A commit as opening sees it: its head, and what it takes in the log. */
+export interface TailCommit {
+  readonly commit: number;
+  /** undefined: the entry is there and its checksum is wrong. */
+  readonly head: CommitHead | undefined;
+  readonly storedBytes: number;
+}
+
+export interface Tail {
+  /** undefined when the segment holds no readable checkpoint. */
+  readonly checkpoint: Checkpoint | undefined;
+  /** Commits after the checkpoint (or all there are), ascending; numbers may have holes. */
+  readonly commits: readonly TailCommit[];
+  /** Entries read to find this: bounded by the distance of checkpoints. */
+  readonly entriesRead: number;
+}
+
+/** Reads a segment backwards from its end to its last checkpoint. */
+export async function readTail(database: Database): Promise<Tail> {
+  const entries = database.entries({ reverse: true });
+  const commits: TailCommit[] = [];
+  let entriesRead = 0;
+  try {
+    for (;;) {
+      const batch = await entries.next();
+      if (batch.length === 0) break;
+      for (const [key, value] of batch) {
+        entriesRead++;
+        const parsed = parseKey(key);
+        if (parsed === undefined) continue;
+        const frame = readFrame(key, value);
+        if (parsed.kind === 'commit') {
+          const head = frame === undefined ? undefined : readHead(frame.head);
+          commits.push({ commit: parsed.commit, head, storedBytes: value.length });
+        } else if (frame !== undefined) {
+          const checkpoint = unpackCheckpoint(frame.head);
+          return { checkpoint, commits: commits.toReversed(), entriesRead };
+        }
+      }
+    }
+  } finally {
+    await entries.close();
+  }
+  return { checkpoint: undefined, commits: commits.toReversed(), entriesRead };
+}
+
+/** The checkpoint after `commit`, or undefined when it is missing or damaged. */
+export async function readCheckpoint(
+  database: Database,
+  commit: number,
+): Promise<Checkpoint | undefined> {
+  const key = entryKey(commit, 'checkpoint');
+  const value = await database.get(key);
+  const frame = value === undefined ? undefined : readFrame(key, value);
+  return frame === undefined ? undefined : unpackCheckpoint(frame.head);
+}
+
+/** Every producer known at `last`: its own and those of the checkpoints it points back to. */
+export async function readProducers(
+  database: Database,
+  last: Checkpoint,
+): Promise<readonly (readonly [string, number])[]> {
+  const newestFirst = [last.producers];
+  let before = last.producersBefore;
+  while (before >= 0) {
+    const checkpoint = await readCheckpoint(database, before);
+    if (checkpoint === undefined) break;
+    newestFirst.push(checkpoint.producers);
+    before = checkpoint.producersBefore;
+  }
+  return newestFirst.toReversed().flat();
+}
+
+/** A hole in the commit numbers, or a commit that can't be read. */
+export interface Damage {
+  readonly fromCommit: number;
+  readonly toCommit: number;
+}
+
+/** Where the numbers after `last` are not contiguous or not readable. */
+export function damageIn(last: number, commits: readonly TailCommit[]): Damage[] {
+  const damage: Damage[] = [];
+  let expected = last + 1;
+  for (const { commit, head } of commits) {
+    if (commit > expected) damage.push({ fromCommit: expected, toCommit: commit });
+    if (head === undefined) damage.push({ fromCommit: commit, toCommit: commit + 1 });
+    expected = commit + 1;
+  }
+  return damage;
+}
+
+export function lastOf(checkpoint: Checkpoint, commits: readonly TailCommit[]): number {
+  return commits.length === 0
+    ? checkpoint.commit
+    : must(commits.at(-1), 'the list is not empty').commit;
+}

@@ -1,0 +1,176 @@
+import { assert, must } from '../assert.ts';
+import { LIMITS } from '../limits.ts';
+import type { Database, Engine } from './database.ts';
+
+interface Segment {
+  readonly first: number;
+  opening: Promise<Database> | undefined;
+  closing: Promise<void>;
+  users: number;
+  used: number;
+}
+
+/**
+ * The segments of the log, by the number of their first commit. The newest is always open; others
+ * open when read, a few stay open, the rest are closed when nobody uses them.
+ */
+export class Segments {
+  readonly #engine: Engine;
+  #list: Segment[] = [];
+  #uses = 0;
+  /** How many times a segment was opened: that opening the store does not grow with the log. */
+  opened = 0;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  async load(): Promise<void> {
+    this.#list = (await this.#engine.segments()).map(fresh);
+  }
+
+  get firsts(): readonly number[] {
+    return this.#list.map((segment) => segment.first);
+  }
+
+  get count(): number {
+    return this.#list.length;
+  }
+
+  get newest(): number | undefined {
+    return this.#list.at(-1)?.first;
+  }
+
+  get oldest(): number | undefined {
+    return this.#list[0]?.first;
+  }
+
+  /** First commit of the segment that holds `commit`, or of the first one after it. */
+  holding(commit: number): number | undefined {
+    let low = 0;
+    let high = this.#list.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (at(this.#list, middle).first <= commit) low = middle + 1;
+      else high = middle;
+    }
+    return this.#list[Math.max(0, low - 1)]?.first;
+  }
+
+  /** The segment after the one that begins at `first`. */
+  after(first: number): number | undefined {
+    return this.#list.find((segment) => segment.first > first)?.first;
+  }
+
+  /** Creates a segment ahead of its use. */
+  async create(first: number): Promise<void> {
+    assert(first > (this.newest ?? 0), 'segments follow each other');
+    const database = await this.#engine.openSegment(first, 'create');
+    this.opened++;
+    const segment = fresh(first);
+    segment.opening = Promise.resolve(database);
+    segment.used = ++this.#uses;
+    this.#list.push(segment);
+  }
+
+  /** Runs `task` with the segment open; it is not closed meanwhile. */
+  async using<T>(first: number, task: (database: Database) => Promise<T>): Promise<T> {
+    const segment = this.#find(first);
+    segment.users++;
+    segment.used = ++this.#uses;
+    try {
+      const database = await this.#open(segment);
+      return await task(database);
+    } finally {
+      segment.users--;
+      await this.#closeIdle();
+    }
+  }
+
+  has(first: number): boolean {
+    return this.#list.some((segment) => segment.first === first);
+  }
+
+  /** The open database of a segment that the writer holds on to. */
+  async hold(first: number): Promise<Database> {
+    const segment = this.#find(first);
+    segment.users++;
+    return await this.#open(segment);
+  }
+
+  release(first: number): void {
+    this.#find(first).users--;
+  }
+
+  /** Closes and opens the segment again, whatever state it is in. Its readers see errors and retry. */
+  async reopen(first: number): Promise<Database> {
+    const segment = this.#find(first);
+    await this.#close(segment);
+    return await this.#open(segment);
+  }
+
+  /** Closes and removes a segment that nobody reads; false when somebody does. */
+  async remove(first: number): Promise<boolean> {
+    const segment = this.#list.find((candidate) => candidate.first === first);
+    if (segment === undefined) return true;
+    if (segment.users > 0) return false;
+    this.#list = this.#list.filter((candidate) => candidate !== segment);
+    await this.#close(segment);
+    await this.#engine.removeSegment(first);
+    return true;
+  }
+
+  async bytes(): Promise<number> {
+    let bytes = 0;
+    for (const { first } of this.#list) bytes += await this.#engine.segmentBytes(first);
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    for (const segment of this.#list) await this.#close(segment);
+  }
+
+  #find(first: number): Segment {
+    return must(
+      this.#list.find((candidate) => candidate.first === first),
+      'the segment exists',
+    );
+  }
+
+  /** An opening waits for the closing before it: LevelDB locks the folder until it is closed. */
+  #open(segment: Segment): Promise<Database> {
+    if (segment.opening !== undefined) return segment.opening;
+    const opening = segment.closing.then(() => this.#engine.openSegment(segment.first, 'existing'));
+    this.opened++;
+    segment.opening = opening;
+    opening.catch(() => {
+      if (segment.opening === opening) segment.opening = undefined;
+    });
+    return opening;
+  }
+
+  async #close(segment: Segment): Promise<void> {
+    const { opening } = segment;
+    if (opening !== undefined) {
+      segment.opening = undefined;
+      segment.closing = opening.then((database) => database.close()).catch(() => {});
+    }
+    await segment.closing;
+  }
+
+  async #closeIdle(): Promise<void> {
+    const idle = this.#list
+      .filter((segment) => segment.opening !== undefined && segment.users === 0)
+      .toSorted((left, right) => right.used - left.used)
+      .slice(LIMITS.idleSegmentsOpen);
+    for (const segment of idle) await this.#close(segment);
+  }
+}
+
+function fresh(first: number): Segment {
+  return { first, opening: undefined, closing: Promise.resolve(), users: 0, used: 0 };
+}
+
+function at(list: readonly Segment[], index: number): Segment {
+  return must(list[index], 'the index lies inside the list');
+}

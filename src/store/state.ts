@@ -1,0 +1,97 @@
+import { GatelogError } from '../errors.ts';
+import type { Database } from './database.ts';
+import type { KeyValue } from './log.ts';
+import { packed, unpacked } from './pack.ts';
+
+/** The version of everything in the data folder. A newer one is refused. */
+export const FORMAT_VERSION = 1;
+
+const IDENTITY_KEY = Buffer.from('identity');
+const START_PREFIX = 'start/';
+
+export interface StoredIdentity {
+  readonly formatVersion: number;
+  readonly incarnation: string;
+  readonly createdMs: number;
+}
+
+/** undefined in a fresh state database. */
+export async function readIdentity(
+  database: Database,
+  folder: string,
+): Promise<StoredIdentity | undefined> {
+  const value = await database.get(IDENTITY_KEY);
+  if (value === undefined) return undefined;
+  const identity = unpacked(value) as StoredIdentity;
+  if (identity.formatVersion > FORMAT_VERSION) {
+    throw new GatelogError(
+      'STORE_FORMAT_NEWER',
+      `the data folder ${folder} has format ${identity.formatVersion}, and this gatelog knows up ` +
+        `to format ${FORMAT_VERSION}: start the newer gatelog that wrote it`,
+    );
+  }
+  return identity;
+}
+
+export async function writeIdentity(database: Database, identity: StoredIdentity): Promise<void> {
+  await database.write([{ key: IDENTITY_KEY, value: packed(identity) }]);
+}
+
+/** Where retention lets each stream begin. */
+export async function readStarts(database: Database): Promise<Map<number, number>> {
+  const starts = new Map<number, number>();
+  const entries = database.entries({
+    gte: Buffer.from(START_PREFIX),
+    lte: Buffer.from(`${START_PREFIX}~`),
+  });
+  try {
+    for (;;) {
+      const batch = await entries.next();
+      if (batch.length === 0) return starts;
+      for (const [key, value] of batch) {
+        const stream = Number(Buffer.from(key).toString('utf8').slice(START_PREFIX.length));
+        starts.set(stream, unpacked(value) as number);
+      }
+    }
+  } finally {
+    await entries.close();
+  }
+}
+
+export async function writeStarts(
+  database: Database,
+  starts: ReadonlyMap<number, number>,
+): Promise<void> {
+  await database.write(
+    [...starts].map(([stream, offset]) => ({
+      key: Buffer.from(START_PREFIX + String(stream)),
+      value: packed(offset),
+    })),
+  );
+}
+
+export class StateSpace implements KeyValue {
+  readonly #database: Database;
+  readonly #prefix: string;
+
+  constructor(database: Database, space: string) {
+    this.#database = database;
+    this.#prefix = `space/${encodeURIComponent(space)}/`;
+  }
+
+  get(key: string): Promise<Uint8Array | undefined> {
+    return this.#database.get(this.#key(key));
+  }
+
+  put(key: string, value: Uint8Array): Promise<void> {
+    return this.#database.write([{ key: this.#key(key), value }]);
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#database.write([{ key: this.#key(key), value: undefined }]);
+  }
+
+  #key(key: string): Buffer {
+    return Buffer.from(this.#prefix + key);
+  }
+}
