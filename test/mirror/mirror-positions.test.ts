@@ -1,0 +1,225 @@
+import { describe, expect, test } from 'vitest';
+import { GatelogError } from '../../src/errors.ts';
+import { streamId } from '../../src/record.ts';
+import { LONG_MS, rig } from './mirror-rig.ts';
+
+const unreachable = (): Error => new GatelogError('UPSTREAM_UNREACHABLE', 'no route');
+
+describe('whose position counts', () => {
+  test('the far side is ahead: it got a batch whose answer we never saw', async () => {
+    const { clock, log, mirror, upstream, positions, texts } = rig();
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    for (const text of ['a', 'b', 'c']) log.add(stream, text);
+    upstream.positions.set(stream, 2);
+    await mirror.start();
+    await clock.until(() => mirror.status().lagRecords === 0);
+    expect(texts()).toEqual(['c']);
+    await clock.settled(mirror.stop());
+    expect(positions.get(stream)).toBe(3);
+  });
+
+  test('the far side is behind: it is sent again what it lost', async () => {
+    const { clock, log, upstream, mirror, again, texts } = rig();
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    for (const text of ['a', 'b', 'c']) log.add(stream, text);
+    await mirror.start();
+    await clock.until(() => mirror.status().lagRecords === 0);
+    await clock.settled(mirror.stop());
+    upstream.positions.set(stream, 1);
+    const second = again();
+    await second.start();
+    await clock.until(() => texts().length === 5);
+    expect(texts()).toEqual(['a', 'b', 'c', 'b', 'c']);
+    await clock.settled(second.stop());
+  });
+
+  test('a far side beyond the end of this log halts the mirror: an older copy of the folder', async () => {
+    const { clock, log, mirror, upstream, texts } = rig();
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    log.add(stream, 'a');
+    upstream.positions.set(stream, 5);
+    await mirror.start();
+    await clock.until(() => mirror.status().state === 'halted');
+    expect(mirror.status().reason).toContain(
+      "t/0: the far side's position is 5, but this log ends at 1",
+    );
+    expect(texts()).toEqual([]);
+
+    await mirror.seek({ topic: 't', to: 'beginning' });
+    await mirror.resume();
+    await clock.until(() => texts().length === 1);
+    await clock.settled(mirror.stop());
+  });
+});
+
+describe('what is no longer there', () => {
+  test('records that retention took are counted, named and passed over', async () => {
+    const { clock, log, mirror, texts, positions } = rig();
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    await mirror.start();
+    await clock.until(() => mirror.status().state === 'live');
+    await mirror.pause();
+    await clock.until(() => mirror.status().state === 'paused');
+    for (const text of ['a', 'b', 'c', 'd']) log.add(stream, text);
+    log.trim(stream, 2);
+    log.corrupt(stream, 3, 4);
+    await mirror.resume();
+    await clock.until(() => mirror.status().lagRecords === 0);
+    expect(texts()).toEqual(['c']);
+    expect(mirror.status()).toMatchObject({
+      recordsMissing: 3,
+      gaps: [
+        { topic: 't', partition: 0, fromOffset: 0, toOffset: 2, reason: 'retention' },
+        { topic: 't', partition: 0, fromOffset: 3, toOffset: 4, reason: 'corruption' },
+      ],
+    });
+    await clock.settled(mirror.stop());
+    expect(positions.get(stream)).toBe(4);
+  });
+
+  test('a gap alone moves the position, without anything being sent', async () => {
+    const { clock, log, mirror, upstream, positions } = rig();
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    log.add(stream, 'a');
+    log.corrupt(stream, 0, 1);
+    await mirror.start();
+    await clock.until(() => mirror.status().lagRecords === 0);
+    await clock.settled(mirror.stop());
+    expect(positions.get(stream)).toBe(1);
+    expect(upstream.sends).toBe(0);
+  });
+});
+
+describe('what a person decides', () => {
+  test('a pause outlives a restart; so does the pause of one topic', async () => {
+    const { clock, log, mirror, again, texts } = rig();
+    const [one = streamId(-1)] = log.topic('one').streams;
+    const [two = streamId(-1)] = log.topic('two').streams;
+    await mirror.start();
+    await mirror.pause();
+    await mirror.pause('two');
+    await clock.settled(mirror.stop());
+    log.add(one, 'of one');
+    log.add(two, 'of two');
+
+    const second = again();
+    await second.start();
+    await clock.advance(LONG_MS);
+    expect(second.status().state).toBe('paused');
+    expect(texts()).toEqual([]);
+    await second.resume();
+    await clock.until(() => texts().length === 1);
+    expect(texts()).toEqual(['of one']);
+    expect(second.status().topics).toMatchObject([{ state: 'mirrored' }, { state: 'paused' }]);
+    await second.resume('two');
+    await clock.until(() => texts().length === 2);
+    await clock.settled(second.stop());
+
+    const third = again();
+    await third.start();
+    await clock.until(() => third.status().state === 'live');
+    await clock.settled(third.stop());
+  });
+
+  test('resume cuts a back-off short', async () => {
+    let down = true;
+    const { clock, log, mirror, texts } = rig(
+      { connectFails: () => (down ? unreachable() : undefined) },
+      { backoff: { firstMs: 1e9, maxMs: 1e9 } },
+    );
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    log.add(stream, 'a');
+    await mirror.start();
+    await clock.until(() => mirror.status().state === 'backing off');
+    down = false;
+    await mirror.resume();
+    await clock.advance(10);
+    expect(texts()).toEqual(['a']);
+    await clock.settled(mirror.stop());
+  });
+
+  test('seek sends again or skips, also where the far side keeps the position', async () => {
+    const { clock, log, mirror, texts, upstream } = rig();
+    const topic = log.topic('t', 2);
+    const [first = streamId(-1), second = streamId(-1)] = topic.streams;
+    for (let index = 0; index < 4; index++) log.add(first, String(index), index * 1000);
+    log.add(second, 'other', 5);
+    await mirror.start();
+    await clock.until(() => mirror.status().lagRecords === 0);
+
+    upstream.delivered.length = 0;
+    expect(await mirror.seek({ topic: 't', partition: 0, to: 2 })).toEqual([
+      { topic: 't', partition: 0, offset: 2 },
+    ]);
+    await clock.until(() => texts().length === 2);
+    expect(texts()).toEqual(['2', '3']);
+
+    upstream.delivered.length = 0;
+    await mirror.seek({ topic: 't', to: { timestampMs: 2500 } });
+    await clock.until(() => texts().length === 1);
+    await mirror.seek({ topic: 't', to: 'beginning' });
+    await clock.until(() => texts().length === 6);
+    expect(texts()).toEqual(['3', '0', '1', '2', '3', 'other']);
+
+    await mirror.pause();
+    log.add(first, 'skipped');
+    await mirror.seek({ topic: 't', to: 'end' });
+    expect(mirror.status().pendingSeeks).toHaveLength(2);
+    log.add(first, 'after');
+    await mirror.resume();
+    await clock.until(() => texts().length === 7);
+    expect(texts().at(-1)).toBe('after');
+    expect(mirror.status().pendingSeeks).toEqual([]);
+    await clock.settled(mirror.stop());
+  });
+
+  test('a seek made while the far side is away outlives a restart', async () => {
+    const { clock, log, mirror, again, texts, upstream } = rig();
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    for (const text of ['a', 'b', 'c']) log.add(stream, text);
+    await mirror.start();
+    await clock.until(() => texts().length === 3);
+    upstream.options = { ...upstream.options, connectFails: unreachable };
+    await mirror.seek({ topic: 't', to: 1 });
+    await clock.settled(mirror.stop());
+    upstream.options = { ...upstream.options, connectFails: () => undefined };
+    const second = again();
+    await second.start();
+    await clock.until(() => texts().length === 5);
+    expect(texts().slice(3)).toEqual(['b', 'c']);
+    await clock.settled(second.stop());
+  });
+
+  test('an upstream that ignores a seek halts the mirror instead of going on elsewhere', async () => {
+    const { clock, log, mirror, upstream } = rig();
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    for (const text of ['a', 'b']) log.add(stream, text);
+    await mirror.start();
+    await clock.until(() => mirror.status().lagRecords === 0);
+    const connect = upstream.connect.bind(upstream);
+    upstream.connect = (streams, signal, options) =>
+      connect(streams, signal, { ...options, seek: new Map() });
+    await mirror.seek({ topic: 't', to: 0 });
+    await clock.until(() => mirror.status().state === 'halted');
+    expect(mirror.status().reason).toContain('kept its position 2 instead of the sought 0');
+    await clock.settled(mirror.stop());
+  });
+
+  test.for([
+    [{ topic: 'nope', to: 0 }, 'NOT_FOUND', 'mirror central has no topic nope; it has: t'],
+    [{ topic: '_quarantine', to: 0 }, 'NOT_FOUND', 'no topic _quarantine'],
+    [{ topic: 't', partition: 3, to: 0 }, 'NOT_FOUND', 't has partitions 0 to 0, not 3'],
+    [{ topic: 't', to: 2 }, 'USAGE', 't/0 holds offsets 0 to 1; 2 is not one to go on from'],
+    [{ topic: 't', to: -1 }, 'USAGE', '-1 is not one'],
+    [{ topic: 't', to: 0.5 }, 'USAGE', '0.5 is not one'],
+  ] as const)('seek %j is refused', async ([request, code, text]) => {
+    const { clock, log, mirror } = rig();
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    log.add(stream, 'a');
+    await mirror.start();
+    const refused = mirror.seek(request);
+    await expect(refused).rejects.toThrow(text);
+    await expect(refused).rejects.toMatchObject({ code });
+    await clock.settled(mirror.stop());
+  });
+});

@@ -1,0 +1,211 @@
+import { assert, must } from '../../src/assert.ts';
+import { GatelogError } from '../../src/errors.ts';
+import { type LogRecord, streamId, type StreamId } from '../../src/record.ts';
+import type {
+  AppendDone,
+  CursorBatch,
+  KeyValue,
+  LogCursor,
+  LogReader,
+  LogWriter,
+  PositionStore,
+  ReadGap,
+  TopicInfo,
+  TopicOptions,
+} from '../../src/store/log.ts';
+
+/**
+ * The log's interfaces over plain arrays: for tests of what lies above the store, which want to
+ * trim, corrupt and fail it at will. Every append is durable at once.
+ */
+interface Entry {
+  readonly stream: StreamId;
+  readonly record: LogRecord;
+}
+
+export class MemoryLog {
+  readonly entries: Entry[] = [];
+  readonly #topics = new Map<string, TopicInfo>();
+  readonly #ranges = new Map<StreamId, { startOffset: number; endOffset: number }>();
+  readonly #holes: ReadGap[] = [];
+  readonly #waiters = new Set<() => void>();
+  readonly #values = new Map<string, Uint8Array>();
+  /** Thrown by the next reads or position writes, while set. */
+  failReads: Error | undefined;
+  failPositions: Error | undefined;
+
+  topic(name: string, partitions = 1): TopicInfo {
+    const options: TopicOptions = {
+      partitions,
+      durability: 'fsync',
+      retentionMs: undefined,
+      retentionBytes: undefined,
+    };
+    const streams = [...(this.#topics.get(name)?.streams ?? [])];
+    while (streams.length < partitions) {
+      const stream = streamId(this.#ranges.size);
+      this.#ranges.set(stream, { startOffset: 0, endOffset: 0 });
+      streams.push(stream);
+    }
+    const info = { name, options, streams };
+    this.#topics.set(name, info);
+    return info;
+  }
+
+  /** Appends and returns the offset. */
+  add(stream: StreamId, text: string, timestampMs = 0, key: string | null = null): number {
+    const bytes = key === null ? null : Buffer.from(key);
+    return this.#append(stream, timestampMs, bytes, Buffer.from(text), new Uint8Array(0));
+  }
+
+  /** What retention would do. */
+  trim(stream: StreamId, startOffset: number): void {
+    must(this.#ranges.get(stream), 'a known stream').startOffset = startOffset;
+  }
+
+  corrupt(stream: StreamId, fromOffset: number, toOffset: number): void {
+    this.#holes.push({ stream, fromOffset, toOffset, reason: 'corruption' });
+  }
+
+  records(stream: StreamId): LogRecord[] {
+    return this.entries.filter((entry) => entry.stream === stream).map(({ record }) => record);
+  }
+
+  #append(
+    stream: StreamId,
+    timestampMs: number,
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    headers: Uint8Array,
+  ): number {
+    const range = must(this.#ranges.get(stream), 'a known stream');
+    const offset = range.endOffset++;
+    this.entries.push({ stream, record: { offset, timestampMs, key, value, headers } });
+    for (const wake of this.#waiters) wake();
+    return offset;
+  }
+
+  readonly writer: LogWriter = {
+    defineTopic: (name, options) => this.topic(name, options.partitions),
+    append: (stream, timestampMs, key, value, headers, _durability, done: AppendDone) => {
+      const offset = this.#append(stream, timestampMs, key, value, headers);
+      queueMicrotask(() => done(null, offset));
+    },
+    appendOnce: () => {
+      throw new GatelogError('INTERNAL', 'the memory log does not do appendOnce');
+    },
+    settled: (done) => queueMicrotask(() => done(null, -1)),
+    pendingBytes: () => 0,
+    relieved: () => Promise.resolve(),
+  };
+
+  readonly reader: LogReader = {
+    topics: () => [...this.#topics.values()],
+    topic: (name) => this.#topics.get(name),
+    range: (stream) => ({ ...must(this.#ranges.get(stream), 'a known stream') }),
+    topicBytes: () => 0,
+    timestampAt: (stream, offset) => {
+      const found = this.records(stream).find((record) => record.offset >= offset);
+      return Promise.resolve(found?.timestampMs);
+    },
+    offsetAtTime: (stream, timestampMs) => {
+      const found = this.records(stream).find((record) => record.timestampMs >= timestampMs);
+      return Promise.resolve(found?.offset ?? this.reader.range(stream).endOffset);
+    },
+    cursor: (from) => this.#cursor(from),
+  };
+
+  #cursor(from: ReadonlyMap<StreamId, number>): LogCursor {
+    const next = new Map(from);
+    let at = 0;
+    const hasMore = (): boolean =>
+      [...next].some(([stream, offset]) => offset < this.reader.range(stream).endOffset);
+    return {
+      next: async ({ maxRecords, maxBytes }): Promise<CursorBatch> => {
+        await Promise.resolve();
+        if (this.failReads !== undefined) throw this.failReads;
+        const slices = new Map<StreamId, LogRecord[]>();
+        const gaps = this.#retired(next);
+        let records = 0;
+        let bytes = 0;
+        for (; at < this.entries.length && records < maxRecords && bytes < maxBytes; at++) {
+          const { stream, record } = must(this.entries[at], 'within its length');
+          const wanted = next.get(stream);
+          if (wanted === undefined || record.offset < wanted) continue;
+          assert(record.offset === wanted, 'the memory log is dense');
+          next.set(stream, wanted + 1);
+          const hole = this.#holes.find(
+            (one) => one.stream === stream && one.fromOffset <= wanted && wanted < one.toOffset,
+          );
+          if (hole !== undefined) {
+            gaps.push({ ...hole, fromOffset: wanted, toOffset: wanted + 1 });
+            continue;
+          }
+          records++;
+          bytes += (record.key?.length ?? 0) + (record.value?.length ?? 0) + record.headers.length;
+          const slice = slices.get(stream);
+          if (slice === undefined) slices.set(stream, [record]);
+          else slice.push(record);
+        }
+        const list = [...slices].map(([stream, own]) => ({ stream, records: own }));
+        return { slices: list, gaps, records, bytes };
+      },
+      wait: (signal) =>
+        new Promise((resolve) => {
+          const wake = (): void => {
+            if (!signal.aborted && !hasMore()) return;
+            this.#waiters.delete(wake);
+            signal.removeEventListener('abort', wake);
+            resolve();
+          };
+          this.#waiters.add(wake);
+          signal.addEventListener('abort', wake);
+          wake();
+        }),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #retired(next: Map<StreamId, number>): ReadGap[] {
+    const gaps: ReadGap[] = [];
+    for (const [stream, wanted] of next) {
+      const { startOffset } = this.reader.range(stream);
+      if (wanted >= startOffset) continue;
+      gaps.push({ stream, fromOffset: wanted, toOffset: startOffset, reason: 'retention' });
+      next.set(stream, startOffset);
+    }
+    return gaps;
+  }
+
+  positions(): PositionStore {
+    const stored = new Map<StreamId, number>();
+    const write = async (positions: ReadonlyMap<StreamId, number>): Promise<void> => {
+      await Promise.resolve();
+      if (this.failPositions !== undefined) throw this.failPositions;
+      for (const [stream, offset] of positions) stored.set(stream, offset);
+    };
+    return {
+      get: (stream) => stored.get(stream),
+      all: () => new Map(stored),
+      advance: (positions) => {
+        for (const [stream, offset] of positions) {
+          assert(offset >= (stored.get(stream) ?? 0), 'positions only advance');
+        }
+        return write(positions);
+      },
+      seek: write,
+    };
+  }
+
+  readonly keyValue: KeyValue = {
+    get: (key) => Promise.resolve(this.#values.get(key)),
+    put: (key, value) => {
+      this.#values.set(key, Buffer.from(value));
+      return Promise.resolve();
+    },
+    delete: (key) => {
+      this.#values.delete(key);
+      return Promise.resolve();
+    },
+  };
+}
