@@ -108,14 +108,14 @@ export class Journal {
   }
 }
 
-/** The entry, when it leaves the outcome open: a local position lies below the end of its range. */
+/**
+ * The entry, when it leaves open where one of these streams stands. `positions` are the local ones
+ * of streams that the far side has no position of.
+ */
 export function inDoubt(
   entry: JournalEntry | undefined,
-  localPositions: ReadonlyMap<StreamId, number>,
+  positions: ReadonlyMap<StreamId, number>,
 ): JournalEntry | undefined {
-  if (entry === undefined) return undefined;
-  const open = entry.ranges.some(
-    ({ stream, from, to }) => (localPositions.get(stream) ?? from) < to,
-  );
-  return open ? entry : undefined;
+  const open = entry?.ranges.some(({ stream, to }) => (positions.get(stream) ?? to) < to);
+  return open === true ? entry : undefined;
 }
