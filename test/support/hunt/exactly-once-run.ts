@@ -1,7 +1,16 @@
-import { startKafkaCluster } from '../kafka/cluster.ts';
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type KafkaCluster, startKafkaCluster } from '../kafka/cluster.ts';
+import { openKafkaLink } from '../kafka/link.ts';
 import { type ExactlyOnceResult, huntExactlyOnce } from './exactly-once.ts';
-import { ProxiedLinks } from './proxied-links.ts';
 import { inWorkFolder, seedOfRun } from './work-folder.ts';
+
+/** The cluster's own folder goes with it. */
+function keepServerLogs(cluster: KafkaCluster, folder: string): void {
+  for (const node of cluster.nodes) {
+    copyFileSync(join(node.folder, 'server.log'), join(folder, `kafka-${node.id}.log`));
+  }
+}
 
 /**
  * Runs an exactly-once hunt of `faults` faults. With a cluster of its own: it kills brokers, and
@@ -12,15 +21,22 @@ export async function huntWithCluster(faults: number): Promise<ExactlyOnceResult
   console.log(`exactly-once: ${faults} faults; GATELOG_SEED=${seed} replays this run`);
   const cluster = await startKafkaCluster();
   try {
-    const links = await ProxiedLinks.start(cluster);
+    const link = await openKafkaLink(cluster);
     try {
-      const result = await inWorkFolder('exactly-once', (folder) =>
-        huntExactlyOnce({ folder, seed, faults, cluster, links }),
-      );
+      const result = await inWorkFolder('exactly-once', async (folder) => {
+        try {
+          const found = await huntExactlyOnce({ folder, seed, faults, cluster, link });
+          if (found.problems.length > 0) throw new Error(found.problems.join('\n'));
+          return found;
+        } catch (error) {
+          keepServerLogs(cluster, folder);
+          throw error;
+        }
+      });
       console.log(`exactly-once: faults by kind\n${result.table}\nexactly-once:`, result);
       return result;
     } finally {
-      await links.close();
+      await link.close();
     }
   } finally {
     await cluster.close();

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { type Random, seededRandom } from '../../../src/random.ts';
 import type { KafkaCluster } from '../kafka/cluster.ts';
+import type { KafkaLink } from '../kafka/link.ts';
 import { runGatelog } from './agent-process.ts';
 import type { DeviceProfile } from './device.ts';
 import { describeFault, planFaults } from './faults.ts';
@@ -10,7 +11,6 @@ import { CentralOracle, readByKcat } from './kafka-oracle.ts';
 import { FaultRunner, tableOf } from './lanes.ts';
 import { LogOracle } from './log-oracle.ts';
 import { Ledger } from './messages.ts';
-import type { ProxiedLinks } from './proxied-links.ts';
 import { openFolder, readStore } from './read-store.ts';
 import { until } from './wait.ts';
 
@@ -24,7 +24,7 @@ export interface ExactlyOnceOptions {
   readonly seed: number;
   readonly faults: number;
   readonly cluster: KafkaCluster;
-  readonly links: ProxiedLinks;
+  readonly link: KafkaLink;
 }
 
 export interface ExactlyOnceResult {
@@ -100,7 +100,7 @@ class ExactlyOnceHunt {
   }
 
   async run(): Promise<ExactlyOnceResult> {
-    const { cluster, links, faults } = this.#options;
+    const { cluster, link, faults } = this.#options;
     const plan = planFaults(this.#random, faults);
     for (const { lane, afterMs, fault } of plan) {
       console.log(`  plan: ${lane} after ${afterMs} ms: ${describeFault(fault)}`);
@@ -109,7 +109,7 @@ class ExactlyOnceHunt {
     this.#fleet.start();
     await this.#fleet.acknowledged(100, 60_000);
     await this.#firstRecords();
-    const runner = new FaultRunner(cluster, this.#gateway, links);
+    const runner = new FaultRunner(cluster, this.#gateway, link);
     await runner.run(plan);
     await cluster.restore(this.#gateway.centralTopics());
     await this.#fleet.drain(60_000);

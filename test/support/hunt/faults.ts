@@ -1,5 +1,5 @@
 import type { Random } from '../../../src/random.ts';
-import type { CutPoint } from '../tcp-proxy.ts';
+import type { CutPoint } from '../kafka/requests.ts';
 
 /**
  * The plan of an exactly-once hunt: pure, from a seed. Three lanes run side by side, so that an

@@ -1,10 +1,11 @@
-import { writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MirrorStatus } from '../../../src/mirror/status.ts';
 import { gatewayGrants } from '../kafka/admin.ts';
 import type { KafkaCluster } from '../kafka/cluster.ts';
 import type { Listener } from '../kafka/state.ts';
 import { freePorts } from '../ports.ts';
+import { runChecked } from '../process.ts';
 import { AgentProcess } from './agent-process.ts';
 import { agentStatus } from './control.ts';
 import { until } from './wait.ts';
@@ -35,7 +36,11 @@ export class Gateway {
   readonly logFile: string;
   #agent: AgentProcess | undefined;
 
+  readonly #options: GatewayOptions;
+
   private constructor(options: GatewayOptions, port: number) {
+    this.#options = options;
+    mkdirSync(options.folder, { recursive: true });
     this.name = options.name;
     this.folder = options.folder;
     this.port = port;
@@ -48,6 +53,14 @@ export class Gateway {
   static async make(options: GatewayOptions): Promise<Gateway> {
     const [port = 0] = await freePorts(1);
     return new Gateway(options, port);
+  }
+
+  /** Another machine made from a copy of this one's disk. The agent must not run. */
+  async clone(folder: string): Promise<Gateway> {
+    const other = await Gateway.make({ ...this.#options, folder });
+    cpSync(this.data, other.data, { recursive: true });
+    rmSync(join(other.data, 'agent.sock'), { force: true });
+    return other;
   }
 
   /** What the gateway's principal must be allowed, and nothing else. */
@@ -92,31 +105,52 @@ export class Gateway {
     return mirror;
   }
 
-  /** Everything in the log is in Kafka. */
-  async mirrored(withinMs: number): Promise<void> {
-    let last: unknown = 'no answer';
+  /** Resolves with the status when it is as wanted. */
+  async mirrorIs(
+    wanted: (status: MirrorStatus) => boolean,
+    withinMs: number,
+  ): Promise<MirrorStatus> {
+    let last: MirrorStatus | undefined;
+    let trouble = '';
     await until(
       async () => {
         try {
-          const status = await this.mirror();
-          last = { state: status.state, lag: status.lagRecords, reason: status.reason };
-          if (status.state === 'halted') throw new HaltedError(status.reason ?? 'no reason');
-          return status.topics.length > 0 && status.lagRecords === 0 && status.state === 'live';
+          last = await this.mirror();
         } catch (error) {
-          if (error instanceof HaltedError) throw error;
-          last = error;
+          trouble = String(error); // it is still starting
           return false;
         }
+        return wanted(last);
       },
       withinMs,
-      () => `mirror lag 0: ${JSON.stringify(last)} ${String(last)}`,
+      () => `mirror of ${this.name}: ${trouble} ${JSON.stringify(last)}`,
     );
+    if (last === undefined) throw new Error('no status');
+    return last;
   }
-}
 
-export class HaltedError extends Error {
-  constructor(reason: string) {
-    super(`the mirror halted: ${reason}`);
+  /** Everything in the log is in Kafka. */
+  async mirrored(withinMs: number): Promise<void> {
+    const done = await this.mirrorIs(
+      ({ state, topics, lagRecords }) =>
+        state === 'halted' || (state === 'live' && topics.length > 0 && lagRecords === 0),
+      withinMs,
+    );
+    if (done.state === 'halted') throw new Error(`the mirror halted: ${done.reason}`);
+  }
+
+  /** Lines as QoS 1 messages, by Mosquitto's own client; resolves when all are acknowledged. */
+  async publish(
+    topic: string,
+    lines: readonly string[],
+    more: readonly string[] = [],
+  ): Promise<void> {
+    const flags = ['-h', '127.0.0.1', '-p', String(this.port), '-q', '1', '-t', topic, '-l'];
+    await runChecked({
+      command: 'mosquitto_pub',
+      args: [...flags, ...more],
+      input: `${lines.join('\n')}\n`,
+    });
   }
 }
 

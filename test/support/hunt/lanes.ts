@@ -1,6 +1,6 @@
 import type { KafkaCluster } from '../kafka/cluster.ts';
+import type { KafkaLink } from '../kafka/link.ts';
 import {
-  BROKERS,
   type CutApi,
   describeFault,
   type Fault,
@@ -8,9 +8,8 @@ import {
   type Lane,
   type PlannedFault,
 } from './faults.ts';
-import type { CutPoint } from '../tcp-proxy.ts';
+import type { CutPoint } from '../kafka/requests.ts';
 import type { Gateway } from './gateway.ts';
-import type { ProxiedLinks } from './proxied-links.ts';
 import { pause } from './wait.ts';
 
 export interface DoneFault {
@@ -21,20 +20,22 @@ export interface DoneFault {
   readonly tookMs: number;
 }
 
-const CUT_WITHIN_MS = 90_000;
+const CUT_WITHIN_MS = 120_000;
+/** A request that another fault took away is waited for this long; then the next one is cut. */
+const REARM_MS = 15_000;
 
 /** Carries a plan out, the lanes side by side, each in its own order. */
 export class FaultRunner {
   readonly #cluster: KafkaCluster;
   readonly #gateway: Gateway;
-  readonly #links: ProxiedLinks;
+  readonly #link: KafkaLink;
   readonly #began = performance.now();
   readonly done: DoneFault[] = [];
 
-  constructor(cluster: KafkaCluster, gateway: Gateway, links: ProxiedLinks) {
+  constructor(cluster: KafkaCluster, gateway: Gateway, link: KafkaLink) {
     this.#cluster = cluster;
     this.#gateway = gateway;
-    this.#links = links;
+    this.#link = link;
   }
 
   async run(plan: readonly PlannedFault[]): Promise<void> {
@@ -81,18 +82,18 @@ export class FaultRunner {
         await this.#cluster.waitUntilHealthy(this.#gateway.centralTopics());
         return;
       case 'link-reset':
-        for (const broker of fault.brokers) this.#links.reset(broker);
+        this.#link.resetAll(fault.brokers);
         return;
       case 'link-refuse':
-        await Promise.all(fault.brokers.map((broker) => this.#links.refuse(broker)));
+        await this.#link.setMode('refuse', fault.brokers);
         await this.#healAfter(fault.brokers, fault.downMs);
         return;
       case 'link-silent':
-        await Promise.all(fault.brokers.map((broker) => this.#links.silence(broker)));
+        await this.#link.setMode('silent', fault.brokers);
         await this.#healAfter(fault.brokers, fault.downMs);
         return;
       case 'link-half-open':
-        for (const broker of fault.brokers) this.#links.halfOpen(broker);
+        this.#link.halfOpenAll(fault.brokers);
         return;
       case 'cut':
         await this.#cut(fault.api, fault.point);
@@ -101,14 +102,20 @@ export class FaultRunner {
 
   async #healAfter(brokers: readonly number[], downMs: number): Promise<void> {
     await pause(downMs);
-    await Promise.all(brokers.map((broker) => this.#links.heal(broker)));
+    await this.#link.setMode('open', brokers);
   }
 
   async #cut(api: CutApi, point: CutPoint): Promise<void> {
-    const cut = this.#links.cut(api, point, CUT_WITHIN_MS);
-    // A producer is initialised on a new connection only.
-    if (api === 'InitProducerId') for (const broker of BROKERS) this.#links.reset(broker);
-    await cut;
+    const started = performance.now();
+    while (performance.now() - started < CUT_WITHIN_MS) {
+      const cut = this.#link.cut(api, point);
+      // A producer is initialised on a new connection only.
+      if (api === 'InitProducerId') this.#link.resetAll();
+      const late = pause(REARM_MS).then(() => undefined);
+      if ((await Promise.race([cut.done, late])) !== undefined) return;
+      cut.cancel();
+    }
+    throw new Error(`no ${api} came within ${CUT_WITHIN_MS} ms`);
   }
 }
 

@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { runGatelog } from '../support/hunt/agent-process.ts';
+import { Gateway } from '../support/hunt/gateway.ts';
+import { inWorkFolder } from '../support/hunt/work-folder.ts';
+import { type KafkaCluster, startKafkaCluster } from '../support/kafka/cluster.ts';
+import { kcatConsume } from '../support/kafka/tools.ts';
+
+/** The transactional id's owner, end to end: restarts of one gateway, and two that are one. */
+let cluster: KafkaCluster;
+const WITHIN_MS = 60_000;
+
+beforeAll(async () => {
+  cluster = await startKafkaCluster();
+});
+
+afterAll(async () => {
+  await cluster.close();
+});
+
+function lines(name: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${name}-${index}`);
+}
+
+async function readCentral(gateway: Gateway): Promise<{ values: string[]; identities: string[] }> {
+  const records = await kcatConsume(cluster, gateway.centralTopic('telemetry'));
+  return {
+    values: records.map(({ value }) => value ?? ''),
+    identities: records.map(({ headers }) => headers.at(-1)?.[1] ?? ''),
+  };
+}
+
+async function makeGateway(folder: string, name: string): Promise<Gateway> {
+  const gateway = await Gateway.make({ folder, name, cluster, listener: 'sasl' });
+  await gateway.grant(cluster);
+  return gateway;
+}
+
+test('the same transactional id, started four times: each takes over, nothing twice, nothing lost', async () => {
+  await inWorkFolder('restarts', async (folder) => {
+    const gateway = await makeGateway(folder, 'restarts');
+    const sent: string[] = [];
+    try {
+      for (let life = 0; life < 4; life++) {
+        await gateway.start();
+        await gateway.mirrorIs(({ state }) => state === 'live', WITHIN_MS);
+        const batch = lines(`life${life}`, 50);
+        await gateway.publish('plant/a', batch);
+        sent.push(...batch);
+        // Every other life ends without having said good-bye.
+        if (life % 2 === 0) await gateway.mirrored(WITHIN_MS);
+        if (life % 2 === 0) await gateway.agent.stop();
+        else await gateway.agent.kill();
+      }
+      await gateway.start();
+      await gateway.mirrored(WITHIN_MS);
+      const { values, identities } = await readCentral(gateway);
+      expect(values).toEqual(sent);
+      expect(new Set(identities).size).toBe(sent.length);
+      expect((await gateway.mirror()).state).toBe('live');
+    } finally {
+      await gateway.end();
+    }
+  });
+});
+
+test('two clones of one gateway: the older is fenced and says so, nothing repeats', async () => {
+  await inWorkFolder('clones', async (folder) => {
+    const first = await makeGateway(join(folder, 'first'), 'twins');
+    await first.start();
+    await first.publish('plant/a', lines('before', 40));
+    await first.mirrored(WITHIN_MS);
+    await first.agent.stop();
+    const second = await first.clone(join(folder, 'second'));
+    try {
+      await first.start();
+      await first.mirrorIs(({ state }) => state === 'live', WITHIN_MS);
+      await second.start();
+      await second.mirrorIs(({ state }) => state === 'live', WITHIN_MS);
+      await second.publish('plant/a', lines('second', 30));
+      await second.mirrored(WITHIN_MS);
+
+      await first.publish('plant/a', lines('first', 20));
+      const fenced = await first.mirrorIs(({ state }) => state === 'halted', WITHIN_MS);
+      expect(fenced.reason).toMatch(/clone/u);
+      const said = await runGatelog(['mirror', 'status', '--data', first.data]);
+      expect(said.stdout).toMatch(/halted/u);
+      expect(said.stdout).toMatch(/clone of 'twins'/u);
+      expect(readFileSync(first.logFile, 'utf8')).toMatch(/clone of 'twins'/u);
+
+      // The newer one goes on, undisturbed.
+      await second.publish('plant/a', lines('after', 10));
+      await second.mirrored(WITHIN_MS);
+      const { values, identities } = await readCentral(first);
+      expect(values).toEqual([
+        ...lines('before', 40),
+        ...lines('second', 30),
+        ...lines('after', 10),
+      ]);
+      expect(new Set(identities).size).toBe(values.length);
+      // What the fenced one took from its devices is still in its own log.
+      const kept = await runGatelog(['consume', 'telemetry', '--data', first.data, '--json']);
+      for (const line of lines('first', 20)) expect(kept.stdout).toContain(`"${line}"`);
+    } finally {
+      await first.end();
+      await second.end();
+    }
+  });
+});
