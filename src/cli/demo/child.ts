@@ -29,6 +29,8 @@ export interface ChildOptions {
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly clock: Clock;
+  /** What it writes, for a log file. */
+  readonly onOutput?: (bytes: Buffer) => void;
   readonly onEnd: (end: ChildEnd) => void;
 }
 
@@ -78,9 +80,12 @@ export class Child {
     this.#killed = false;
     this.#starts++;
     // The IPC channel is the leash: when this process dies, the child notices (leash.ts).
-    const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    // A session of its own (detached): a Ctrl-C at the terminal is for the demo alone.
+    const stdio = ['ignore', 'pipe', 'pipe', 'ipc'] as const;
+    const child = spawn(command, args, { env, detached: true, stdio: [...stdio] });
     this.#process = child;
     const keep = (bytes: Buffer): void => {
+      this.#options.onOutput?.(bytes);
       this.#tail = (this.#tail + bytes.toString('utf8')).slice(-LIMITS.demoTailBytes);
     };
     child.stdout?.on('data', keep);

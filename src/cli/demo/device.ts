@@ -106,9 +106,10 @@ export class Device {
     return this.#lastSeq;
   }
 
-  isAcknowledged(seq: number): boolean {
-    if (seq < 1 || seq > this.#lastSeq) return false;
-    return !this.#kept.some((reading) => reading.seq === seq && !reading.acknowledged);
+  /** Numbers of the readings whose acknowledgement has not come. */
+  unacknowledged(): ReadonlySet<number> {
+    const open = this.#kept.filter((reading) => !reading.acknowledged);
+    return new Set(open.map((reading) => reading.seq));
   }
 
   setSpeed(speed: number): void {
@@ -173,9 +174,8 @@ export class Device {
       reading.sentOn = life;
       connection.publish(this.#options.spec.topic, reading.payload).then(
         () => this.#acknowledge(reading),
-        () => {
-          // The connection is gone, and the reading kept: the next connection sends it again.
-        },
+        // Lost or refused: the reading is kept, and the next connection sends it again.
+        () => void connection.close(),
       );
     }
   }
