@@ -66,21 +66,21 @@ export class Cluster {
     clock: Clock,
     signal: AbortSignal,
   ): Promise<Cluster> {
-    const troubles: unknown[] = [];
+    const troubles: GatelogError[] = [];
     for (const address of options.brokers.map(parseAddress)) {
       if (signal.aborted) break;
       try {
         const answer = await links.call(address, metadataV9.api, [], false, false, false);
         return new Cluster(links, address, answer.clusterId ?? '', clock, signal);
       } catch (error) {
+        if (!(error instanceof GatelogError)) throw error;
         troubles.push(error);
       }
     }
-    const telling = troubles.find(
-      (error) => error instanceof GatelogError && error.code === 'UPSTREAM_UNAUTHENTICATED',
-    );
+    const telling = troubles.find(({ code }) => code === 'UPSTREAM_UNAUTHENTICATED');
+    const only = troubles.length === 1 ? troubles[0] : undefined;
     if (telling !== undefined) throw telling;
-    if (troubles.length === 1) throw troubles[0];
+    if (only !== undefined) throw only;
     throw new GatelogError(
       'UPSTREAM_UNREACHABLE',
       `None of the Kafka brokers answers: ${troubles.map(messageOf).join('; ')}`,

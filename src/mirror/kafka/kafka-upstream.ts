@@ -52,17 +52,24 @@ class KafkaUpstream implements Upstream {
     const broken = Promise.withResolvers<never>();
     broken.promise.catch(() => {});
     const links = new Links(this.#options, (error) => broken.reject(error));
-    const abort = (): void => links.close();
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      const { delivery, positions } = await this.#open(links, streams, signal, connectOptions);
-      if (signal.aborted) throw abortedError();
-      return new KafkaSession(links, broken.promise, delivery, positions, this.#options.clock);
-    } catch (error) {
+    // Ends with the session; `signal` is about connecting only.
+    const life = new AbortController();
+    const end = (): void => {
+      life.abort();
       links.close();
+    };
+    signal.addEventListener('abort', end, { once: true });
+    try {
+      if (signal.aborted) throw abortedError();
+      const opened = await this.#open(links, streams, life.signal, connectOptions);
+      if (signal.aborted) throw abortedError();
+      const { delivery, positions } = opened;
+      return new KafkaSession(links, broken.promise, delivery, positions, this.#options.clock, end);
+    } catch (error) {
+      end();
       throw signal.aborted ? abortedError() : error;
     } finally {
-      signal.removeEventListener('abort', abort);
+      signal.removeEventListener('abort', end);
     }
   }
 
@@ -100,7 +107,7 @@ class KafkaUpstream implements Upstream {
       return { delivery: new AtLeastOnceDelivery(parts), positions: new Map() };
     }
     await this.#learnPast();
-    return await connectExactlyOnce(
+    return connectExactlyOnce(
       {
         options,
         clusterId: cluster.id,

@@ -29,7 +29,7 @@ export class KafkaSession implements UpstreamSession {
   readonly #delivery: Delivery;
   readonly #clock: Clock;
   readonly #committed: Map<StreamId, number>;
-  readonly #closed = Promise.withResolvers<never>();
+  readonly #end: () => void;
   #tail: Promise<unknown> = Promise.resolve();
   #heartbeat: Timer | undefined;
   #renewedMs: number;
@@ -41,15 +41,16 @@ export class KafkaSession implements UpstreamSession {
     delivery: Delivery,
     positions: ReadonlyMap<StreamId, number>,
     clock: Clock,
+    end: () => void,
   ) {
     this.#links = links;
+    this.#end = end;
     this.#delivery = delivery;
     this.#clock = clock;
     this.positions = positions;
     this.#committed = new Map(positions);
     this.#renewedMs = clock.monotonicMs();
-    this.broken = Promise.race([broken, this.#closed.promise]);
-    this.broken.catch(() => {});
+    this.broken = broken;
     this.#beat();
   }
 
@@ -66,21 +67,17 @@ export class KafkaSession implements UpstreamSession {
     });
     this.#tail = delivered;
     delivered.catch(() => {});
-    return Promise.race([delivered, this.#closed.promise]);
+    return delivered;
   }
 
-  close(): Promise<void> {
+  /** Breaks the links, so that whatever is under way fails; waits until it has. */
+  async close(): Promise<void> {
     if (!this.#ended) {
       this.#ended = true;
       this.#heartbeat?.cancel();
-      this.#links.close();
-      this.#closed.promise.catch(() => {});
-      this.#closed.reject(closedError());
+      this.#end();
     }
-    return this.#tail.then(
-      () => {},
-      () => {},
-    );
+    await this.#tail.catch(() => {}); // Told to who sent it.
   }
 
   #mustBeOpen(): void {
@@ -107,10 +104,10 @@ export class KafkaSession implements UpstreamSession {
   }
 
   async #renew(): Promise<void> {
-    const { commitPositions } = this.#delivery;
+    const delivery = this.#delivery;
     this.#renewedMs = this.#clock.monotonicMs();
-    if (commitPositions === undefined || this.#committed.size === 0) return;
-    const renewed = this.#tail.then(() => commitPositions.call(this.#delivery, this.#committed));
+    if (this.#committed.size === 0) return;
+    const renewed = this.#tail.then(() => delivery.commitPositions?.(this.#committed));
     this.#tail = renewed;
     await renewed;
   }

@@ -162,8 +162,8 @@ export class TransactionClient {
     return code;
   }
 
-  async #addPartitions(partitions: ReadonlyMap<string, readonly number[]>): Promise<BeginAnswer> {
-    if (partitions.size === 0) return { code: CODE.none };
+  #addPartitions(partitions: ReadonlyMap<string, readonly number[]>): Promise<BeginAnswer> {
+    if (partitions.size === 0) return Promise.resolve({ code: CODE.none });
     const { transactionalId } = this.#names;
     const { id, epoch } = this.producer;
     const topics = [...partitions].map(([name, indexes]) => ({ name, partitions: [...indexes] }));
@@ -174,7 +174,7 @@ export class TransactionClient {
       verifyOnly: false,
       topics,
     };
-    return await this.#ask('transaction', transactionalId, async (coordinator) => {
+    return this.#ask('transaction', transactionalId, async (coordinator) => {
       const { api } = addPartitionsToTxnV3;
       const result = await this.#links.call(coordinator, api, [request]);
       const failed = result.resultsByTransaction
