@@ -85,6 +85,9 @@ export const LIMITS = {
   positionEveryMs: 100,
   /** Gaps remembered one by one in a mirror's status; all are counted and logged. */
   statusGaps: 16,
+  /** The topic `_quarantine`: how long and how much of it is kept. */
+  quarantineRetentionMs: 2_592_000_000, // 30 d
+  quarantineBytes: 1_073_741_824, // 1 GiB
   /** Text of a reason kept with a quarantined record. */
   reasonChars: 1000,
 
@@ -129,6 +132,8 @@ export const LIMITS = {
   /** Of a child's last words. */
   demoTailBytes: 8192,
   demoEvents: 100,
+  /** Without a terminal: a line with the figures so often. */
+  demoStatusLineMs: 5000,
   /** Ports tried above the wanted one. */
   demoPortsTried: 100,
 } as const;

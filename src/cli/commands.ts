@@ -29,6 +29,7 @@ export function addCommands(parser: Argv, context: CliContext): Argv {
   addStatus(parser, context);
   addMirror(parser, context);
   addVerify(parser, context);
+  addDemo(parser, context);
   return parser;
 }
 
@@ -263,6 +264,43 @@ function addVerify(parser: Argv, context: CliContext): void {
     async (options) => {
       const { verify } = await import('./verify.ts');
       await verify(context, options);
+    },
+  );
+}
+
+function addDemo(parser: Argv, context: CliContext): void {
+  parser.command(
+    'demo',
+    'Show it all: sensors, an agent, a link that you can cut, a central',
+    (command) =>
+      command
+        .option('data', {
+          string: true,
+          requiresArg: true,
+          describe: 'Folder for the logs of both agents [default: ./gatelog-data/demo]',
+        })
+        .option('port', {
+          number: true,
+          requiresArg: true,
+          default: 1883,
+          describe: "Port of the edge agent's MQTT, or the next free one",
+        })
+        .option('kafka', {
+          string: true,
+          requiresArg: true,
+          describe: 'Mirror to this Kafka cluster instead of a central, as HOST:PORT,HOST:PORT',
+        })
+        .option('for', {
+          string: true,
+          requiresArg: true,
+          describe: 'End after this time, as 30s or 5m, with the verify report',
+        })
+        .example('$0 demo', 'Live view with keys; q ends it with a verify report')
+        .example('$0 demo --for 30s', 'Half a minute; exit code 0 only if the report is clean')
+        .example('$0 demo --kafka 127.0.0.1:9092', 'Into a real Kafka'),
+    async (options) => {
+      const { runDemo } = await import('./demo.ts');
+      await runDemo(context, options);
     },
   );
 }

@@ -87,6 +87,43 @@ export class Show {
     }
   }
 
+  get hasStarted(): boolean {
+    return this.#ticking !== undefined;
+  }
+
+  /** Until `signal` aborts; throws when an agent is given up. */
+  async untilOver(signal: AbortSignal): Promise<void> {
+    const { edge, central } = this.#stage;
+    while (!signal.aborted) {
+      for (const actor of [edge, central]) {
+        if (actor?.child.phase === 'failed') throw failed(actor.name, actor.child);
+      }
+      await this.#options.clock.sleep(100, signal);
+    }
+  }
+
+  /** A key that is not about quitting. */
+  press(key: string): void {
+    switch (key) {
+      case 'c':
+        return this.#cutOrRestore();
+      case 'b':
+        return this.#blackHole();
+      case 'k':
+        return this.#kill('edge');
+      case 'K':
+        return this.#kill('central');
+      case 'p':
+        return this.#pauseOrGoOn();
+      case '+':
+      case '=':
+        return this.#changeSpeed(1);
+      case '-':
+        return this.#changeSpeed(-1);
+      default:
+    }
+  }
+
   /** Ends what this class runs; sensors and agents are stopped by their owner. */
   async end(): Promise<void> {
     this.#over.abort();
@@ -131,12 +168,12 @@ export class Show {
     return flowOf(this.#stage.edge.watch.latest, this.#stage.mirror);
   }
 
-  cutOrRestore(): void {
+  #cutOrRestore(): void {
     if (this.#stage.link === undefined) void this.#pauseOrResumeMirror();
     else this.#setLink(this.#link === 'up' ? 'cut' : 'up');
   }
 
-  blackHole(): void {
+  #blackHole(): void {
     if (this.#stage.link === undefined) {
       this.#options.events.say('no proxy can stand before Kafka: c pauses the mirror instead');
     } else this.#setLink(this.#link === 'black-hole' ? 'up' : 'black-hole');
@@ -190,7 +227,7 @@ export class Show {
     }
   }
 
-  kill(name: Actor['name']): void {
+  #kill(name: Actor['name']): void {
     const actor = name === 'edge' ? this.#stage.edge : this.#stage.central;
     if (actor === undefined) return;
     if (actor.child.kill()) return;
@@ -222,12 +259,12 @@ export class Show {
     if (name === 'central') steer(edge.folder, mirror, 'resume').catch(() => {});
   }
 
-  pauseOrGoOn(): void {
+  #pauseOrGoOn(): void {
     this.fleet.setPaused(!this.fleet.paused);
     this.#options.events.say(this.fleet.paused ? 'sensors paused by you' : 'sensors go on');
   }
 
-  changeSpeed(step: 1 | -1): void {
+  #changeSpeed(step: 1 | -1): void {
     const before = this.fleet.speed;
     this.fleet.changeSpeed(step);
     if (this.fleet.speed !== before) {

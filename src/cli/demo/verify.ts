@@ -3,7 +3,7 @@ import { must } from '../../assert.ts';
 import { decodeHeaders } from '../../headers.ts';
 import { IDENTITY_HEADER, parseIdentity, type RecordIdentity } from '../../identity.ts';
 import { LIMITS } from '../../limits.ts';
-import { Auditor, type AuditReport } from '../../mirror/audit.ts';
+import { Auditor } from '../../mirror/audit.ts';
 import { OffsetSet } from '../../mirror/offset-set.ts';
 import type { LogRecord, StreamId } from '../../record.ts';
 import type { LogReader } from '../../store/log.ts';
@@ -29,6 +29,18 @@ export interface VerifyOptions {
   /** What the mirror had confirmed when it was last asked: next offsets wanted. */
   readonly confirmed: ReadonlyMap<PartitionName, number>;
   readonly edge: LogReader;
+}
+
+/** A record at the centre. */
+export interface ArrivedRecord {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: Uint8Array | null;
+  /** Value of its identity header. */
+  readonly identity: string | undefined;
+  /** Absent where the reader does not hand it over; then contents are not compared. */
+  readonly value?: Uint8Array | null;
 }
 
 /** Names of the product's own topics begin so; they are not mirrored. */
@@ -60,30 +72,25 @@ export class Verifier {
     );
   }
 
-  async verifyWithCentral(central: LogReader): Promise<DemoReport> {
-    await this.#readEdge();
-    this.#expect();
-    await readAll(central, (topic, partition, record) => {
-      const identity = identityOf(record);
-      if (identity !== undefined && !this.#isOurs(identity)) return;
-      const key = record.key === null ? null : Buffer.from(record.key).toString('latin1');
-      this.#auditor.feed(identity, key, { topic, partition, offset: record.offset });
-      if (identity !== undefined) this.#compare(identity, record);
-    });
-    return this.#report('central', this.#auditor.report(), this.#altered);
-  }
-
-  /** `audit`: what an independent reader of the cluster found, told what must be there. */
-  async verifyWithKafka(
-    audit: (expect: (auditor: Auditor) => void) => Promise<AuditReport>,
+  /** `arrived`: every record of the centre, each of its partitions in its own order. */
+  async verify(
+    centre: string,
+    arrived: AsyncIterable<readonly ArrivedRecord[]>,
   ): Promise<DemoReport> {
     await this.#readEdge();
-    const report = await audit((auditor) => this.#expect(auditor));
-    for (const source of report.sources) {
-      if (!this.#isOurs(source) || source.lastOffset === undefined) continue;
-      this.#arrived.set(`${source.topic}/${source.partition}`, source.lastOffset + 1);
+    this.#expect();
+    let compared = true;
+    for await (const records of arrived) {
+      for (const record of records) {
+        const identity = record.identity === undefined ? undefined : parseIdentity(record.identity);
+        if (identity !== undefined && !this.#isOurs(identity)) continue;
+        const key = record.key === null ? null : Buffer.from(record.key).toString('latin1');
+        this.#auditor.feed(identity, key, record);
+        if (identity !== undefined) this.#noteArrival(identity, record);
+        compared &&= record.value !== undefined;
+      }
     }
-    return this.#report('Kafka', report, undefined);
+    return this.#report(centre, compared);
   }
 
   async #readEdge(): Promise<void> {
@@ -93,13 +100,15 @@ export class Verifier {
       this.#sums.set(`${topic}/${partition}`, { start: startOffset, sums: [] });
       this.#ends.set(`${topic}/${partition}`, endOffset);
     }
-    const missing = await readAll(edge, (topic, partition, record) => {
-      this.#edgeRecords++;
+    for await (const { topic, partition, records, unreadable } of slicesOf(edge)) {
+      this.#unreadable += unreadable;
       const kept = must(this.#sums.get(`${topic}/${partition}`), 'every partition has its sums');
-      kept.sums[record.offset - kept.start] = sumOf(record);
-      this.#note(record);
-    });
-    this.#unreadable = missing;
+      for (const record of records) {
+        this.#edgeRecords++;
+        kept.sums[record.offset - kept.start] = sumOf(record.key, record.value);
+        this.#note(record);
+      }
+    }
   }
 
   /** Takes a record of this run as a sensor's reading. */
@@ -114,7 +123,7 @@ export class Verifier {
     else seen.latest = reading.seq;
   }
 
-  #expect(auditor: Auditor = this.#auditor): void {
+  #expect(): void {
     const { gateway, incarnation, confirmed } = this.#options;
     for (const [name, { start }] of this.#sums) {
       const at = name.lastIndexOf('/');
@@ -122,7 +131,7 @@ export class Verifier {
       const to = confirmed.get(name) ?? start;
       if (to <= start) continue;
       const source = { gateway, incarnation, topic, partition: Number(name.slice(at + 1)) };
-      auditor.expect(source, { from: start, to });
+      this.#auditor.expect(source, { from: start, to });
     }
   }
 
@@ -131,16 +140,16 @@ export class Verifier {
     return source.gateway === gateway && source.incarnation === incarnation;
   }
 
-  #compare(identity: RecordIdentity, record: LogRecord): void {
+  #noteArrival(identity: RecordIdentity, { key, value }: ArrivedRecord): void {
     const name = `${identity.topic}/${identity.partition}`;
     const kept = this.#sums.get(name);
     this.#arrived.set(name, Math.max(this.#arrived.get(name) ?? 0, identity.offset + 1));
     // Older than what the edge still has: nothing to compare with.
-    if (kept === undefined || identity.offset < kept.start) return;
-    if (kept.sums[identity.offset - kept.start] !== sumOf(record)) this.#altered++;
+    if (value === undefined || kept === undefined || identity.offset < kept.start) return;
+    if (kept.sums[identity.offset - kept.start] !== sumOf(key, value)) this.#altered++;
   }
 
-  #report(centre: string, audit: AuditReport, altered: number | undefined): DemoReport {
+  #report(centre: string, compared: boolean): DemoReport {
     let waiting = 0;
     for (const [name, end] of this.#ends) {
       const { start } = must(this.#sums.get(name), 'every partition has its sums');
@@ -150,7 +159,12 @@ export class Verifier {
     return {
       devices: this.#devices(),
       edge: this.#edge(),
-      centre: { name: centre, audit, altered, waiting },
+      centre: {
+        name: centre,
+        audit: this.#auditor.report(),
+        altered: compared ? this.#altered : undefined,
+        waiting,
+      },
     };
   }
 
@@ -201,7 +215,7 @@ export class Verifier {
   }
 }
 
-function partitionsOf(
+export function partitionsOf(
   reader: LogReader,
 ): { readonly topic: string; readonly partition: number; readonly stream: StreamId }[] {
   return reader
@@ -212,41 +226,60 @@ function partitionsOf(
     );
 }
 
-/** Hands over every record of the log; returns how many the log could not read. */
-async function readAll(
-  reader: LogReader,
-  take: (topic: string, partition: number, record: LogRecord) => void,
-): Promise<number> {
+interface NamedSlice {
+  readonly topic: string;
+  readonly partition: number;
+  readonly records: readonly LogRecord[];
+  /** How many records the log could not read. */
+  readonly unreadable: number;
+}
+
+async function* slicesOf(reader: LogReader): AsyncGenerator<NamedSlice, void, void> {
   const partitions = new Map(partitionsOf(reader).map((one) => [one.stream, one]));
   const from = new Map(
     [...partitions.keys()].map((stream) => [stream, reader.range(stream).startOffset]),
   );
-  let unreadable = 0;
+  const nameOf = (stream: StreamId): { topic: string; partition: number } =>
+    must(partitions.get(stream), 'a cursor reads only what it was asked for');
   const cursor = reader.cursor(from);
-  const limits = { maxRecords: LIMITS.readRecords, maxBytes: LIMITS.readBytes };
   try {
     for (;;) {
-      const batch = await cursor.next(limits);
-      for (const gap of batch.gaps) unreadable += gap.toOffset - gap.fromOffset;
-      for (const { stream, records } of batch.slices) {
-        const place = must(partitions.get(stream), 'a cursor reads only what it was asked for');
-        for (const record of records) take(place.topic, place.partition, record);
+      const batch = await cursor.next({
+        maxRecords: LIMITS.readRecords,
+        maxBytes: LIMITS.readBytes,
+      });
+      for (const { stream, fromOffset, toOffset } of batch.gaps) {
+        yield { ...nameOf(stream), records: [], unreadable: toOffset - fromOffset };
       }
-      if (batch.records === 0 && batch.gaps.length === 0) return unreadable;
+      for (const { stream, records } of batch.slices) {
+        yield { ...nameOf(stream), records, unreadable: 0 };
+      }
+      if (batch.records === 0 && batch.gaps.length === 0) return;
     }
   } finally {
     await cursor.close();
   }
 }
 
-function identityOf(record: LogRecord): RecordIdentity | undefined {
-  const header = decodeHeaders(record.headers).findLast(({ key }) => key === IDENTITY_HEADER);
-  if (header === undefined || header.value === null) return undefined;
-  return parseIdentity(Buffer.from(header.value).toString('utf8'));
+/** Every record of a central agent's log, as the verifier takes it. */
+export async function* arrivedIn(
+  reader: LogReader,
+): AsyncGenerator<readonly ArrivedRecord[], void, void> {
+  for await (const { topic, partition, records } of slicesOf(reader)) {
+    yield records.map(({ offset, key, value, headers }) => {
+      return { topic, partition, offset, key, value, identity: identityOf(headers) };
+    });
+  }
 }
 
-function sumOf(record: LogRecord): number {
-  return crc32(record.value ?? '', crc32(record.key ?? ''));
+function identityOf(headers: Uint8Array): string | undefined {
+  const header = decodeHeaders(headers).findLast(({ key }) => key === IDENTITY_HEADER);
+  if (header === undefined || header.value === null) return undefined;
+  return Buffer.from(header.value).toString('utf8');
+}
+
+function sumOf(key: Uint8Array | null, value: Uint8Array | null): number {
+  return crc32(value ?? '', crc32(key ?? ''));
 }
 
 interface Reading {
