@@ -57,3 +57,12 @@ export function parseIsoTime(text: string): number | undefined {
   const ms = Date.parse(text);
   return Number.isNaN(ms) ? undefined : ms;
 }
+
+/**
+ * Keeps the process alive until cancelled. A Clock's timers do not, so whoever awaits one while
+ * nothing else is open (an agent that drains) must hold this.
+ */
+export function holdProcess(): Timer {
+  const handle = setInterval(() => {}, 2_147_483_647);
+  return { cancel: () => clearInterval(handle) };
+}

@@ -18,11 +18,31 @@ export interface AgentStatus {
   readonly memory: MemoryStatus;
   /** Addresses really listened on, as `mqtt://127.0.0.1:1883`. */
   readonly listeners: readonly string[];
-  /** Counters of the broker and of ingest, since start. */
-  readonly ingest: Readonly<Record<string, number>>;
+  /** Since start; null until the broker listens. */
+  readonly ingest: IngestStatus | null;
   readonly store: StoreCounters;
   readonly topics: readonly TopicStatus[];
   readonly mirrors: readonly MirrorStatus[];
+}
+
+/** Counters of the broker and of the gate behind it. */
+export interface IngestStatus {
+  /** PUBLISH packets and wills that reached the gate, and the bytes of their payloads. */
+  readonly received: number;
+  readonly receivedBytes: number;
+  /** Records given to the log, by durability. */
+  readonly appended: Readonly<Record<Durability, number>>;
+  /** Delivered live only: no route. */
+  readonly unrouted: number;
+  /** The log could not take them; never acknowledged. */
+  readonly failed: number;
+  readonly connections: number;
+  readonly connectionsTotal: number;
+  readonly connectionsRefused: number;
+  /** Publishes to `$SYS/`. */
+  readonly refused: number;
+  /** Connections ended because the peer broke the protocol or a limit. */
+  readonly violations: number;
 }
 
 export interface MemoryStatus {

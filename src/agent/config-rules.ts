@@ -25,6 +25,7 @@ export function checkRules(config: ParsedConfig, document: ConfigDocument): Rule
   for (const [name, mirror] of Object.entries(config.mirrors)) {
     checkMirror(name, mirror, config, say(errors), say(warnings));
   }
+  checkTransactionalIds(config, say(errors));
   return { errors, warnings };
 }
 
@@ -93,6 +94,24 @@ function checkRoutes(config: ParsedConfig, error: Say, warn: Say): void {
   for (const name of Object.keys(config.topics)) {
     if (!routed.has(name) && !config.mqtt.central) {
       warn(['topics', name], 'no route leads to this topic');
+    }
+  }
+}
+
+/** Two mirrors with one transactional id would fence each other, with one group mix positions. */
+function checkTransactionalIds(config: ParsedConfig, error: Say): void {
+  for (const option of ['transactionalId', 'group'] as const) {
+    const seen = new Map<string | undefined, string>();
+    for (const [name, { upstream }] of Object.entries(config.mirrors)) {
+      if (upstream.kind !== 'kafka' || upstream.delivery !== 'exactly-once') continue;
+      const other = seen.get(upstream[option]);
+      if (other !== undefined) {
+        error(
+          ['mirrors', name, 'kafka', option],
+          `must differ from that of mirror ${JSON.stringify(other)}: set it for one of them`,
+        );
+      }
+      seen.set(upstream[option], name);
     }
   }
 }

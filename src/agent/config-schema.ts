@@ -166,3 +166,8 @@ export const configSchema: z.ZodType<ParsedConfig> = section({
 export function defaultTopicOptions(): TopicOptions {
   return topicSection.parse({});
 }
+
+/** What `--kafka` means without a configuration. */
+export function defaultKafkaMirror(brokers: readonly string[]): MirrorConfig {
+  return mirrorSection.parse({ kafka: { brokers } });
+}

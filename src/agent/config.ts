@@ -8,7 +8,7 @@ import type { Problem } from './config-document.ts';
 import { gatewayFromHost } from './config-forms.ts';
 import { allKeys, formatProblem, problemsOf } from './config-problems.ts';
 import { checkRules } from './config-rules.ts';
-import { configSchema, defaultTopicOptions } from './config-schema.ts';
+import { configSchema } from './config-schema.ts';
 import type { Config, MirrorConfig } from './config-types.ts';
 
 /** YAML file → checked Config, or one line for each thing that is wrong. */
@@ -83,8 +83,6 @@ function withTokenFilesIn(
 export function configKeys(): readonly string[] {
   return allKeys(configSchema);
 }
-
-export { defaultTopicOptions };
 
 function readText(file: string, workingFolder: string): string {
   let text: string;

@@ -1,1 +1,124 @@
-export {};
+import { consumeLines, parseStartPoint, START_EXPECTED } from '../admin/consume.ts';
+import type { ConsumeRequest, GapLine } from '../admin/consume.ts';
+import { ControlClient } from '../admin/control-client.ts';
+import type { RecordJson } from '../admin/record-json.ts';
+import { GatelogError } from '../errors.ts';
+import { isoTime } from '../time.ts';
+import type { CliContext, PlaceOptions } from './context.ts';
+import { paint, printError } from './context.ts';
+import { withFolder } from './folder.ts';
+import { Interrupt, OutputGone, writeOut } from './output.ts';
+import { dataFolderOf } from './place.ts';
+
+export interface ConsumeOptions extends PlaceOptions {
+  readonly topic: string;
+  readonly partition?: number | undefined;
+  readonly from: string;
+  readonly follow: boolean;
+  readonly limit?: number | undefined;
+  readonly json: boolean;
+}
+
+/** `gatelog consume`: records of a topic, from the running agent or from a stopped folder. */
+export async function consume(context: CliContext, options: ConsumeOptions): Promise<void> {
+  const request = requestOf(options);
+  const folder = dataFolderOf(context, options);
+  const interrupt = new Interrupt();
+  const { signal } = interrupt;
+  const print = (blocks: AsyncGenerator<string>): Promise<void> =>
+    printBlocks(context, options.json, blocks, signal);
+  try {
+    const running = await askAgent(folder, request, options.from);
+    if (running !== undefined) await print(running);
+    else {
+      await withFolder(context, folder, (store) =>
+        print(consumeLines(store.reader, request, signal)),
+      );
+    }
+  } catch (error) {
+    if (!(error instanceof OutputGone)) throw error;
+  } finally {
+    interrupt.release();
+  }
+}
+
+/** undefined when no agent runs on the folder, and what is there can be read without one. */
+async function askAgent(
+  folder: string,
+  request: ConsumeRequest,
+  from: string,
+): Promise<AsyncGenerator<string> | undefined> {
+  try {
+    return await new ControlClient(folder).consume(request, from);
+  } catch (error) {
+    if (!(error instanceof GatelogError) || error.code !== 'AGENT_NOT_RUNNING') throw error;
+    if (!request.follow) return undefined;
+    const message = `there is nothing to follow: no agent is running on ${folder}`;
+    throw new GatelogError('AGENT_NOT_RUNNING', message, { cause: error });
+  }
+}
+
+/** Lines as they come with `--json`; otherwise laid out for a person. Gaps go to stderr. */
+async function printBlocks(
+  context: CliContext,
+  json: boolean,
+  blocks: AsyncGenerator<string>,
+  signal: AbortSignal,
+): Promise<void> {
+  const stop = (): void => void blocks.return(undefined);
+  signal.addEventListener('abort', stop, { once: true });
+  for await (const block of blocks) {
+    if (signal.aborted) return;
+    const lines = block.split('\n').filter((line) => line !== '');
+    const records = lines.filter((line) => !line.startsWith(GAP_LINE));
+    for (const line of lines) {
+      if (line.startsWith(GAP_LINE)) printError(context, gapText(JSON.parse(line) as GapLine));
+    }
+    const shown = json
+      ? records
+      : records.map((line) => recordText(context, JSON.parse(line) as RecordJson));
+    if (shown.length > 0) await writeOut(context, `${shown.join('\n')}\n`);
+  }
+}
+
+const GAP_LINE = '{"gap":';
+
+function gapText({ gap }: GapLine): string {
+  const { topic, partition, fromOffset, toOffset, reason } = gap;
+  const count = toOffset - fromOffset;
+  return `${topic}/${partition}: ${count} records from offset ${fromOffset} are gone (${reason})`;
+}
+
+function recordText(context: CliContext, record: RecordJson): string {
+  const { topic, partition, offset, timestamp } = record;
+  const place = paint(context, 'dim', `${isoTime(timestamp)} ${topic}/${partition}@${offset}`);
+  const key = shownText(record.key, record.keyBase64);
+  return `${place} ${paint(context, 'cyan', key)} ${shownText(record.value, record.valueBase64)}`;
+}
+
+/** Control characters could play tricks on a terminal; they are shown escaped. */
+function shownText(text: string | null | undefined, base64: string | undefined): string {
+  if (base64 !== undefined) return `base64:${base64}`;
+  if (text === null || text === undefined) return 'null';
+  // oxlint-disable-next-line no-control-regex -- finding them is the point
+  return text.replaceAll(/[\u0000-\u001F\u007F-\u009F]/gu, (character) =>
+    JSON.stringify(character).slice(1, -1),
+  );
+}
+
+function requestOf(options: ConsumeOptions): ConsumeRequest {
+  const { topic, partition, from, follow, limit } = options;
+  const start = parseStartPoint(from);
+  if (start === undefined) {
+    throw new GatelogError('USAGE', `--from: expected ${START_EXPECTED}, found "${from}"`);
+  }
+  for (const [name, value] of [
+    ['partition', partition],
+    ['limit', limit],
+  ] as const) {
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) {
+      throw new GatelogError('USAGE', `--${name}: expected a whole number, found "${value}"`);
+    }
+  }
+  return { topic, partition, from: start, follow, limit };
+}

@@ -1,1 +1,96 @@
-export {};
+import { ControlClient } from '../admin/control-client.ts';
+import { parseStartPoint, START_EXPECTED } from '../admin/consume.ts';
+import { GatelogError } from '../errors.ts';
+import type { MirrorStatus } from '../mirror/status.ts';
+import { formatDuration } from '../units.ts';
+import { suggestion } from '../words.ts';
+import type { CliContext, PlaceOptions } from './context.ts';
+import { paint, printLine } from './context.ts';
+import { dataFolderOf } from './place.ts';
+import { mirrorTable } from './status.ts';
+import { formatTable } from './table.ts';
+
+export interface MirrorOptions extends PlaceOptions {
+  readonly name: string;
+  readonly topic?: string | undefined;
+}
+
+export interface SeekOptions extends MirrorOptions {
+  readonly partition?: number | undefined;
+  readonly to: string;
+}
+
+/** `gatelog mirror status`. */
+export async function showMirrors(
+  context: CliContext,
+  options: PlaceOptions & { readonly name?: string | undefined; readonly json: boolean },
+): Promise<void> {
+  const { mirrors } = await new ControlClient(dataFolderOf(context, options)).status();
+  const wanted = mirrors.filter(({ name }) => options.name === undefined || name === options.name);
+  if (options.name !== undefined && wanted.length === 0) {
+    const known = mirrors.map(({ name }) => name);
+    const message = `there is no mirror "${options.name}"${suggestion(options.name, known)}`;
+    throw new GatelogError('NOT_FOUND', message);
+  }
+  if (options.json) {
+    for (const mirror of wanted) printLine(context, JSON.stringify(mirror));
+    return;
+  }
+  if (wanted.length === 0) {
+    printLine(context, 'the agent has no mirrors');
+    return;
+  }
+  for (const line of mirrorTable(context, wanted)) printLine(context, line);
+  for (const mirror of wanted) printPartitions(context, mirror);
+}
+
+function printPartitions(context: CliContext, mirror: MirrorStatus): void {
+  const rows = mirror.topics.flatMap(({ topic, partitions }) =>
+    partitions.map((partition) => [
+      `${topic}/${partition.partition}`,
+      String(partition.position),
+      String(partition.endOffset),
+      String(partition.lagRecords),
+      partition.lagMs === undefined ? '?' : formatDuration(partition.lagMs),
+    ]),
+  );
+  if (rows.length === 0) return;
+  const [head = '', ...lines] = formatTable(
+    [
+      { title: `${mirror.name}: PARTITION` },
+      { title: 'POSITION', right: true },
+      { title: 'END', right: true },
+      { title: 'LAG', right: true },
+      { title: 'LAG TIME', right: true },
+    ],
+    rows,
+  );
+  printLine(context, '');
+  printLine(context, paint(context, 'bold', head));
+  for (const line of lines) printLine(context, line);
+}
+
+/** `gatelog mirror pause` and `resume`. */
+export async function steerMirror(
+  context: CliContext,
+  action: 'pause' | 'resume',
+  options: MirrorOptions,
+): Promise<void> {
+  const { name, topic } = options;
+  await new ControlClient(dataFolderOf(context, options)).steer(name, action, { topic });
+  const scope = topic === undefined ? '' : `, topic ${topic}`;
+  printLine(context, `mirror ${name}${scope}: ${action === 'pause' ? 'paused' : 'resumed'}`);
+}
+
+/** `gatelog mirror seek`. */
+export async function seekMirror(context: CliContext, options: SeekOptions): Promise<void> {
+  const { name, topic, partition, to } = options;
+  if (parseStartPoint(to) === undefined) {
+    throw new GatelogError('USAGE', `--to: expected ${START_EXPECTED}, found "${to}"`);
+  }
+  const body = { topic, partition, to };
+  const seeks = await new ControlClient(dataFolderOf(context, options)).steer(name, 'seek', body);
+  for (const seek of seeks as { topic: string; partition: number; offset: number }[]) {
+    printLine(context, `${seek.topic}/${seek.partition} goes on from offset ${seek.offset}`);
+  }
+}

@@ -1,1 +1,94 @@
-export {};
+import { ControlClient } from '../admin/control-client.ts';
+import type { AgentStatus } from '../admin/status.ts';
+import type { MirrorStatus } from '../mirror/status.ts';
+import { formatDuration, formatSize } from '../units.ts';
+import type { CliContext, PlaceOptions } from './context.ts';
+import { paint, printLine } from './context.ts';
+import type { Style } from './context.ts';
+import { dataFolderOf } from './place.ts';
+import { formatTable } from './table.ts';
+import { topicTable } from './topics.ts';
+
+/** `gatelog status`. */
+export async function showStatus(
+  context: CliContext,
+  options: PlaceOptions & { readonly json: boolean },
+): Promise<void> {
+  const status = await new ControlClient(dataFolderOf(context, options)).status();
+  if (options.json) printLine(context, JSON.stringify(status));
+  else for (const line of statusLines(context, status)) printLine(context, line);
+}
+
+function statusLines(context: CliContext, status: AgentStatus): string[] {
+  const { ingest, store, memory } = status;
+  const fields: [string, string][] = [
+    ['gateway', `${status.gateway}, gatelog ${status.version}, process ${status.pid}`],
+    ['data', `${status.data}, incarnation ${status.incarnation}`],
+    ['up', `${formatDuration(status.uptimeMs)}, since ${status.startedAt}`],
+    ['memory', formatSize(memory.rssBytes)],
+    ['listens', status.listeners.length === 0 ? 'not yet' : status.listeners.join(', ')],
+  ];
+  if (ingest !== null) {
+    const { received, unrouted, failed, connections } = ingest;
+    const rest = [`${unrouted} without a route`, `${failed} failed`].join(', ');
+    fields.push(['ingest', `${received} messages (${rest}), ${connections} connections now`]);
+  }
+  const { recordsAppended, commits, segments, diskBytes, recordsDropped } = store;
+  const disk = `${formatSize(diskBytes)} in ${segments} segments`;
+  fields.push(['log', `${recordsAppended} records in ${commits} commits since start, ${disk}`]);
+  if (recordsDropped > 0) {
+    const text = `${recordsDropped} records were dropped before a mirror had them`;
+    fields.push(['dropped', paint(context, 'red', text)]);
+  }
+  return [
+    ...fields.map(([name, text]) => `${paint(context, 'bold', name.padEnd(8))}  ${text}`),
+    '',
+    ...topicTable(context, status.topics),
+    ...(status.mirrors.length === 0 ? [] : ['', ...mirrorTable(context, status.mirrors)]),
+  ];
+}
+
+export function mirrorTable(context: CliContext, mirrors: readonly MirrorStatus[]): string[] {
+  const rows = mirrors.map((mirror) => [
+    mirror.name,
+    mirror.state,
+    String(mirror.lagRecords),
+    mirror.lagMs === undefined ? '?' : formatDuration(mirror.lagMs),
+    String(mirror.recordsSent),
+    String(mirror.recordsRejected),
+    String(mirror.recordsMissing),
+  ]);
+  const [head = '', ...lines] = formatTable(
+    [
+      { title: 'MIRROR' },
+      { title: 'STATE' },
+      { title: 'LAG', right: true },
+      { title: 'LAG TIME', right: true },
+      { title: 'SENT', right: true },
+      { title: 'REJECTED', right: true },
+      { title: 'MISSING', right: true },
+    ],
+    rows,
+  );
+  const described = mirrors.flatMap((mirror, index) => [
+    paint(context, styleOf(mirror), lines[index] ?? ''),
+    ...reasonsOf(mirror).map((reason) => `  ${reason}`),
+  ]);
+  return [paint(context, 'bold', head), ...described];
+}
+
+function styleOf({ state }: MirrorStatus): Style {
+  if (state === 'halted') return 'red';
+  return state === 'live' || state === 'idle' ? 'green' : 'yellow';
+}
+
+/** Why it does not flow, as far as it does not. */
+function reasonsOf(mirror: MirrorStatus): string[] {
+  const stopped = mirror.topics
+    .filter(({ state }) => state !== 'mirrored')
+    .map(
+      ({ topic, state, reason }) =>
+        `${topic} is ${state}${reason === undefined ? '' : `: ${reason}`}`,
+    );
+  return [...(mirror.reason === undefined ? [] : [mirror.reason]), ...stopped];
+}

@@ -1,0 +1,110 @@
+import { request as httpRequest } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
+import type { ConsumeRequest } from './consume.ts';
+import type { ControlError, MirrorAction, MirrorBody } from './control-api.ts';
+import { consumeQuery } from './control-api.ts';
+import { socketAddress } from './socket-path.ts';
+import type { AgentStatus } from './status.ts';
+
+/**
+ * The command line's end of the control socket. Every call throws AGENT_NOT_RUNNING when nobody
+ * listens, and the agent's own error otherwise.
+ */
+export class ControlClient {
+  readonly #dataFolder: string;
+
+  constructor(dataFolder: string) {
+    this.#dataFolder = dataFolder;
+  }
+
+  async status(): Promise<AgentStatus> {
+    return (await this.#json('GET', '/status')) as AgentStatus;
+  }
+
+  async steer(mirror: string, action: MirrorAction, body: MirrorBody): Promise<unknown> {
+    const path = `/mirrors/${encodeURIComponent(mirror)}/${action}`;
+    return this.#json('POST', path, JSON.stringify(body));
+  }
+
+  /**
+   * Blocks of whole JSON lines, to be read from what this resolves with. `from` is the start point
+   * as a person wrote it. Reading throws AGENT_NOT_RUNNING when the agent stops meanwhile.
+   */
+  async consume(request: ConsumeRequest, from: string): Promise<AsyncGenerator<string>> {
+    return wholeLines(await this.#ask('GET', `/consume?${consumeQuery(request, from)}`));
+  }
+
+  async #json(method: string, path: string, body?: string): Promise<unknown> {
+    return JSON.parse(await textOf(await this.#ask(method, path, body)));
+  }
+
+  async #ask(method: string, path: string, body?: string): Promise<IncomingMessage> {
+    const address = await socketAddress(this.#dataFolder);
+    try {
+      const response = await send({ socketPath: address.path, method, path }, body);
+      if (response.statusCode === 200) return response;
+      throw errorOf(await textOf(response), response.statusCode ?? 0);
+    } catch (error) {
+      throw nobodyThere(error) ? this.#notRunning(error) : error;
+    } finally {
+      await address.release();
+    }
+  }
+
+  #notRunning(cause: unknown): GatelogError {
+    const message = `no agent is running on ${this.#dataFolder}; start one with gatelog run --data ${this.#dataFolder}`;
+    return new GatelogError('AGENT_NOT_RUNNING', message, { cause });
+  }
+}
+
+async function* wholeLines(response: IncomingMessage): AsyncGenerator<string> {
+  let rest = '';
+  response.setEncoding('utf8');
+  try {
+    for await (const text of response as AsyncIterable<string>) {
+      const block = rest + text;
+      const end = block.lastIndexOf('\n') + 1;
+      rest = block.slice(end);
+      if (end > 0) yield block.slice(0, end);
+    }
+  } catch (error) {
+    if (systemCodeOf(error) === undefined) throw error;
+    throw new GatelogError('AGENT_NOT_RUNNING', 'the agent stopped while we were reading', {
+      cause: error,
+    });
+  }
+}
+
+function nobodyThere(error: unknown): boolean {
+  const code = systemCodeOf(error);
+  return code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR';
+}
+
+function send(
+  options: { socketPath: string; method: string; path: string },
+  body: string | undefined,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ ...options, agent: false }, resolve);
+    request.once('error', reject);
+    request.end(body);
+  });
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  response.setEncoding('utf8');
+  let text = '';
+  for await (const part of response as AsyncIterable<string>) text += part;
+  return text;
+}
+
+function errorOf(text: string, status: number): GatelogError {
+  try {
+    const { code, message } = JSON.parse(text) as ControlError;
+    return new GatelogError(code, message);
+  } catch (error) {
+    const message = `the agent answered ${status} and nothing that we understand: ${messageOf(error)}`;
+    return new GatelogError('INTERNAL', message);
+  }
+}

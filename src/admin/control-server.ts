@@ -1,0 +1,213 @@
+import { chmod, lstat, unlink } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import path from 'node:path';
+import { GatelogError, messageOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { SeekRequest } from '../mirror/seek.ts';
+import type { LogReader } from '../store/log.ts';
+import type { Logger } from '../telemetry.ts';
+import { suggestion } from '../words.ts';
+import { consumeLines } from './consume.ts';
+import type { ControlError, MirrorAction } from './control-api.ts';
+import { consumeRequestOf, httpStatusOf, mirrorRequestOf } from './control-api.ts';
+import { SOCKET_NAME, socketAddress } from './socket-path.ts';
+import type { AgentStatus } from './status.ts';
+
+/** What the control server may do with a mirror. */
+export interface SteeredMirror {
+  pause(topic?: string): Promise<void>;
+  resume(topic?: string): Promise<void>;
+  seek(request: SeekRequest): Promise<unknown>;
+}
+
+export interface ControlServerOptions {
+  /** The caller holds the folder's lock: a socket found there is left over. */
+  readonly dataFolder: string;
+  readonly reader: LogReader;
+  readonly mirrors: ReadonlyMap<string, SteeredMirror>;
+  readonly status: () => Promise<AgentStatus>;
+  readonly logger: Logger;
+}
+
+export interface ControlServer {
+  /** Ends streams too. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/**
+ * HTTP on a Unix socket in the data folder, for the command line and the live view. Who may write
+ * to the socket (its owner: mode 0600) may steer the agent; there is no other guard.
+ */
+export async function startControlServer(options: ControlServerOptions): Promise<ControlServer> {
+  const requests = new ControlRequests(options);
+  const server = createServer((request, response) => {
+    void requests.answer(request, response);
+  });
+  await removeLeftover(path.join(options.dataFolder, SOCKET_NAME));
+  const address = await socketAddress(options.dataFolder);
+  try {
+    await listen(server, address.path);
+    await chmod(address.path, 0o600);
+  } catch (error) {
+    const message = `can't listen on the control socket ${address.path}: ${messageOf(error)}`;
+    throw new GatelogError('LISTEN_FAILED', message, { cause: error });
+  }
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    requests.abort();
+    const closed = new Promise<void>((resolve) => {
+      server.close(() => resolve());
+    });
+    server.closeAllConnections();
+    await closed;
+    await address.release();
+  };
+  return { stop: () => (stopped ??= stop()) };
+}
+
+async function removeLeftover(file: string): Promise<void> {
+  const found = await lstat(file).catch(() => undefined);
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new GatelogError(
+      'LISTEN_FAILED',
+      `${file} is in the way of the control socket: remove it`,
+    );
+  }
+  await unlink(file);
+}
+
+/** The socket is bound within the call, so the mask holds for it and for nothing else. */
+function listen(server: Server, socketPath: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    const before = process.umask(0o177);
+    try {
+      server.listen(socketPath, resolve);
+    } finally {
+      process.umask(before);
+    }
+  });
+}
+
+class ControlRequests {
+  readonly #options: ControlServerOptions;
+  readonly #ending = new AbortController();
+
+  constructor(options: ControlServerOptions) {
+    this.#options = options;
+  }
+
+  abort(): void {
+    this.#ending.abort();
+  }
+
+  /** Never rejects. */
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      await this.#route(request, response);
+    } catch (error) {
+      this.#refuse(error, response);
+    }
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://agent');
+    const [, first, name, action, ...rest] = url.pathname.split('/');
+    const route = `${request.method ?? ''} /${first ?? ''}`;
+    if (route === 'GET /status' && name === undefined) {
+      sendJson(response, await this.#options.status());
+    } else if (route === 'GET /topics' && name === undefined) {
+      sendJson(response, (await this.#options.status()).topics);
+    } else if (route === 'GET /consume' && name === undefined) {
+      await this.#consume(url.searchParams, response);
+    } else if (route === 'POST /mirrors' && isAction(action) && rest.length === 0) {
+      await this.#steer(decodeURIComponent(name ?? ''), action, await readBody(request), response);
+    } else {
+      throw new GatelogError('NOT_FOUND', `the agent knows no ${request.method} ${url.pathname}`);
+    }
+  }
+
+  async #steer(
+    name: string,
+    action: MirrorAction,
+    body: string,
+    response: ServerResponse,
+  ): Promise<void> {
+    const mirror = this.#options.mirrors.get(name);
+    if (mirror === undefined) {
+      const known = [...this.#options.mirrors.keys()];
+      const message = `there is no mirror ${JSON.stringify(name)}${suggestion(name, known)}`;
+      throw new GatelogError('NOT_FOUND', message);
+    }
+    const asked = mirrorRequestOf(action, body);
+    if (asked.action === 'seek') sendJson(response, await mirror.seek(asked.request));
+    else {
+      await mirror[asked.action](asked.topic);
+      sendJson(response, {});
+    }
+  }
+
+  /** One block at a time: a slow reader slows the reading of the log, and nothing piles up. */
+  async #consume(query: URLSearchParams, response: ServerResponse): Promise<void> {
+    const request = consumeRequestOf(query);
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const signal = AbortSignal.any([gone.signal, this.#ending.signal]);
+    for await (const lines of consumeLines(this.#options.reader, request, signal)) {
+      if (!response.headersSent)
+        response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+      if (!response.write(lines)) await drained(response, signal);
+      if (signal.aborted) break;
+    }
+    if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    if (this.#ending.signal.aborted) response.destroy();
+    else response.end();
+  }
+
+  #refuse(error: unknown, response: ServerResponse): void {
+    if (response.headersSent) {
+      this.#options.logger.warn({ error: messageOf(error) }, 'a control request broke off');
+      response.destroy();
+      return;
+    }
+    const code = error instanceof GatelogError ? error.code : 'INTERNAL';
+    const body: ControlError = { code, message: messageOf(error) };
+    response.writeHead(httpStatusOf(code), { 'content-type': 'application/json' });
+    response.end(JSON.stringify(body));
+  }
+}
+
+function isAction(text: string | undefined): text is MirrorAction {
+  return text === 'pause' || text === 'resume' || text === 'seek';
+}
+
+function sendJson(response: ServerResponse, value: unknown): void {
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(value));
+}
+
+function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      response.off('drain', end);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    response.once('drain', end);
+    signal.addEventListener('abort', end, { once: true });
+    if (signal.aborted) end();
+  });
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  let size = 0;
+  const parts: Buffer[] = [];
+  for await (const part of request as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > LIMITS.controlBodyBytes) throw new GatelogError('USAGE', 'the request is too large');
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}

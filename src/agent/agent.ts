@@ -1,0 +1,206 @@
+import { startControlServer } from '../admin/control-server.ts';
+import type { AgentStatus } from '../admin/status.ts';
+import { GatelogError, messageOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { Mirror } from '../mirror/mirror.ts';
+import type { Random } from '../random.ts';
+import type { Store } from '../store/log.ts';
+import { openStore } from '../store/open.ts';
+import type { Logger } from '../telemetry.ts';
+import { isoTime } from '../time.ts';
+import type { Clock } from '../time.ts';
+import { describeTopics, memoryStatus } from './agent-status.ts';
+import { startBroker } from './broker.ts';
+import type { Broker } from './broker.ts';
+import { defaultTopicOptions } from './config-schema.ts';
+import type { Config } from './config-types.ts';
+import { IngestGate } from './ingest.ts';
+import { buildMirrors } from './mirrors.ts';
+
+export interface AgentSurroundings {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly version: string;
+}
+
+export interface Agent {
+  /** Addresses really listened on. */
+  addresses(): readonly string[];
+  status(): Promise<AgentStatus>;
+  /**
+   * Stops accepting, finishes what was accepted, commits, closes. Resolves within LIMITS.stopMs;
+   * false when something did not end in that time. Idempotent.
+   */
+  stop(): Promise<boolean>;
+}
+
+/**
+ * The composition root: store → mirrors → control socket → broker, in that order, so that devices
+ * are let in when everything behind them stands; and back in reverse. An upstream that is down
+ * delays nothing. When a step fails, those before it are undone and its error is thrown.
+ */
+export async function startAgent(config: Config, surroundings: AgentSurroundings): Promise<Agent> {
+  const stack = new StopStack(surroundings);
+  try {
+    return await buildAgent(config, surroundings, stack);
+  } catch (error) {
+    await stack.stop();
+    throw error;
+  }
+}
+
+async function buildAgent(
+  config: Config,
+  surroundings: AgentSurroundings,
+  stack: StopStack,
+): Promise<Agent> {
+  const { clock, random, logger } = surroundings;
+  const store = await openStore({ folder: config.data, ...config.store, clock, random, logger });
+  stack.push('the store', () => store.close());
+  const gate = new IngestGate({
+    writer: store.writer,
+    clock,
+    logger,
+    routes: config.routes,
+    topics: config.topics,
+    defaultTopic: defaultTopicOptions(),
+    central: config.mqtt.central,
+  });
+  const mirrors = await buildMirrors(config, { store, clock, random, logger });
+  stack.push('the mirrors', () => stopMirrors(mirrors));
+  for (const mirror of mirrors.values()) await mirror.start();
+  const agent = new RunningAgent(config, surroundings, { store, mirrors, stack });
+  const control = await startControlServer({
+    dataFolder: config.data,
+    reader: store.reader,
+    mirrors,
+    status: () => agent.status(),
+    logger,
+  });
+  stack.push('the control socket', () => control.stop());
+  agent.broker = await startBroker({
+    gate,
+    clock,
+    logger,
+    listen: config.mqtt.listen,
+    users: config.mqtt.users,
+    maxPacketBytes: config.mqtt.maxPacketBytes,
+  });
+  const { broker } = agent;
+  stack.push('the broker', () => broker.stop());
+  return agent;
+}
+
+/** Side by side: each waits for its far side. */
+async function stopMirrors(mirrors: ReadonlyMap<string, Mirror>): Promise<void> {
+  await Promise.all([...mirrors.values()].map((mirror) => mirror.stop()));
+}
+
+interface AgentParts {
+  readonly store: Store;
+  readonly mirrors: ReadonlyMap<string, Mirror>;
+  readonly stack: StopStack;
+}
+
+class RunningAgent implements Agent {
+  readonly #config: Config;
+  readonly #surroundings: AgentSurroundings;
+  readonly #parts: AgentParts;
+  readonly #startedMs: number;
+  readonly #startedMonotonicMs: number;
+  /** Comes last; until then the status has no listeners. */
+  broker: Broker | undefined;
+
+  constructor(config: Config, surroundings: AgentSurroundings, parts: AgentParts) {
+    this.#config = config;
+    this.#surroundings = surroundings;
+    this.#parts = parts;
+    this.#startedMs = surroundings.clock.nowMs();
+    this.#startedMonotonicMs = surroundings.clock.monotonicMs();
+  }
+
+  addresses(): readonly string[] {
+    return this.broker?.addresses() ?? [];
+  }
+
+  async status(): Promise<AgentStatus> {
+    const { clock, version } = this.#surroundings;
+    const { store, mirrors } = this.#parts;
+    const { gateway, data } = this.#config;
+    return {
+      version,
+      gateway,
+      incarnation: store.identity.incarnation,
+      data,
+      pid: process.pid,
+      startedAt: isoTime(this.#startedMs),
+      uptimeMs: Math.round(clock.monotonicMs() - this.#startedMonotonicMs),
+      memory: memoryStatus(),
+      listeners: this.addresses(),
+      ingest: this.broker?.counters() ?? null,
+      store: store.counters(),
+      topics: describeTopics(store.reader),
+      mirrors: await Promise.all([...mirrors.values()].map((mirror) => mirror.measure())),
+    };
+  }
+
+  stop(): Promise<boolean> {
+    return this.#parts.stack.stop();
+  }
+}
+
+/** What was started, undone in reverse within one bound. A step that fails does not stop the rest. */
+class StopStack {
+  readonly #surroundings: AgentSurroundings;
+  readonly #steps: { readonly name: string; readonly stop: () => Promise<void> }[] = [];
+  #stopped: Promise<boolean> | undefined;
+  #current = '';
+
+  constructor(surroundings: AgentSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  push(name: string, stop: () => Promise<void>): void {
+    this.#steps.push({ name, stop });
+  }
+
+  stop(): Promise<boolean> {
+    this.#stopped ??= this.#stopInTime();
+    return this.#stopped;
+  }
+
+  async #stopInTime(): Promise<boolean> {
+    const { clock, logger } = this.#surroundings;
+    const done = new AbortController();
+    const late = clock.sleep(LIMITS.stopMs, done.signal).then(() => done.signal.aborted);
+    const stopped = this.#stopAll().finally(() => done.abort());
+    const inTime = await Promise.race([stopped, late]);
+    if (!inTime) {
+      logger.error(
+        { event: 'agent.stop-late', step: this.#current },
+        `${this.#current} did not end within ${LIMITS.stopMs} ms`,
+      );
+    }
+    return inTime;
+  }
+
+  async #stopAll(): Promise<boolean> {
+    let clean = true;
+    for (;;) {
+      const step = this.#steps.pop();
+      if (step === undefined) return clean;
+      this.#current = step.name;
+      try {
+        await step.stop();
+      } catch (error) {
+        clean = false;
+        const failure = error instanceof GatelogError ? { code: error.code } : {};
+        this.#surroundings.logger.error(
+          { event: 'agent.stop-failed', step: step.name, ...failure },
+          `${step.name} did not end well: ${messageOf(error)}`,
+        );
+      }
+    }
+  }
+}

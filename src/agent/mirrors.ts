@@ -1,0 +1,159 @@
+import { readFile } from 'node:fs/promises';
+import { GatelogError, messageOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { KafkaConnection } from '../mirror/kafka/options.ts';
+import { Mirror } from '../mirror/mirror.ts';
+import type { Upstream } from '../mirror/upstream.ts';
+import type { Random } from '../random.ts';
+import type { Store, TopicOptions } from '../store/log.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Clock } from '../time.ts';
+import type {
+  Config,
+  KafkaUpstreamConfig,
+  MirrorConfig,
+  MqttUpstreamConfig,
+} from './config-types.ts';
+
+/** Builds the mirrors that a configuration names. Clients are loaded only where they are used. */
+export interface MirrorSurroundings {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** Where records go that a far side will never take. */
+const QUARANTINE = '_quarantine';
+const QUARANTINE_OPTIONS: TopicOptions = {
+  partitions: 1,
+  durability: 'fsync',
+  retentionMs: LIMITS.quarantineRetentionMs,
+  retentionBytes: LIMITS.quarantineBytes,
+};
+
+export async function buildMirrors(
+  config: Config,
+  surroundings: MirrorSurroundings,
+): Promise<ReadonlyMap<string, Mirror>> {
+  const mirrors = new Map<string, Mirror>();
+  if (Object.keys(config.mirrors).length === 0) return mirrors;
+  const { store, clock, random } = surroundings;
+  const { writer, reader, identity } = store;
+  const quarantine = { writer, topic: writer.defineTopic(QUARANTINE, QUARANTINE_OPTIONS) };
+  for (const [name, mirror] of Object.entries(config.mirrors)) {
+    const logger = surroundings.logger.child({ mirror: name });
+    const { maxRecords, maxBytes, maxWaitMs } = mirror.batch;
+    const options = {
+      name,
+      gateway: config.gateway,
+      incarnation: identity.incarnation,
+      reader,
+      positions: await store.positions(`mirror.${name}`, { pins: true }),
+      quarantine,
+      decisions: store.keyValue(`mirror.${name}`),
+      upstream: await buildUpstream(name, mirror, config, { ...surroundings, logger }),
+      topics: mirror.topics,
+      startAt: mirror.start,
+      batching: {
+        ...(maxRecords === undefined ? {} : { maxRecords }),
+        ...(maxBytes === undefined ? {} : { maxBytes }),
+        ...(maxWaitMs === undefined ? {} : { maxWaitMs }),
+      },
+      clock,
+      random,
+      logger: surroundings.logger,
+    };
+    mirrors.set(name, new Mirror(options));
+  }
+  return mirrors;
+}
+
+function buildUpstream(
+  name: string,
+  mirror: MirrorConfig,
+  config: Config,
+  surroundings: MirrorSurroundings,
+): Promise<Upstream> {
+  return mirror.upstream.kind === 'kafka'
+    ? kafkaUpstream(name, mirror.upstream, config, surroundings)
+    : mqttUpstream(mirror.upstream, config, surroundings);
+}
+
+async function kafkaUpstream(
+  name: string,
+  kafka: KafkaUpstreamConfig,
+  config: Config,
+  { store, clock, logger }: MirrorSurroundings,
+): Promise<Upstream> {
+  const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
+  return createKafkaUpstream({
+    ...kafkaConnection(kafka),
+    gateway: config.gateway,
+    incarnation: store.identity.incarnation,
+    delivery: kafka.delivery,
+    topicTemplate: kafka.topic,
+    create: kafka.create,
+    compression: kafka.compression,
+    compressionLevel: kafka.compressionLevel,
+    transactionalId: kafka.transactionalId,
+    group: kafka.group,
+    positionsTopic: kafka.positionsTopic,
+    transactionTimeoutMs: kafka.transactionTimeoutMs,
+    clusterId: kafka.clusterId,
+    replaces: kafka.replaces,
+    unknownOutcome: kafka.unknownOutcome,
+    journal: store.keyValue(`kafka.${name}`),
+    clock,
+    logger,
+  });
+}
+
+/** How to reach the cluster: the same for a mirror and for `gatelog verify`. */
+export function kafkaConnection(kafka: KafkaUpstreamConfig): KafkaConnection {
+  const { brokers, tls, sasl, connectTimeoutMs, requestTimeoutMs } = kafka;
+  return {
+    brokers,
+    clientId: 'gatelog',
+    connectTimeoutMs,
+    requestTimeoutMs,
+    tls: tls === undefined ? undefined : { ...tls, servername: tls.serverName },
+    sasl:
+      sasl?.mechanism === 'OAUTHBEARER'
+        ? { mechanism: 'OAUTHBEARER', token: () => readToken(sasl.tokenFile) }
+        : sasl,
+  };
+}
+
+async function readToken(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (error) {
+    throw new GatelogError(
+      'UPSTREAM_UNAUTHENTICATED',
+      `can't read the token for OAUTHBEARER from ${file}: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+async function mqttUpstream(
+  mqtt: MqttUpstreamConfig,
+  config: Config,
+  { store, clock, random, logger }: MirrorSurroundings,
+): Promise<Upstream> {
+  const { createMqttUpstream } = await import('../mirror/mqtt/mqtt-upstream.ts');
+  return createMqttUpstream({
+    url: mqtt.url,
+    prefix: mqtt.prefix,
+    username: mqtt.username,
+    password: mqtt.password,
+    connectTimeoutMs: mqtt.connectTimeoutMs,
+    tls: mqtt.tls,
+    gateway: config.gateway,
+    incarnation: store.identity.incarnation,
+    clock,
+    random,
+    logger,
+  });
+}
