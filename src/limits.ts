@@ -91,6 +91,16 @@ export const LIMITS = {
   /** Text of a reason kept with a quarantined record. */
   reasonChars: 1000,
 
+  // Mirror to an MQTT broker.
+  mqttBatchRecords: 2000,
+  mqttBatchBytes: 524_288, // 512 KiB
+  /** PUBLISH packets without their PUBACK, if the far side's Receive Maximum allows as many. */
+  mqttWindow: 2000,
+  mqttConnectMs: 20_000,
+  /** No acknowledgement at all for this long while some are due: connect anew. */
+  mqttAckMs: 30_000,
+  mqttKeepaliveSeconds: 30,
+
   // Auditor.
   /** Examples kept of each kind of finding, by source. */
   auditSamples: 10,

@@ -1,0 +1,124 @@
+import { GatelogError, messageOf } from '../../errors.ts';
+import type { Disposition } from '../upstream.ts';
+
+/** Reason codes (MQTT 5, section 2.4) whose meaning decides what we do. */
+const REASON = {
+  unsupportedVersion: 0x84,
+  badCredentials: 0x86,
+  notAuthorized: 0x87,
+  banned: 0x8a,
+  badAuthMethod: 0x8c,
+  takenOver: 0x8e,
+  topicNameInvalid: 0x90,
+  packetTooLarge: 0x95,
+  payloadFormatInvalid: 0x99,
+} as const;
+
+/** 3.1.1, section 3.2.2.3: the refusals of a CONNACK. */
+const CONNACK_311 = { unsupportedVersion: 1, badCredentials: 4, notAuthorized: 5 } as const;
+
+/** A refusal of one topic by the far side's access control. */
+export class TopicRefused extends GatelogError {
+  readonly topic: string;
+
+  constructor(topic: string, message: string) {
+    super('UPSTREAM_UNAUTHORIZED', message);
+    this.topic = topic;
+  }
+}
+
+export type AckVerdict = 'record' | 'topic' | 'session';
+
+/**
+ * Whom a PUBACK's reason code of 0x80 or more blames. A missing right is a person's to grant, and
+ * holds for more than this record: the topic stops. Quotas and a server's own trouble pass.
+ */
+export function verdictOf(reasonCode: number): AckVerdict {
+  switch (reasonCode) {
+    case REASON.topicNameInvalid:
+    case REASON.packetTooLarge:
+    case REASON.payloadFormatInvalid:
+      return 'record';
+    case REASON.notAuthorized:
+      return 'topic';
+    default:
+      return 'session';
+  }
+}
+
+/** Does a DISCONNECT with this code blame one of the packets just sent? */
+export function blamesPacket(reasonCode: number): boolean {
+  return (
+    verdictOf(reasonCode) === 'record' ||
+    reasonCode === 0x81 || // Malformed Packet
+    reasonCode === 0x82 // Protocol Error
+  );
+}
+
+export function hex(reasonCode: number): string {
+  return `0x${reasonCode.toString(16).padStart(2, '0')}`;
+}
+
+/** The error of a connection that was refused, or never came about. */
+export function connectError(where: string, error: unknown): GatelogError {
+  const code = reasonCodeOf(error) ?? 0;
+  const message = `${where}: ${describe(error)}`;
+  switch (code) {
+    case REASON.badCredentials:
+    case REASON.notAuthorized:
+    case REASON.banned:
+    case REASON.badAuthMethod:
+    case CONNACK_311.badCredentials:
+    case CONNACK_311.notAuthorized:
+      return new GatelogError(
+        'UPSTREAM_UNAUTHENTICATED',
+        `${message}: check the user name, the password and the far side's rights`,
+      );
+    case REASON.unsupportedVersion:
+    case CONNACK_311.unsupportedVersion:
+      return new GatelogError(
+        'UPSTREAM_UNSUPPORTED',
+        `${message}: the far side does not speak this MQTT version; set the mirror's protocol to 3.1.1`,
+      );
+    default:
+      return new GatelogError('UPSTREAM_UNREACHABLE', message, { cause: error });
+  }
+}
+
+/** The error of a session that the far side ended with a DISCONNECT. */
+export function disconnectError(where: string, reasonCode: number, reason: string): GatelogError {
+  if (reasonCode === REASON.takenOver) {
+    return new GatelogError(
+      'UPSTREAM_FENCED',
+      `${where}: another client with our client id took over: two gateways with one id, perhaps ` +
+        `cloned from one image; give each its own gateway id`,
+    );
+  }
+  const text = reason === '' ? '' : ` (${reason})`;
+  return new GatelogError(
+    'UPSTREAM_UNREACHABLE',
+    `${where}: the far side ended the connection with reason ${hex(reasonCode)}${text}`,
+  );
+}
+
+export function dispositionOf(error: unknown): Disposition {
+  if (error instanceof TopicRefused) return { kind: 'stop-topic', topic: error.topic };
+  if (error instanceof GatelogError) {
+    const { code } = error;
+    const fatal = code === 'UPSTREAM_FENCED' || code === 'UPSTREAM_UNSUPPORTED';
+    if (fatal) return { kind: 'halt' };
+  }
+  return { kind: 'retry' };
+}
+
+/** The client library's errors carry the reason code as a number in `code`. */
+export function reasonCodeOf(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'number' ? error.code : undefined;
+}
+
+export function describe(error: unknown): string {
+  // Several addresses of one name, each refused, come as one error with an empty message.
+  if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
+  return messageOf(error);
+}
