@@ -19,20 +19,22 @@ export class History {
   #atMs: number | undefined;
   #acknowledged = 0;
   #mirrored: number | undefined;
+  #lagRecords = 0;
 
   /** Called about once a second; what is unknown counts as no progress, and the lag as it was. */
   second(nowMs: number, totals: FlowTotals): void {
     const elapsedMs = this.#atMs === undefined ? 0 : nowMs - this.#atMs;
-    const { acknowledged, mirrored = this.#mirrored, lagRecords } = totals;
+    const { acknowledged, mirrored = this.#mirrored, lagRecords = this.#lagRecords } = totals;
     if (elapsedMs > 0) {
       const perSecond = (delta: number): number => Math.max(0, (delta * 1000) / elapsedMs);
       push(this.#in, perSecond(acknowledged - this.#acknowledged));
       push(this.#out, perSecond((mirrored ?? 0) - (this.#mirrored ?? mirrored ?? 0)));
-      push(this.#lag, lagRecords ?? this.#lag.at(-1) ?? 0);
+      push(this.#lag, lagRecords);
     }
     this.#atMs = nowMs;
     this.#acknowledged = acknowledged;
     this.#mirrored = mirrored;
+    this.#lagRecords = lagRecords;
   }
 
   view(): FlowHistory {
