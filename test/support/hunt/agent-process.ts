@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { type Exit, type Finished, runProcess, type Running, startProcess } from '../process.ts';
 import { pause } from './wait.ts';
 
-export const ROOT: string = join(import.meta.dirname, '../../..');
-const MAIN: string = join(ROOT, 'src/main.ts');
+const ROOT: string = join(import.meta.dirname, '../../..');
+/** From the sources, or a build that GATELOG_MAIN names. */
+const MAIN: string = process.env['GATELOG_MAIN'] ?? join(ROOT, 'src/main.ts');
 
 export interface AgentOptions {
   /** YAML file. */

@@ -46,10 +46,16 @@ export function idOf(payload: Uint8Array): string {
 }
 
 export class Ledger {
+  readonly #owes: (message: Message) => boolean;
   readonly #messages = new Map<string, Message>();
   /** Promised and not yet found in the log. Empty after every complete check. */
   readonly #owed = new Set<Message>();
   #acked = 0;
+
+  /** `owes`: whether an acknowledgement of this message promises that it is in the log. */
+  constructor(owes: (message: Message) => boolean = () => true) {
+    this.#owes = owes;
+  }
 
   add(message: Message): void {
     this.#messages.set(message.id, message);
@@ -59,7 +65,7 @@ export class Ledger {
     if (message.acked) return;
     message.acked = true;
     this.#acked++;
-    if (message.copies === 0) this.#owed.add(message);
+    if (message.copies === 0 && this.#owes(message)) this.#owed.add(message);
   }
 
   /** A record of the log holds this message. */

@@ -10,9 +10,13 @@ import type { LogOracle, ReadRange, ReadRecord } from './log-oracle.ts';
 /** What a reading is given to: the log's oracle, or something beside it. */
 export type ReadingTaker = Pick<LogOracle, 'record' | 'gap' | 'ranges'>;
 
-/** Opens a folder that no agent holds, as the agent itself would. */
-export async function openFolder(folder: string): Promise<Store> {
-  return openStore({ folder, clock: systemClock, random: systemRandom, logger: silentLogger });
+/**
+ * Opens a folder that no agent holds: as the agent itself would, or only to look, which must show
+ * the same records without mending anything.
+ */
+export async function openFolder(folder: string, readOnly = false): Promise<Store> {
+  const parts = { clock: systemClock, random: systemRandom, logger: silentLogger };
+  return openStore({ folder, ...parts, readOnly });
 }
 
 export function toReadRecord(topic: string, partition: number, record: LogRecord): ReadRecord {
@@ -51,8 +55,9 @@ export async function readFolder(
   folder: string,
   oracle: LogOracle,
   fromOffset: (topic: string, partition: number) => number,
+  readOnly = false,
 ): Promise<number> {
-  const store = await openFolder(folder);
+  const store = await openFolder(folder, readOnly);
   try {
     return await readStore(store, oracle, fromOffset);
   } finally {
