@@ -22,6 +22,7 @@ const config: ViteUserConfig = defineConfig({
           ...shared,
           name: 'system',
           include: ['test/system/**/*.test.ts'],
+          globalSetup: ['test/setup/kafka.ts'],
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,

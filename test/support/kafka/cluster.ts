@@ -9,6 +9,9 @@ import type { ClusterState, Listener, NodeState, SupervisorOptions } from './sta
 /** A real Kafka of several combined KRaft nodes on loopback, for tests and for a person. */
 const RUNS = join(CACHE, 'run');
 
+/** Environment variable with the `cluster.json` of a cluster that all of a run's files use. */
+export const SHARED_CLUSTER = 'GATELOG_KAFKA';
+
 export type KafkaClusterOptions = Partial<Omit<SupervisorOptions, 'id'>>;
 
 export class KafkaCluster {
@@ -134,8 +137,20 @@ function removeOldRuns(): void {
   }
 }
 
-/** Starts a cluster of its own (three nodes), ready for use when this resolves. */
-export async function startKafkaCluster(options: KafkaClusterOptions = {}): Promise<KafkaCluster> {
+/**
+ * A cluster of three nodes, ready for use when this resolves. Without options of its own it is the
+ * run's shared one where there is one (all nodes running and in sync again, `close` leaves it);
+ * so name topics, groups and transactional ids apart.
+ */
+export async function startKafkaCluster(options?: KafkaClusterOptions): Promise<KafkaCluster> {
+  const shared = process.env[SHARED_CLUSTER];
+  if (shared === undefined || options !== undefined) return startOwnCluster(options ?? {});
+  const cluster = connectKafkaCluster(shared);
+  await cluster.restore();
+  return cluster;
+}
+
+async function startOwnCluster(options: KafkaClusterOptions): Promise<KafkaCluster> {
   removeOldRuns();
   const full: SupervisorOptions = {
     id: randomBytes(4).toString('hex'),

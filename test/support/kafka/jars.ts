@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { runProcess } from '../process.ts';
@@ -96,11 +95,4 @@ export function mainClass(tool: Tool): string {
   }
   found.set(tool, name);
   return name;
-}
-
-/** `java -version` as a whole number, or undefined when there is none. */
-export function javaVersion(): number | undefined {
-  const said = spawnSync('java', ['-version'], { encoding: 'utf8' });
-  const text = /version "(\d+)/.exec(said.stderr)?.[1];
-  return text === undefined ? undefined : Number(text);
 }

@@ -1,0 +1,13 @@
+/** `npm run kafka`: installs what is missing, then starts the test suite's Kafka for a person. */
+import { join } from 'node:path';
+import { ensureModules, fail, lockedNode, ROOT, run } from '../deploy/prepare.mjs';
+import { ensureTools } from './setup/tools.mjs';
+
+try {
+  await ensureModules();
+  ensureTools(process.env.PATH, ['java', 'mvn', 'openssl']);
+  const play = join(ROOT, 'test', 'support', 'kafka', 'play.ts');
+  process.exitCode = await run(lockedNode(), [play]);
+} catch (error) {
+  fail(error);
+}

@@ -1,0 +1,10 @@
+/** Fetches Kafka's jars if they are missing; called by `npm test` before anything needs them. */
+import { fetchJars, KAFKA_VERSION, LIB } from './jars.ts';
+
+try {
+  await fetchJars((line) => process.stdout.write(`${line}\n`));
+  process.stdout.write(`Apache Kafka ${KAFKA_VERSION} is in ${LIB}\n`);
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
