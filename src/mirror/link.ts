@@ -89,7 +89,8 @@ export class Link {
     seek: ReadonlyMap<StreamId, number>,
     signal: AbortSignal,
   ): Promise<UpstreamSession> {
-    const { clock, upstream } = this.#options;
+    const { clock, upstream, positions } = this.#options;
+    const located = streams.map((at) => ({ ...at, position: positions.get(at.stream) }));
     const limit = new AbortController();
     const timer = clock.after(LIMITS.mirrorConnectMs, () => limit.abort());
     const quarantine = async (rejected: readonly Rejection[]): Promise<void> => {
@@ -97,7 +98,7 @@ export class Link {
     };
     try {
       const either = AbortSignal.any([signal, limit.signal]);
-      return await upstream.connect(streams, either, { seek, quarantine });
+      return await upstream.connect(located, either, { seek, quarantine });
     } catch (error) {
       if (!limit.signal.aborted) throw error;
       const waited = formatDuration(LIMITS.mirrorConnectMs);
