@@ -18,10 +18,16 @@ export const LIMITS = {
 
   /** Sessions kept for clients that are not connected. */
   mqttSessions: 10_000,
+  /** Messages queued for one session (QoS 1 and 2), and the bytes of all sessions' queues. */
+  sessionMessages: 1000,
+  sessionBytes: 16_777_216, // 16 MiB
+  retainedMessages: 10_000,
+  retainedBytes: 16_777_216, // 16 MiB
   /** Topic aliases of one connection (MQTT 5). */
   topicAliases: 32,
-  /** Messages of one connection on their way to live subscribers; at the bound it is not read. */
+  /** Messages of one connection on their way to live subscribers; at a bound it is not read. */
   liveDeliveries: 256,
+  liveBytes: 1_048_576, // 1 MiB
   /** At a stop, how long a peer may take to close its side. */
   goodbyeMs: 1000,
 
@@ -61,6 +67,8 @@ export const LIMITS = {
   // Reading.
   readBytes: 1_048_576, // 1 MiB
   readRecords: 10_000,
+  /** First checkpoints of segments kept in memory for searches, counted in streams. */
+  keptCheckpointStreams: 65_536,
   /** Most records that one call of a cursor hands out, whatever is asked for. */
   cursorRecordsMax: 65_536,
 
@@ -68,6 +76,8 @@ export const LIMITS = {
   /** One transaction: records and bytes as read from the log. */
   mirrorBatchBytes: 4_194_304, // 4 MiB
   mirrorBatchRecords: 32_768,
+  /** What a person may set it down to, for bad links. */
+  mirrorBatchBytesMin: 65_536, // 64 KiB
   /** Batches sent and not yet acknowledged by the far side. */
   mirrorWindow: 2,
   backoffFirstMs: 250,

@@ -55,9 +55,15 @@ export function isTopicPattern(value: string): boolean {
   return /^[A-Za-z0-9._*-]+$/u.test(value);
 }
 
-/** An MQTT topic that can be put before others. */
-export function isMqttPrefix(value: string): boolean {
+/** An MQTT topic that one can publish to, without a slash at either end. */
+export function isMqttTopic(value: string): boolean {
   return !/[+#\0]|^\/|\/$/u.test(value);
+}
+
+/** `{mqttTopic}`, `{topic}` and `{gateway}` may stand in it. */
+export function isMqttTemplate(value: string): boolean {
+  const plain = value.replaceAll(/\{(?:mqttTopic|topic|gateway)\}/gu, 'x');
+  return isMqttTopic(plain) && !/[{}]/u.test(plain);
 }
 
 /** A host name made into a legal gateway id. */

@@ -26,6 +26,7 @@ export function checkRules(config: ParsedConfig, document: ConfigDocument): Rule
     checkMirror(name, mirror, config, say(errors), say(warnings));
   }
   checkTransactionalIds(config, say(errors));
+  checkClientIds(config, say(errors));
   return { errors, warnings };
 }
 
@@ -113,6 +114,23 @@ function checkTransactionalIds(config: ParsedConfig, error: Say): void {
       }
       seen.set(upstream[option], name);
     }
+  }
+}
+
+/** An MQTT broker ends the older of two connections with one client id. */
+function checkClientIds(config: ParsedConfig, error: Say): void {
+  const seen = new Map<string, string>();
+  for (const [name, { upstream }] of Object.entries(config.mirrors)) {
+    if (upstream.kind !== 'mqtt') continue;
+    const id = `${new URL(upstream.url).host} ${upstream.clientId ?? ''}`;
+    const other = seen.get(id);
+    if (other !== undefined) {
+      error(
+        ['mirrors', name, 'mqtt', 'clientId'],
+        `must differ from that of mirror ${JSON.stringify(other)}: set it for one of them`,
+      );
+    }
+    seen.set(id, name);
   }
 }
 

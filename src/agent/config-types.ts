@@ -130,10 +130,17 @@ export interface MqttUpstreamConfig {
   readonly kind: 'mqtt';
   /** `mqtt://HOST:PORT` or `mqtts://HOST:PORT` */
   readonly url: string;
+  readonly clientId: string | undefined;
+  readonly protocol: '5' | '3.1.1';
   /** Put before the MQTT topic, with a slash between; empty for none. */
   readonly prefix: string;
+  /** Template of the MQTT topic: `{mqttTopic}`, `{topic}`, `{gateway}`. */
+  readonly topic: string;
+  readonly retain: 'keep' | 'never';
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly connectTimeoutMs: number;
+  readonly ackTimeoutMs: number;
+  readonly keepAliveMs: number;
   readonly tls: TlsConfig | undefined;
 }

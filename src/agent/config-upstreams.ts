@@ -4,7 +4,8 @@ import {
   isAddress,
   isHostPort,
   isIncarnation,
-  isMqttPrefix,
+  isMqttTemplate,
+  isMqttTopic,
   isName,
   isPem,
   isTopicName,
@@ -166,15 +167,30 @@ export const kafkaSection: z.ZodType<KafkaUpstreamConfig> = section({
   };
 });
 
+/** YAML reads a bare 5 as a number. */
+function protocolOf(value: unknown): '5' | '3.1.1' | undefined {
+  if (value === 5 || value === '5') return '5';
+  return value === '3.1.1' ? value : undefined;
+}
+
 export const mqttUpstreamSection: z.ZodType<MqttUpstreamConfig> = section({
   url: text(
     'an address such as mqtts://central.example.com:8883, without user and password',
     (value) => isAddress(['mqtt:', 'mqtts:'], value),
   ),
-  prefix: text('an MQTT topic without wildcards and outer slashes', isMqttPrefix).optional(),
+  clientId: text('an MQTT client id').optional(),
+  protocol: leaf('5 or 3.1.1', protocolOf).default('5'),
+  prefix: text('an MQTT topic without wildcards and outer slashes', isMqttTopic).optional(),
+  topic: text(
+    'a template of {mqttTopic}, {topic} and {gateway} that gives an MQTT topic',
+    isMqttTemplate,
+  ).default('{mqttTopic}'),
+  retain: oneOf(['keep', 'never']).default('keep'),
   username: text('a user name').optional(),
   password: text('a password').optional(),
   connectTimeout: duration(WAIT_MS, 'from 1s to 5m, such as 20s').default(20 * SECOND),
+  ackTimeout: duration(WAIT_MS, 'from 1s to 5m, such as 30s').default(30 * SECOND),
+  keepAlive: duration(WAIT_MS, 'from 1s to 5m, such as 30s').default(30 * SECOND),
   tls: orFalse(tlsSection).default(false),
 }).transform((mqtt, context) => {
   const secure = mqtt.url.startsWith('mqtts:');
@@ -190,10 +206,16 @@ export const mqttUpstreamSection: z.ZodType<MqttUpstreamConfig> = section({
   return {
     kind: 'mqtt' as const,
     url: mqtt.url,
+    clientId: mqtt.clientId,
+    protocol: mqtt.protocol,
     prefix: mqtt.prefix ?? '',
+    topic: mqtt.topic,
+    retain: mqtt.retain,
     username: mqtt.username,
     password: mqtt.password,
     connectTimeoutMs: mqtt.connectTimeout,
+    ackTimeoutMs: mqtt.ackTimeout,
+    keepAliveMs: mqtt.keepAlive,
     tls: mqtt.tls === false ? undefined : mqtt.tls,
   };
 });

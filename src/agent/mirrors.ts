@@ -140,20 +140,25 @@ async function readToken(file: string): Promise<string> {
 async function mqttUpstream(
   mqtt: MqttUpstreamConfig,
   config: Config,
-  { store, clock, random, logger }: MirrorSurroundings,
+  { store, clock, logger }: MirrorSurroundings,
 ): Promise<Upstream> {
   const { createMqttUpstream } = await import('../mirror/mqtt/mqtt-upstream.ts');
   return createMqttUpstream({
-    url: mqtt.url,
-    prefix: mqtt.prefix,
-    username: mqtt.username,
-    password: mqtt.password,
-    connectTimeoutMs: mqtt.connectTimeoutMs,
-    tls: mqtt.tls,
     gateway: config.gateway,
     incarnation: store.identity.incarnation,
+    url: mqtt.url,
+    clientId: mqtt.clientId,
+    username: mqtt.username,
+    password: mqtt.password,
+    tls: mqtt.tls,
+    protocol: mqtt.protocol,
+    prefix: mqtt.prefix,
+    topicTemplate: mqtt.topic,
+    retain: mqtt.retain,
+    connectTimeoutMs: mqtt.connectTimeoutMs,
+    ackTimeoutMs: mqtt.ackTimeoutMs,
+    keepaliveSeconds: Math.ceil(mqtt.keepAliveMs / 1000),
     clock,
-    random,
     logger,
   });
 }

@@ -240,6 +240,11 @@ function addVerify(parser: Argv, context: CliContext): void {
           requiresArg: true,
           describe: 'Read this Kafka cluster, as HOST:PORT,HOST:PORT',
         })
+        .option('gateway', {
+          string: true,
+          requiresArg: true,
+          describe: 'Id of the gateway whose data folder is stopped [default: as for run]',
+        })
         .option('mirror', {
           string: true,
           requiresArg: true,

@@ -98,7 +98,7 @@ function recordText(context: CliContext, record: RecordJson): string {
 
 /** Control characters could play tricks on a terminal; they are shown escaped. */
 function shownText(text: string | null | undefined, base64: string | undefined): string {
-  if (base64 !== undefined) return `base64:${base64}`;
+  if (base64 !== undefined) return `(base64) ${base64}`;
   if (text === null || text === undefined) return 'null';
   // oxlint-disable-next-line no-control-regex -- finding them is the point
   return text.replaceAll(/[\u0000-\u001F\u007F-\u009F]/gu, (character) =>

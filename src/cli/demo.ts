@@ -192,12 +192,15 @@ class DemoRun {
 
   #farewell(stage: Stage): string[] {
     const { workingFolder } = this.#context;
-    const edge = path.relative(workingFolder, stage.edge.folder) || '.';
-    const { root } = this.#settings.folder;
+    const nameOf = (folder: string): string => {
+      const relative = path.relative(workingFolder, folder);
+      return relative.startsWith('..') ? folder : relative || '.';
+    };
     const ran = formatDuration(this.#show?.state().elapsedMs ?? 0);
     return [
-      `Ran for ${ran}. The logs stay in ${path.relative(workingFolder, root) || '.'}, and the next run goes on with them;`,
-      `npx gatelog consume telemetry --data ${edge} prints what the edge has.`,
+      `Ran for ${ran}. The logs stay in ${nameOf(this.#settings.folder.root)}; the next run goes on with them.`,
+      'To look at them:',
+      `  npx gatelog consume telemetry --data ${nameOf(stage.edge.folder)}`,
     ];
   }
 

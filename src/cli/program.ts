@@ -1,6 +1,7 @@
 import yargs from 'yargs';
 import type { Argv } from 'yargs';
 import { exitCodeOf, GatelogError, messageOf } from '../errors.ts';
+import type { ErrorCode } from '../errors.ts';
 import { systemRandom } from '../random.ts';
 import { systemClock } from '../time.ts';
 import { productVersion } from '../version.ts';
@@ -80,8 +81,19 @@ function sayUsage(message: string | undefined, options: readonly string[]): stri
   return near === undefined ? first : `${first} (did you mean --${near}?)`;
 }
 
+/** Codes whose messages say all that a person needs; the cause would only repeat it in code. */
+const WHOLE_MESSAGES: ReadonlySet<ErrorCode> = new Set([
+  'AGENT_NOT_RUNNING',
+  'CONFIG_INVALID',
+  'LISTEN_FAILED',
+  'NOT_FOUND',
+  'STORE_LOCKED',
+  'USAGE',
+]);
+
 function report(error: unknown, context: CliContext): number {
-  printError(context, messageOf(error));
+  const isWhole = error instanceof GatelogError && WHOLE_MESSAGES.has(error.code);
+  printError(context, isWhole ? error.message : messageOf(error));
   if (context.env['GATELOG_DEBUG'] === '1' && error instanceof Error) {
     context.stderr.write(`${String(error.stack)}\n`);
   }

@@ -34,7 +34,7 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
     fields.push(['ingest', `${received} messages (${rest}), ${connections} connections now`]);
   }
   const { recordsAppended, commits, segments, diskBytes, recordsDropped } = store;
-  const disk = `${formatSize(diskBytes)} in ${segments} segments`;
+  const disk = `${formatSize(diskBytes)} in ${segments} ${segments === 1 ? 'segment' : 'segments'}`;
   fields.push(['log', `${recordsAppended} records in ${commits} commits since start, ${disk}`]);
   if (recordsDropped > 0) {
     const text = `${recordsDropped} records were dropped before a mirror had them`;

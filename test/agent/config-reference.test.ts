@@ -39,11 +39,13 @@ function load(text: string): ReturnType<typeof parseConfig> {
 function keysIn(value: unknown, above: string, free: ReadonlySet<string>): string[] {
   if (Array.isArray(value)) return value.flatMap((item) => keysIn(item, `${above}[]`, free));
   if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([key, inner]) => {
-    if (free.has(above)) return keysIn(inner, `${above}.*`, free);
+  const keys: string[] = [];
+  for (const [key, inner] of Object.entries(value)) {
     const full = above === '' ? key : `${above}.${key}`;
-    return [full, ...keysIn(inner, full, free)];
-  });
+    if (free.has(above)) keys.push(...keysIn(inner, `${above}.*`, free));
+    else keys.push(full, ...keysIn(inner, full, free));
+  }
+  return keys;
 }
 
 describe('config/gatelog.yaml', () => {

@@ -158,7 +158,7 @@ describe('good configurations', () => {
     const text =
       'topics: {telemetry: {retention: {time: none, bytes: none}}}\n' +
       'mirrors: {c: {kafka: {brokers: ["[::1]:9092"], tls: true, create: false}},' +
-      ' d: {kafka: {brokers: [k:1], create: {partitions: 3}}}}\n';
+      ' d: {kafka: {brokers: [k:1], create: {partitions: 3}, delivery: at-least-once}}}\n';
     const { config, warnings } = parseConfig(text, 'a.yaml', HERE);
     expect(config.topics['telemetry']?.retentionMs).toBeUndefined();
     expect(config.topics['telemetry']?.retentionBytes).toBeUndefined();

@@ -167,4 +167,39 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
       'bad.yaml:3:37: mirrors.central.mqtt.prefix: expected an MQTT topic without wildcards and outer slashes, found "a/#"',
     ],
   },
+  {
+    name: 'a batch that is too small',
+    text: "mirrors:\n  central:\n    batch: {bytes: 1KiB}\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:3:20: mirrors.central.batch.bytes: expected a size from 64KiB to 4MiB, such as 1MiB, found "1KiB"',
+    ],
+  },
+  {
+    name: 'a protocol that is not spoken',
+    text: "mirrors:\n  central:\n    mqtt: {url: 'mqtt://c', protocol: 3.1}\n",
+    lines: [
+      'bad.yaml:3:39: mirrors.central.mqtt.protocol: expected 5 or 3.1.1, found the number 3.1',
+    ],
+  },
+  {
+    name: 'a bad template of the MQTT topic',
+    text: "mirrors:\n  central:\n    mqtt: {url: 'mqtt://c', topic: '{device}/x'}\n",
+    lines: [
+      'bad.yaml:3:36: mirrors.central.mqtt.topic: expected a template of {mqttTopic}, {topic} and {gateway} that gives an MQTT topic, found "{device}/x"',
+    ],
+  },
+  {
+    name: 'two mirrors with one transactional id',
+    text: "mirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['l:9092'], group: other}\n",
+    lines: [
+      'bad.yaml:5:12: mirrors.b.kafka.transactionalId: must differ from that of mirror "a": set it for one of them',
+    ],
+  },
+  {
+    name: 'two mirrors with one client id',
+    text: "mirrors:\n  a:\n    mqtt: {url: 'mqtt://c'}\n  b:\n    mqtt: {url: 'mqtt://c', prefix: x}\n",
+    lines: [
+      'bad.yaml:5:11: mirrors.b.mqtt.clientId: must differ from that of mirror "a": set it for one of them',
+    ],
+  },
 ];

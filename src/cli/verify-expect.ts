@@ -1,0 +1,153 @@
+import { consumeLines } from '../admin/consume.ts';
+import type { ConsumeRequest } from '../admin/consume.ts';
+import { ControlClient } from '../admin/control-client.ts';
+import type { RecordJson } from '../admin/record-json.ts';
+import { parseIdentity } from '../identity.ts';
+import type { Auditor } from '../mirror/audit.ts';
+import { topicMatcher } from '../mirror/selection.ts';
+import type { GapReport } from '../mirror/status.ts';
+import type { LogReader, Store } from '../store/log.ts';
+import type { CliContext } from './context.ts';
+import { withAgentOrFolder } from './folder.ts';
+
+/**
+ * What the gateway itself says must have arrived: from the first offset it still has to the
+ * position its mirror was confirmed. Without it a missing head or tail can't be seen. What it put
+ * in quarantine or reported as lost is declared, not missing.
+ */
+export interface Expectation {
+  readonly gateway: string;
+  readonly incarnation: string;
+  /** Names of the local topics. */
+  readonly topics: readonly string[];
+  readonly ranges: readonly {
+    readonly topic: string;
+    readonly partition: number;
+    readonly from: number;
+    /** One past the last. */
+    readonly to: number;
+  }[];
+  readonly gaps: readonly GapReport[];
+  /** Identities of quarantined records, with the reason. */
+  readonly quarantined: readonly { readonly identity: string; readonly reason: string }[];
+}
+
+export interface ExpectOptions {
+  readonly folder: string;
+  readonly gateway: string;
+  readonly mirror: string;
+  readonly patterns: readonly string[];
+}
+
+export function readExpectation(context: CliContext, options: ExpectOptions): Promise<Expectation> {
+  return withAgentOrFolder(
+    context,
+    options.folder,
+    () => fromAgent(options),
+    (store) => fromStore(store, options),
+  );
+}
+
+async function fromAgent(options: ExpectOptions): Promise<Expectation> {
+  const client = new ControlClient(options.folder);
+  const status = await client.status();
+  const mirror = status.mirrors.find(({ name }) => name === options.mirror);
+  const starts = new Map(
+    status.topics.flatMap(({ name, partitions }) =>
+      partitions.map(({ partition, startOffset }) => [`${name}/${partition}`, startOffset]),
+    ),
+  );
+  const ranges = (mirror?.topics ?? []).flatMap(({ topic, partitions }) =>
+    partitions.map(({ partition, position }) => ({
+      topic,
+      partition,
+      from: Math.min(starts.get(`${topic}/${partition}`) ?? 0, position),
+      to: position,
+    })),
+  );
+  const topics = status.topics.map(({ name }) => name);
+  const blocks = topics.includes(QUARANTINE)
+    ? await client.consume(WHOLE_QUARANTINE, 'beginning')
+    : undefined;
+  return {
+    gateway: status.gateway,
+    incarnation: status.incarnation,
+    topics,
+    ranges,
+    gaps: mirror?.gaps ?? [],
+    quarantined: await quarantinedIn(blocks, options.mirror),
+  };
+}
+
+async function fromStore(store: Store, options: ExpectOptions): Promise<Expectation> {
+  const { reader, identity } = store;
+  const positions = (await store.positions(`mirror.${options.mirror}`, { pins: true })).all();
+  const isMirrored = topicMatcher(options.patterns);
+  const ranges = reader
+    .topics()
+    .filter((topic) => isMirrored(topic.name))
+    .flatMap(({ name, streams }) =>
+      streams.flatMap((stream, partition) => {
+        const to = positions.get(stream);
+        const from = Math.min(reader.range(stream).startOffset, to ?? 0);
+        return to === undefined ? [] : [{ topic: name, partition, from, to }];
+      }),
+    );
+  return {
+    gateway: options.gateway,
+    incarnation: identity.incarnation,
+    topics: reader.topics().map(({ name }) => name),
+    ranges,
+    gaps: [],
+    quarantined: await quarantinedIn(quarantineOf(reader), options.mirror),
+  };
+}
+
+const QUARANTINE = '_quarantine';
+const WHOLE_QUARANTINE: ConsumeRequest = {
+  topic: QUARANTINE,
+  partition: undefined,
+  from: 'beginning',
+  follow: false,
+  limit: undefined,
+};
+
+function quarantineOf(reader: LogReader): AsyncGenerator<string> | undefined {
+  if (reader.topic(QUARANTINE) === undefined) return undefined;
+  return consumeLines(reader, WHOLE_QUARANTINE, new AbortController().signal);
+}
+
+async function quarantinedIn(
+  blocks: AsyncGenerator<string> | undefined,
+  mirror: string,
+): Promise<Expectation['quarantined']> {
+  const found: { identity: string; reason: string }[] = [];
+  if (blocks === undefined) return found;
+  for await (const block of blocks) {
+    for (const line of block.split('\n')) {
+      if (line === '') continue;
+      const { headers = [] } = JSON.parse(line) as Partial<RecordJson>;
+      const header = (name: string): string =>
+        headers.findLast(({ key }) => key === `gatelog.quarantine.${name}`)?.value ?? '';
+      if (header('mirror') !== mirror) continue;
+      found.push({ identity: header('source'), reason: header('reason') });
+    }
+  }
+  return found;
+}
+
+export function tellAuditor(auditor: Auditor, expected: Expectation): void {
+  const { gateway, incarnation } = expected;
+  for (const { topic, partition, from, to } of expected.ranges) {
+    auditor.expect({ gateway, incarnation, topic, partition }, { from, to });
+  }
+  for (const { topic, partition, fromOffset: from, toOffset: to, reason } of expected.gaps) {
+    auditor.declareLost({ gateway, incarnation, topic, partition }, { from, to }, reason);
+  }
+  for (const { identity, reason } of expected.quarantined) {
+    const source = parseIdentity(identity);
+    if (source === undefined) continue;
+    const { offset, ...place } = source;
+    auditor.declareLost(place, { from: offset, to: offset + 1 }, `quarantined: ${reason}`);
+  }
+}
