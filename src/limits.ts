@@ -59,6 +59,8 @@ export const LIMITS = {
   checkpointEveryBytes: 1_048_576, // 1 MiB
   /** A segment's successor is opened this many commits ahead of its use. */
   segmentAheadCommits: 16,
+  /** A measure of the log's space on disk is renewed after this. */
+  diskUsageMs: 2000,
   /** Segments kept open after they were read, besides the newest. */
   idleSegmentsOpen: 4,
   /** Bodies smaller than this are stored as they are. */

@@ -1,4 +1,4 @@
-import { packTopic, unpackTopic, type PackedTopic, type StoredTopic } from './commit-codec.ts';
+import { packTopic, unpackTopic, type PackedTopic, type StoredTopic } from './commit-head.ts';
 import { packed, unpacked } from './pack.ts';
 import { VarintReader, VarintWriter } from './varint.ts';
 
@@ -21,8 +21,16 @@ export interface Checkpoint {
   readonly next: readonly number[];
   /** By stream: bytes ever stored (its share of the commits' sizes). */
   readonly stored: readonly number[];
-  /** By stream: latest timestamp since the checkpoint before (in the segment before, for a first one); -1 is none. */
+  /**
+   * By stream: latest timestamp in this segment so far; in a segment's first checkpoint, of the whole
+   * segment before. -1 is none (and times before 1970). Retention by time goes by it.
+   */
   readonly latest: readonly number[];
+  /**
+   * By stream: latest timestamp ever. It only grows, so the first offset at or after a time can be
+   * searched for by halving, also where the clock jumped.
+   */
+  readonly newest: readonly number[];
   /** All producers in a segment's first checkpoint, else those changed since the one before. */
   readonly producers: readonly (readonly [string, number])[];
   /** Commit number of the one before that holds producers; -1 when this one holds all. */
@@ -36,6 +44,7 @@ type Packed = [
   number,
   number,
   PackedTopic[],
+  Uint8Array,
   Uint8Array,
   Uint8Array,
   Uint8Array,
@@ -54,7 +63,8 @@ export function packCheckpoint(checkpoint: Checkpoint): Buffer {
     checkpoint.topics.map(packTopic),
     varints(checkpoint.next),
     varints(checkpoint.stored),
-    varints(checkpoint.latest.map((time) => Math.max(0, time + 1))),
+    varints(checkpoint.latest.map(fromTime)),
+    varints(checkpoint.newest.map(fromTime)),
     checkpoint.producers,
     checkpoint.producersBefore,
   ]);
@@ -71,9 +81,10 @@ export function unpackCheckpoint(bytes: Uint8Array): Checkpoint {
     topics: parts[5].map(unpackTopic),
     next: numbers(parts[6]),
     stored: numbers(parts[7]),
-    latest: numbers(parts[8]).map((time) => time - 1),
-    producers: parts[9],
-    producersBefore: parts[10],
+    latest: numbers(parts[8]).map(toTime),
+    newest: numbers(parts[9]).map(toTime),
+    producers: parts[10],
+    producersBefore: parts[11],
   };
 }
 
@@ -88,4 +99,12 @@ function numbers(bytes: Uint8Array): number[] {
   const values: number[] = [];
   while (!reader.done) values.push(reader.read());
   return values;
+}
+
+function fromTime(time: number): number {
+  return Math.max(0, time + 1);
+}
+
+function toTime(stored: number): number {
+  return stored - 1;
 }

@@ -2,9 +2,10 @@ import { assert, must } from '../assert.ts';
 import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
-import type { Batch } from './batch.ts';
+import { Batch } from './batch.ts';
 import { packCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { CommitEncoder, type EncodedCommit, type StoredTopic } from './commit-codec.ts';
+import { CommitEncoder, type EncodedCommit } from './commit-encoder.ts';
+import type { StoredTopic } from './commit-head.ts';
 import { KEY_BYTES, entryKey, writeKey } from './commit-key.ts';
 import { Compressor } from './compression.ts';
 import type { Database } from './database.ts';
@@ -46,6 +47,7 @@ export class CommitLog {
   #segmentBytes = 0;
   /** The segment that takes over at its first commit, while it is being created. */
   #next: { readonly first: number; readonly created: Promise<void> } | undefined;
+  #rollDue = false;
   #checkpointDue = true;
   #sinceCheckpoint = 0;
   #checkpointBytes = 0;
@@ -77,7 +79,7 @@ export class CommitLog {
         continue;
       }
       if (this.#active === 0) this.#active = first;
-      commits = [...tail.commits, ...commits];
+      commits = tail.commits.concat(commits);
       const found = tail.checkpoint;
       if (found === undefined) continue;
       checkpoint = found;
@@ -105,13 +107,32 @@ export class CommitLog {
     if (this.#active === 0) {
       this.#active = state.lastCommit + 1;
       await segments.create(this.#active);
+      this.#database = await segments.hold(this.#active);
+      // From here on a log without entries is a log that was lost.
+      await this.write(new Batch(), true);
+    } else {
+      this.#database = await segments.hold(this.#active);
     }
-    this.#database = await segments.hold(this.#active);
   }
 
-  /** Heads may have been moved beyond what the log says: the next commit says so. */
+  /** The next commit is preceded by a checkpoint: a place where retention may cut. */
   checkpointSoon(): void {
     this.#checkpointDue = true;
+  }
+
+  /** Lets the next commits begin a new segment, so that this one can be removed as a whole. */
+  rollSoon(): void {
+    this.#rollDue = true;
+  }
+
+  /** First commit of the segment being written. */
+  get active(): number {
+    return this.#active;
+  }
+
+  /** Log bytes in the segment being written. */
+  get activeBytes(): number {
+    return this.#segmentBytes;
   }
 
   /** Writes the batch as one commit. Resolved with `sync`: it and all before it are durable. */
@@ -189,9 +210,11 @@ export class CommitLog {
     await this.#options.segments.close();
   }
 
+  /** A segment that was opened ahead of need and never written to. */
   async #dropEmpty(first: number): Promise<void> {
-    if (this.#options.readOnly) return;
-    await this.#options.segments.remove(first);
+    const { segments, readOnly } = this.#options;
+    if (readOnly) segments.ignore(first);
+    else await segments.remove(first);
   }
 
   #resumeSegment(checkpoint: Checkpoint, tail: Tail): void {
@@ -218,18 +241,13 @@ export class CommitLog {
   ): void {
     const { state } = this.#options;
     if (checkpointBytes !== undefined) {
-      this.#previousCheckpoint = state.lastCommit;
-      this.#checkpointDue = false;
-      this.#checkpointBytes = checkpointBytes;
-      this.#sinceCheckpoint = 0;
-      this.#segmentBytes += checkpointBytes;
-      state.heads.latest.fill(-1);
+      this.#checkpointed(checkpointBytes);
     }
     state.lastCommit++;
     state.commits++;
     state.recordsAppended += batch.records;
     state.bytesAppended += batch.bytes;
-    state.applyRuns(encoded.runs, encoded.maxTime, valueBytes);
+    state.applyRuns(encoded.runs, valueBytes);
     state.registry.durable(topics);
     if (batch.producers !== undefined) state.producers.commit(batch.producers);
     this.#segmentBytes += valueBytes;
@@ -237,6 +255,19 @@ export class CommitLog {
     const every = Math.max(LIMITS.checkpointEveryBytes, CHECKPOINT_SHARE * this.#checkpointBytes);
     // Definitions stand in a commit and in a checkpoint, so that no single damage loses them.
     if (this.#sinceCheckpoint >= every || topics.length > 0) this.#checkpointDue = true;
+  }
+
+  #checkpointed(bytes: number): void {
+    const { lastCommit, heads, producers } = this.#options.state;
+    const first = this.#previousCheckpoint < 0;
+    if (first) heads.latest.fill(-1);
+    if (first || producers.changed().length > 0) this.#previousProducers = lastCommit;
+    producers.checkpointed();
+    this.#previousCheckpoint = lastCommit;
+    this.#checkpointDue = false;
+    this.#checkpointBytes = bytes;
+    this.#sinceCheckpoint = 0;
+    this.#segmentBytes += bytes;
   }
 
   async #frame(number: number, { head, body }: EncodedCommit): Promise<Buffer> {
@@ -264,8 +295,6 @@ export class CommitLog {
     const { heads, registry, producers } = state;
     const count = registry.streams;
     const first = this.#previousCheckpoint < 0;
-    const held = first ? producers.all() : producers.takeChanged();
-    if (first) producers.takeChanged();
     const checkpoint: Checkpoint = {
       commit: state.lastCommit,
       previous: this.#previousCheckpoint,
@@ -275,10 +304,10 @@ export class CommitLog {
       next: [...heads.committed.subarray(0, count)],
       stored: [...heads.stored.subarray(0, count)],
       latest: [...heads.latest.subarray(0, count)],
-      producers: held,
+      newest: [...heads.newest.subarray(0, count)],
+      producers: first ? producers.all() : producers.changed(),
       producersBefore: first ? -1 : this.#previousProducers,
     };
-    if (first || held.length > 0) this.#previousProducers = state.lastCommit;
     const head = packCheckpoint(checkpoint);
     return writeFrame(
       Buffer.allocUnsafe(FRAME_HEADER_BYTES + head.length),
@@ -291,7 +320,8 @@ export class CommitLog {
   async #roll(number: number): Promise<void> {
     const { segments, segmentBytes } = this.#options;
     if (this.#next === undefined) {
-      if (this.#segmentBytes < segmentBytes) return;
+      if (this.#segmentBytes < segmentBytes && !this.#rollDue) return;
+      this.#rollDue = false;
       const first = number + LIMITS.segmentAheadCommits;
       const created = segments.create(first);
       created.catch(() => {});

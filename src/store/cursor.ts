@@ -1,14 +1,17 @@
 import { assert } from '../assert.ts';
-import { LIMITS } from '../limits.ts';
-import { streamId, type LogRecord, type StreamId } from '../record.ts';
-import { CommitDecoder, rawBody, readHead, type CommitHead, type Wanted } from './commit-codec.ts';
+import { messageOf } from '../errors.ts';
+import type { StreamId } from '../record.ts';
+import type { Logger } from '../telemetry.ts';
+import { CommitDecoder } from './commit-decoder.ts';
+import { readHead } from './commit-head.ts';
 import { entryKey, parseKey } from './commit-key.ts';
-import { decompress } from './compression.ts';
+import { isClosed, isDamage, isUnopenable } from './damage.ts';
 import type { Database } from './database.ts';
 import { readFrame } from './frame.ts';
-import type { CursorBatch, LogCursor, ReadGap, Slice } from './log.ts';
+import type { CursorBatch, LogCursor } from './log.ts';
 import type { LogState } from './log-state.ts';
 import type { Lookup } from './lookup.ts';
+import { Reading, type ReadLimits } from './reading.ts';
 import type { Segments } from './segments.ts';
 import type { Waiters } from './waiters.ts';
 
@@ -17,12 +20,11 @@ export interface CursorOptions {
   readonly segments: Segments;
   readonly lookup: Lookup;
   readonly waiters: Waiters;
+  readonly logger: Logger;
 }
 
-interface Limits {
-  readonly maxRecords: number;
-  readonly maxBytes: number;
-}
+/** How often a read begins anew because its segment was closed and opened again. */
+const REOPENINGS = 3;
 
 /**
  * Walks the commits and hands out the wanted streams' records. Between calls it knows a commit
@@ -37,12 +39,14 @@ export class Cursor implements LogCursor {
   #busy = false;
   #closed = false;
 
-  constructor(options: CursorOptions, from: ReadonlyMap<StreamId, number>) {
+  /** `fromCommit`: nothing wanted stands before it, whatever the offsets say. */
+  constructor(options: CursorOptions, from: ReadonlyMap<StreamId, number>, fromCommit?: number) {
     this.#options = options;
+    this.#commit = fromCommit;
     this.#next = new Map(from);
   }
 
-  async next(limits: Limits): Promise<CursorBatch> {
+  async next(limits: ReadLimits): Promise<CursorBatch> {
     assert(!this.#busy, 'a cursor is read by one caller at a time');
     assert(limits.maxRecords > 0 && limits.maxBytes > 0, 'a reader wants at least one record');
     const reading = new Reading(this.#next, this.#options.state, limits);
@@ -53,6 +57,9 @@ export class Cursor implements LogCursor {
       this.#commit ??= await this.#locate();
       await this.#read(reading);
       return reading.batch();
+    } catch (error) {
+      this.#commit = undefined; // The next call finds the place again by the offsets.
+      throw error;
     } finally {
       this.#busy = false;
     }
@@ -89,19 +96,52 @@ export class Cursor implements LogCursor {
 
   async #read(reading: Reading): Promise<void> {
     const { state, segments } = this.#options;
-    const end = state.durableCommit;
+    let end = state.durableCommit;
     while (!reading.full) {
       const commit = this.#commit ?? 1;
       const first = commit > end ? undefined : segments.holding(commit);
       if (first === undefined) {
         this.#commit = end + 1;
-        reading.passMissing();
-        return;
+        if (end === state.durableCommit) {
+          reading.passMissing();
+          return;
+        }
+        // More became durable while this read: it is not missing, it was not read yet.
+        end = state.durableCommit;
+        continue;
       }
       const last = Math.min(end, (segments.after(Math.max(first, commit)) ?? Infinity) - 1);
-      await segments.using(first, (database) => this.#readSegment(database, last, reading));
+      await this.#readOver(first, last, reading);
       // What the segment does not hold any more shows as a gap in the offsets.
       if (!reading.full) this.#commit = last + 1;
+    }
+  }
+
+  /** Reads a segment up to `last`, over places that the engine can't read. */
+  async #readOver(first: number, last: number, reading: Reading): Promise<void> {
+    const { segments, logger } = this.#options;
+    let stride = 1;
+    let closedUnderUs = 0;
+    while (!reading.full && (this.#commit ?? 1) <= last) {
+      const before = this.#commit;
+      try {
+        await segments.using(first, (database) => this.#readSegment(database, last, reading));
+        return;
+      } catch (error) {
+        if (isClosed(error) && closedUnderUs < REOPENINGS) {
+          closedUnderUs++; // The writer opened the segment again after a failed write.
+          continue;
+        }
+        if (!isDamage(error)) throw error;
+        if (this.#commit !== before) stride = 1;
+        logger.error(
+          { segment: first, commit: this.#commit, error: messageOf(error) },
+          'a part of the log can not be read; readers get it as a gap',
+        );
+        if (isUnopenable(error)) return; // The whole segment can't be opened.
+        this.#commit = (this.#commit ?? 1) + stride;
+        stride *= 2;
+      }
     }
   }
 
@@ -130,107 +170,10 @@ export class Cursor implements LogCursor {
   /** False when the limits were reached inside or before this commit. */
   #readCommit(key: Uint8Array, value: Uint8Array, reading: Reading): boolean {
     const frame = readFrame(key, value);
-    if (frame === undefined) return true;
+    if (frame === undefined) return true; // Its records show as a gap in the offsets.
     const head = readHead(frame.head);
     if (!reading.wants(head)) return true;
-    return this.#decoder.decode(head, rawBody(frame, decompress), reading);
-  }
-}
-
-/** What one call of `next` gathers. */
-class Reading implements Wanted {
-  readonly #next: Map<StreamId, number>;
-  readonly #state: LogState;
-  readonly #limits: Limits;
-  readonly #slices: Slice[] = [];
-  readonly #open = new Map<number, LogRecord[]>();
-  readonly #gaps: ReadGap[] = [];
-  #records = 0;
-  #bytes = 0;
-  /** Nothing more is to be read into this batch. */
-  full = false;
-
-  constructor(next: Map<StreamId, number>, state: LogState, limits: Limits) {
-    this.#next = next;
-    this.#state = state;
-    this.#limits = {
-      maxRecords: Math.min(limits.maxRecords, LIMITS.cursorRecordsMax),
-      maxBytes: limits.maxBytes,
-    };
-  }
-
-  batch(): CursorBatch {
-    return {
-      slices: this.#slices,
-      gaps: this.#gaps,
-      records: this.#records,
-      bytes: this.#bytes,
-    };
-  }
-
-  passRetention(): void {
-    const { start } = this.#state.heads;
-    for (const [stream, next] of this.#next) {
-      const first = start[stream] ?? 0;
-      if (next < first) this.#gap(stream, next, first);
-    }
-  }
-
-  /** At the durable end: what was not met on the way is not there. */
-  passMissing(): void {
-    const { durable } = this.#state.heads;
-    for (const [stream, next] of this.#next) {
-      const end = durable[stream] ?? 0;
-      if (next < end) this.#gap(stream, next, end);
-    }
-  }
-
-  /** Whether the commit holds something wanted that still fits. */
-  wants(head: CommitHead): boolean {
-    let wanted = false;
-    for (const { stream, baseOffset, count } of head.runs) {
-      const next = this.#next.get(streamId(stream));
-      if (next === undefined || baseOffset + count <= next) continue;
-      wanted = true;
-      if (baseOffset > next) this.#gap(streamId(stream), next, baseOffset);
-    }
-    return wanted;
-  }
-
-  from(stream: number): number | undefined {
-    return this.#next.get(streamId(stream));
-  }
-
-  take(stream: number, record: LogRecord): boolean {
-    const bytes = (record.key?.length ?? 0) + (record.value?.length ?? 0) + record.headers.length;
-    const { maxRecords, maxBytes } = this.#limits;
-    if (this.#records > 0 && (this.#records >= maxRecords || this.#bytes + bytes > maxBytes)) {
-      this.full = true;
-      return false;
-    }
-    let records = this.#open.get(stream);
-    if (records === undefined) {
-      records = [];
-      this.#open.set(stream, records);
-      this.#slices.push({ stream: streamId(stream), records });
-    }
-    records.push(record);
-    this.#records++;
-    this.#bytes += bytes;
-    this.#next.set(streamId(stream), record.offset + 1);
-    return true;
-  }
-
-  #gap(stream: StreamId, fromOffset: number, toOffset: number): void {
-    const first = this.#state.heads.start[stream] ?? 0;
-    const expired = Math.min(toOffset, Math.max(fromOffset, first));
-    if (expired > fromOffset) {
-      this.#gaps.push({ stream, fromOffset, toOffset: expired, reason: 'retention' });
-    }
-    if (toOffset > expired) {
-      this.#gaps.push({ stream, fromOffset: expired, toOffset, reason: 'corruption' });
-    }
-    this.#next.set(stream, toOffset);
-    this.#open.delete(stream);
+    if (!reading.hasRoomFor(head)) return false;
+    return this.#decoder.decode(head, frame, reading);
   }
 }

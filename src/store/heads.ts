@@ -14,8 +14,9 @@ export class Heads {
   stored: Float64Array = new Float64Array(64);
   /** Of those, the bytes before the start offset. */
   storedBefore: Float64Array = new Float64Array(64);
-  /** Latest timestamp since the last checkpoint; -1 is none. */
+  /** Latest timestamp in the segment being written, and ever; -1 is none. */
   latest: Float64Array = new Float64Array(64).fill(-1);
+  newest: Float64Array = new Float64Array(64).fill(-1);
 
   /** Makes room for streams 0..count-1. */
   ensure(count: number): void {
@@ -27,9 +28,8 @@ export class Heads {
     this.start = larger(this.start, size);
     this.stored = larger(this.stored, size);
     this.storedBefore = larger(this.storedBefore, size);
-    const { latest } = this;
-    this.latest = new Float64Array(size).fill(-1);
-    this.latest.set(latest);
+    this.latest = larger(this.latest, size, -1);
+    this.newest = larger(this.newest, size, -1);
   }
 
   give(stream: number): number {
@@ -55,8 +55,8 @@ export class Heads {
   }
 }
 
-function larger(values: Float64Array, size: number): Float64Array {
-  const grown = new Float64Array(size);
+function larger(values: Float64Array, size: number, filler: number = 0): Float64Array {
+  const grown = new Float64Array(size).fill(filler);
   grown.set(values);
   return grown;
 }

@@ -2,7 +2,7 @@ import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
-import type { Database, Engine, Entries, Entry, KeyRange, Write } from './database.ts';
+import type { Database, Engine, Entries, KeyRange, Write } from './database.ts';
 
 type ByteLevel = Level<Uint8Array, Uint8Array>;
 
@@ -59,7 +59,7 @@ class LevelDatabase implements Database {
       highWaterMarkBytes: READ_AHEAD_BYTES,
     });
     return {
-      next: () => iterator.nextv(READ_AHEAD_ENTRIES) as Promise<readonly Entry[]>,
+      next: () => iterator.nextv(READ_AHEAD_ENTRIES),
       close: () => iterator.close(),
     };
   }
@@ -148,8 +148,8 @@ class LevelEngine implements Engine {
     await syncPath(this.#log);
   }
 
-  async segmentBytes(first: number): Promise<number> {
-    return await folderBytes(this.#path(first));
+  segmentBytes(first: number): Promise<number> {
+    return folderBytes(this.#path(first));
   }
 
   #path(first: number): string {

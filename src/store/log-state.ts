@@ -1,7 +1,7 @@
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import type { CommitHead, StreamRun } from './commit-codec.ts';
+import type { CommitHead, StreamRun } from './commit-head.ts';
 import { Heads } from './heads.ts';
 import { Producers } from './producers.ts';
 import { damageIn, lastOf, type Tail } from './recovery.ts';
@@ -27,6 +27,8 @@ export class LogState {
     for (const [stream, next] of checkpoint.next.entries()) {
       heads.committed[stream] = next;
       heads.stored[stream] = checkpoint.stored[stream] ?? 0;
+      heads.latest[stream] = checkpoint.previous < 0 ? -1 : (checkpoint.latest[stream] ?? -1);
+      heads.newest[stream] = checkpoint.newest[stream] ?? -1;
     }
     this.lastCommit = checkpoint.commit;
   }
@@ -59,12 +61,12 @@ export class LogState {
   applyHead(head: CommitHead, storedBytes: number): void {
     for (const topic of head.topics) this.registry.restore(topic);
     this.heads.ensure(this.registry.streams);
-    this.applyRuns(head.runs, head.maxTime, storedBytes);
-    for (const [producer, sequence] of head.producers) this.producers.restore(producer, sequence);
+    this.applyRuns(head.runs, storedBytes);
+    this.producers.commit(head.producers);
   }
 
-  applyRuns(runs: readonly StreamRun[], maxTime: number, storedBytes: number): void {
-    const { committed, stored, latest } = this.heads;
+  applyRuns(runs: readonly StreamRun[], storedBytes: number): void {
+    const { committed, stored, latest, newest } = this.heads;
     let bytes = 0;
     for (const run of runs) bytes += run.bytes + run.count;
     for (const run of runs) {
@@ -72,7 +74,8 @@ export class LogState {
       committed[stream] = run.baseOffset + run.count;
       stored[stream] =
         (stored[stream] ?? 0) + Math.round((storedBytes * (run.bytes + run.count)) / bytes);
-      if (maxTime > (latest[stream] ?? -1)) latest[stream] = maxTime;
+      latest[stream] = Math.max(latest[stream] ?? -1, run.latest);
+      newest[stream] = Math.max(newest[stream] ?? -1, run.latest);
     }
   }
 

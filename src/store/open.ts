@@ -1,10 +1,10 @@
-import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Random } from '../random.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
-import { CommitLog } from './commit-log.ts';
+import { CommitLog, type LogIdentity } from './commit-log.ts';
 import type { Database, Engine } from './database.ts';
+import { DiskUsage } from './disk-usage.ts';
 import { levelEngine } from './level-engine.ts';
 import type {
   KeyValue,
@@ -19,8 +19,19 @@ import { LogState } from './log-state.ts';
 import { Lookup } from './lookup.ts';
 import { Positions } from './positions.ts';
 import { Reader } from './reader.ts';
+import { Retention } from './retention.ts';
+import { scheduled, type Schedule } from './schedule.ts';
 import { Segments } from './segments.ts';
-import { FORMAT_VERSION, StateSpace, readIdentity, readStarts, writeIdentity } from './state.ts';
+import {
+  FORMAT_VERSION,
+  StateSpace,
+  forgetStarts,
+  readIdentity,
+  readStarts,
+  writeIdentity,
+  type StoredIdentity,
+  type StreamStart,
+} from './state.ts';
 import { Waiters } from './waiters.ts';
 import { Writer } from './writer.ts';
 
@@ -66,7 +77,7 @@ async function openLog(
   segments: Segments,
   readOnly: boolean,
 ): Promise<Store> {
-  const { clock, logger, random } = options;
+  const { clock, logger } = options;
   const known = await readIdentity(database, options.folder);
   await segments.load();
   const state = new LogState();
@@ -79,12 +90,6 @@ async function openLog(
     compression: options.compression ?? 'zstd',
   });
   const found = await log.open();
-  const identity: StoreIdentity = {
-    formatVersion: FORMAT_VERSION,
-    incarnation: found?.incarnation ?? known?.incarnation ?? random.hex(8),
-    createdMs: found?.createdMs ?? known?.createdMs ?? clock.nowMs(),
-  };
-  for (const [stream, offset] of await readStarts(database)) state.heads.start[stream] = offset;
   const waiters = new Waiters();
   const writer = new Writer({
     log,
@@ -92,16 +97,101 @@ async function openLog(
     clock,
     logger,
     lingerMs: options.lingerMs ?? 0,
+    readOnly,
     onDurable: () => waiters.wake(),
   });
   const positions = new Positions({ database, topicsDurable: () => writer.topicsDurable() });
   await positions.load();
-  if (!readOnly) {
+  const identity = identityOf(options, known, found);
+  const starts = await readStarts(database);
+  if (readOnly) {
+    applyStarts(state, starts);
+  } else {
+    if (found === undefined && known !== undefined) {
+      await forgetLostLog(database, positions, starts, logger);
+    } else {
+      applyStarts(state, starts);
+      if (raiseToPositions(state, positions, logger)) log.checkpointSoon();
+    }
     if (known?.incarnation !== identity.incarnation) await writeIdentity(database, identity);
     await log.start(identity);
   }
-  const reader = new Reader({ state, segments, lookup: new Lookup(segments), waiters });
-  return new OpenStore({ identity, writer, reader, positions, database, segments, state, log });
+  const lookup = new Lookup(segments);
+  const reader = new Reader({ state, segments, lookup, waiters, logger });
+  const retention = new Retention({
+    state,
+    segments,
+    lookup,
+    positions,
+    log,
+    database,
+    clock,
+    logger,
+  });
+  const usage = new DiskUsage(segments, clock, logger);
+  const parts = { identity, writer, reader, positions, database, segments, state, log };
+  return new OpenStore({ ...parts, retention, usage, waiters, readOnly }, options);
+}
+
+function identityOf(
+  { random, clock }: StoreOptions,
+  known: StoredIdentity | undefined,
+  found: LogIdentity | undefined,
+): StoreIdentity {
+  // The log's own word counts: a state database may be lost and made anew.
+  return {
+    formatVersion: FORMAT_VERSION,
+    incarnation: found?.incarnation ?? random.hex(8),
+    createdMs: found?.createdMs ?? known?.createdMs ?? clock.nowMs(),
+  };
+}
+
+/** Offsets begin anew, so what was said of the old ones is put away with the old incarnation. */
+async function forgetLostLog(
+  database: Database,
+  positions: Positions,
+  starts: ReadonlyMap<number, StreamStart>,
+  logger: Logger,
+): Promise<void> {
+  logger.error(
+    {},
+    'the data folder knows a log and holds none: the log begins anew, as a new incarnation',
+  );
+  await positions.forgetAll();
+  await forgetStarts(database, starts.keys());
+}
+
+function applyStarts(state: LogState, starts: ReadonlyMap<number, StreamStart>): void {
+  for (const [stream, { offset, storedBefore }] of starts) {
+    state.heads.ensure(stream + 1);
+    state.heads.start[stream] = offset;
+    state.heads.storedBefore[stream] = storedBefore;
+  }
+}
+
+/**
+ * A reader had more than the log holds: the disk took back what it had confirmed. Offsets that were
+ * seen outside are never given out again.
+ */
+function raiseToPositions(state: LogState, positions: Positions, logger: Logger): boolean {
+  let raised = false;
+  for (const [stream, position] of positions.highest()) {
+    state.heads.ensure(stream + 1);
+    const end = state.heads.committed[stream] ?? 0;
+    if (position <= end) continue;
+    logger.error(
+      { stream, endOffset: end, position },
+      'the log ends before a position that a reader reached: synced records are gone from the ' +
+        'disk; the partition goes on after that position',
+    );
+    state.heads.committed[stream] = position;
+    raised = true;
+  }
+  if (raised) {
+    state.heads.forgetPending();
+    state.heads.allDurable();
+  }
+  return raised;
 }
 
 interface Parts {
@@ -113,14 +203,23 @@ interface Parts {
   readonly segments: Segments;
   readonly state: LogState;
   readonly log: CommitLog;
+  readonly retention: Retention;
+  readonly usage: DiskUsage;
+  readonly waiters: Waiters;
+  readonly readOnly: boolean;
 }
 
 class OpenStore implements Store {
   readonly #parts: Parts;
+  readonly #schedule: Schedule | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(parts: Parts) {
+  constructor(parts: Parts, { retentionSchedule, logger }: StoreOptions) {
     this.#parts = parts;
+    this.#schedule =
+      retentionSchedule === undefined || parts.readOnly
+        ? undefined
+        : scheduled(retentionSchedule, () => this.retain(), logger);
   }
 
   get identity(): StoreIdentity {
@@ -148,19 +247,23 @@ class OpenStore implements Store {
   }
 
   async retain(): Promise<void> {
-    throw new GatelogError('INTERNAL', 'retention is not there yet');
+    const { retention, usage, waiters, readOnly } = this.#parts;
+    if (readOnly || this.#closing !== undefined) return;
+    await retention.run();
+    await usage.measure();
+    waiters.wake(); // A reader before the new start has a gap to be told.
   }
 
   counters(): StoreCounters {
-    const { state, segments } = this.#parts;
+    const { state, segments, retention, usage } = this.#parts;
     return {
       recordsAppended: state.recordsAppended,
       bytesAppended: state.bytesAppended,
       commits: state.commits,
-      recordsDropped: 0,
-      bytesDropped: 0,
+      recordsDropped: retention.dropped.records,
+      bytesDropped: retention.dropped.bytes,
       segments: segments.count,
-      diskBytes: 0,
+      diskBytes: usage.bytes(),
     };
   }
 
@@ -170,8 +273,12 @@ class OpenStore implements Store {
   }
 
   async #close(): Promise<void> {
-    await this.#parts.writer.close();
-    await this.#parts.log.close();
-    await this.#parts.database.close();
+    const { writer, log, retention, usage, database } = this.#parts;
+    await this.#schedule?.stop();
+    await retention.settled();
+    await writer.close();
+    await usage.settled();
+    await log.close();
+    await database.close();
   }
 }

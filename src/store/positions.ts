@@ -63,6 +63,11 @@ export class Positions {
     await this.#options.database.write([{ key: keyOf(name), value: undefined }]);
   }
 
+  /** When the log is gone: positions name streams and offsets of a log that is no more. */
+  async forgetAll(): Promise<void> {
+    for (const name of this.#readers.keys()) await this.forget(name);
+  }
+
   /** Highest position of any reader, by stream: what has been read was surely written. */
   highest(): Map<StreamId, number> {
     const highest = new Map<StreamId, number>();

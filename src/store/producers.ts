@@ -26,6 +26,7 @@ export class Producers {
     }
   }
 
+  /** As `commit`, for what a checkpoint holds already. */
   restore(producer: string, sequence: number): void {
     this.#committed.delete(producer);
     this.#committed.set(producer, sequence);
@@ -44,14 +45,13 @@ export class Producers {
     return [...this.#committed];
   }
 
-  get anyChanged(): boolean {
-    return this.#changed.size > 0;
+  /** Those changed since the last checkpoint. */
+  changed(): [string, number][] {
+    return [...this.#changed];
   }
 
-  /** Those changed since the last call. */
-  takeChanged(): [string, number][] {
-    const changed = [...this.#changed];
+  /** A checkpoint holds what was changed. */
+  checkpointed(): void {
     this.#changed = new Map();
-    return changed;
   }
 }

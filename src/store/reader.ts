@@ -1,7 +1,10 @@
+import { must } from '../assert.ts';
+import { LIMITS } from '../limits.ts';
 import type { StreamId } from '../record.ts';
 import { Cursor, type CursorOptions } from './cursor.ts';
 import type { LogCursor, LogReader, StreamRange, TopicInfo } from './log.ts';
-import { must } from '../assert.ts';
+
+const SEARCH_LIMITS = { maxRecords: LIMITS.readRecords, maxBytes: LIMITS.readBytes };
 
 export class Reader implements LogReader {
   readonly #options: CursorOptions;
@@ -49,10 +52,14 @@ export class Reader implements LogReader {
 
   async offsetAtTime(stream: StreamId, timestampMs: number): Promise<number> {
     const { startOffset, endOffset } = this.range(stream);
-    const cursor = this.cursor(new Map([[stream, startOffset]]));
+    const cursor = new Cursor(
+      this.#options,
+      new Map([[stream, startOffset]]),
+      await this.#options.lookup.commitBeforeTime(stream, timestampMs),
+    );
     try {
       for (;;) {
-        const { slices, gaps } = await cursor.next({ maxRecords: 4096, maxBytes: 1_048_576 });
+        const { slices, gaps } = await cursor.next(SEARCH_LIMITS);
         for (const { records } of slices) {
           const found = records.find((record) => record.timestampMs >= timestampMs);
           if (found !== undefined) return found.offset;

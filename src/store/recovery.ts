@@ -1,6 +1,6 @@
 import { must } from '../assert.ts';
 import { unpackCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { readHead, type CommitHead } from './commit-codec.ts';
+import { readHead, type CommitHead } from './commit-head.ts';
 import { entryKey, parseKey } from './commit-key.ts';
 import type { Database } from './database.ts';
 import { readFrame } from './frame.ts';
@@ -17,7 +17,7 @@ export interface Tail {
   /** undefined when the segment holds no readable checkpoint. */
   readonly checkpoint: Checkpoint | undefined;
   /** Commits after the checkpoint (or all there are), ascending; numbers may have holes. */
-  readonly commits: readonly TailCommit[];
+  readonly commits: TailCommit[];
   /** Entries read to find this: bounded by the distance of checkpoints. */
   readonly entriesRead: number;
 }

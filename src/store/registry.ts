@@ -2,7 +2,7 @@ import { assert, must } from '../assert.ts';
 import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { streamId } from '../record.ts';
-import type { StoredTopic } from './commit-codec.ts';
+import type { StoredTopic } from './commit-head.ts';
 import type { TopicInfo, TopicOptions } from './log.ts';
 
 const LEGAL_NAME = /^[a-zA-Z0-9._-]+$/u;

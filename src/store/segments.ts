@@ -65,8 +65,15 @@ export class Segments {
   /** Creates a segment ahead of its use. */
   async create(first: number): Promise<void> {
     assert(first > (this.newest ?? 0), 'segments follow each other');
-    const database = await this.#engine.openSegment(first, 'create');
     this.opened++;
+    let database: Database;
+    try {
+      database = await this.#engine.openSegment(first, 'create');
+    } catch (error) {
+      // Half made, it would stand in the way of finding commits by their segment's name.
+      await this.#engine.removeSegment(first).catch(() => {});
+      throw error;
+    }
     const segment = fresh(first);
     segment.opening = Promise.resolve(database);
     segment.used = ++this.#uses;
@@ -95,7 +102,12 @@ export class Segments {
   async hold(first: number): Promise<Database> {
     const segment = this.#find(first);
     segment.users++;
-    return await this.#open(segment);
+    try {
+      return await this.#open(segment);
+    } catch (error) {
+      segment.users--;
+      throw error;
+    }
   }
 
   release(first: number): void {
@@ -106,7 +118,12 @@ export class Segments {
   async reopen(first: number): Promise<Database> {
     const segment = this.#find(first);
     await this.#close(segment);
-    return await this.#open(segment);
+    return this.#open(segment);
+  }
+
+  /** Leaves the segment out of the list, as if it were not there. */
+  ignore(first: number): void {
+    this.#list = this.#list.filter((candidate) => candidate.first !== first);
   }
 
   /** Closes and removes a segment that nobody reads; false when somebody does. */

@@ -37,9 +37,15 @@ export async function writeIdentity(database: Database, identity: StoredIdentity
   await database.write([{ key: IDENTITY_KEY, value: packed(identity) }]);
 }
 
-/** Where retention lets each stream begin. */
-export async function readStarts(database: Database): Promise<Map<number, number>> {
-  const starts = new Map<number, number>();
+/** Where retention lets a stream begin. */
+export interface StreamStart {
+  readonly offset: number;
+  /** Bytes that were stored of the stream before that offset. */
+  readonly storedBefore: number;
+}
+
+export async function readStarts(database: Database): Promise<Map<number, StreamStart>> {
+  const starts = new Map<number, StreamStart>();
   const entries = database.entries({
     gte: Buffer.from(START_PREFIX),
     lte: Buffer.from(`${START_PREFIX}~`),
@@ -50,7 +56,7 @@ export async function readStarts(database: Database): Promise<Map<number, number
       if (batch.length === 0) return starts;
       for (const [key, value] of batch) {
         const stream = Number(Buffer.from(key).toString('utf8').slice(START_PREFIX.length));
-        starts.set(stream, unpacked(value) as number);
+        starts.set(stream, unpacked(value) as StreamStart);
       }
     }
   } finally {
@@ -60,14 +66,21 @@ export async function readStarts(database: Database): Promise<Map<number, number
 
 export async function writeStarts(
   database: Database,
-  starts: ReadonlyMap<number, number>,
+  starts: ReadonlyMap<number, StreamStart>,
 ): Promise<void> {
   await database.write(
-    [...starts].map(([stream, offset]) => ({
-      key: Buffer.from(START_PREFIX + String(stream)),
-      value: packed(offset),
-    })),
+    [...starts].map(([stream, start]) => ({ key: startKey(stream), value: packed(start) })),
   );
+}
+
+/** When the log is gone: what was said of its streams holds no longer. */
+export async function forgetStarts(database: Database, streams: Iterable<number>): Promise<void> {
+  const writes = [...streams].map((stream) => ({ key: startKey(stream), value: undefined }));
+  if (writes.length > 0) await database.write(writes);
+}
+
+function startKey(stream: number): Buffer {
+  return Buffer.from(START_PREFIX + String(stream));
 }
 
 export class StateSpace implements KeyValue {

@@ -4,10 +4,11 @@ import { LIMITS } from '../limits.ts';
 import type { Durability, StreamId } from '../record.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock, Timer } from '../time.ts';
-import { Batch } from './batch.ts';
+import type { Batch } from './batch.ts';
 import type { CommitLog } from './commit-log.ts';
 import type { AppendDone, LogWriter, TopicInfo, TopicOptions } from './log.ts';
 import type { LogState } from './log-state.ts';
+import { Queue } from './queue.ts';
 
 export interface WriterOptions {
   readonly log: CommitLog;
@@ -15,34 +16,30 @@ export interface WriterOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly lingerMs: number;
+  readonly readOnly: boolean;
   /** The durable end moved. */
   readonly onDurable: () => void;
 }
 
+/**
+ * ready → (failed write) recovering → ready, or → broken → (retry) recovering …; closing → closed.
+ * Appends are taken in `ready` only.
+ */
 type Phase = 'ready' | 'recovering' | 'broken' | 'closing' | 'closed';
 
-/** Batches kept for reuse: one gathers, one is written. */
-const SPARE_BATCHES = 2;
+const NOTHING: AppendDone = () => {};
 
 /**
  * Group commit. While one commit is being written everything that arrives gathers for the next, so
- * batches grow by themselves when the disk is slow. Work is per commit, not per record.
+ * commits grow by themselves when the disk is slow. Work is per commit, not per record.
  */
 export class Writer implements LogWriter {
   readonly #options: WriterOptions;
   readonly #state: LogState;
+  readonly #queue = new Queue();
   #phase: Phase = 'ready';
-  #gathering: Batch = new Batch();
-  /** Batches that are full, oldest first, before the gathering one. */
-  readonly #full: Batch[] = [];
-  readonly #spare: Batch[] = [];
-  #writing: Batch | undefined;
   #running = false;
   #woken = false;
-  /** Entries whose `done` was not called yet. */
-  #waiting = 0;
-  #pendingBytes = 0;
-  #relieved: (() => void)[] = [];
   #lingerTimer: Timer | undefined;
   #memoryTimer: Timer | undefined;
   #syncTimer: Timer | undefined;
@@ -56,6 +53,7 @@ export class Writer implements LogWriter {
   }
 
   defineTopic(name: string, options: TopicOptions): TopicInfo {
+    if (this.#options.readOnly) throw readOnlyError();
     const topic = this.#state.registry.define(name, options);
     this.#state.heads.ensure(this.#state.registry.streams);
     return topic;
@@ -70,9 +68,8 @@ export class Writer implements LogWriter {
     durability: Durability,
     done: AppendDone,
   ): void {
-    const bytes =
-      (key === null ? 0 : key.length) + (value === null ? 0 : value.length) + headers.length;
-    if (this.#refuse(bytes, done)) return;
+    const bytes = sizeOf(key, value, headers);
+    if (this.#refuses(bytes, done)) return;
     const batch = this.#room(bytes);
     this.#add(batch, stream, timestampMs, key, value, headers, bytes, durability, done);
   }
@@ -88,43 +85,41 @@ export class Writer implements LogWriter {
     durability: Durability,
     done: AppendDone,
   ): void {
-    const bytes =
-      (key === null ? 0 : key.length) + (value === null ? 0 : value.length) + headers.length;
-    if (this.#refuse(bytes, done)) return;
+    const bytes = sizeOf(key, value, headers);
+    if (this.#refuses(bytes, done)) return;
     const { producers } = this.#state;
     if (sequence <= producers.last(producer)) {
-      this.#marker(durability !== 'os' && this.#options.log.unsynced, repeated(done));
+      // The original may be in a commit that was written and not synced.
+      this.#mark(durability !== 'os', repeated(done));
       return;
     }
     producers.note(producer, sequence);
     const batch = this.#room(bytes);
     batch.addProducer(producer, sequence);
-    this.#add(batch, stream, timestampMs, key, value, headers, bytes, durability, done);
+    // Idempotence is a promise about what is stored: it is never kept in memory only.
+    const kept = durability === 'none' ? 'fsync' : durability;
+    this.#add(batch, stream, timestampMs, key, value, headers, bytes, kept, done);
   }
 
   settled(done: AppendDone): void {
-    this.#marker(false, done);
+    this.#mark(false, done);
   }
 
   pendingBytes(): number {
-    return this.#pendingBytes;
+    return this.#queue.bytes;
   }
 
   relieved(): Promise<void> {
-    if (this.#pendingBytes <= LIMITS.pendingBytes / 2) return Promise.resolve();
-    return new Promise((resolve) => this.#relieved.push(resolve));
+    return this.#queue.relieved();
   }
 
   /** Resolves when the topics defined so far are in the log. */
   topicsDurable(): Promise<void> {
     if (this.#state.registry.undurable().length === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      if (this.#refuse(0, (error) => reject(error ?? new Error('refused')))) return;
-      const batch = this.#room(0);
-      batch.addMarker((error) => (error === null ? resolve() : reject(error)));
-      batch.needsSync = true;
-      batch.urgent = true;
-      this.#waiting++;
+      const done: AppendDone = (error) => (error === null ? resolve() : reject(error));
+      if (this.#refuses(0, done)) return;
+      this.#queue.mark(done).needsSync = true;
       this.#wake();
     });
   }
@@ -133,49 +128,57 @@ export class Writer implements LogWriter {
   async close(): Promise<void> {
     if (this.#phase === 'closed') return;
     while (this.#phase === 'recovering') await this.#untilIdle();
-    if (this.#phase === 'ready') await this.#finish();
+    if (this.#phase === 'ready' && !this.#options.readOnly) await this.#finish();
     this.#phase = 'closed';
     for (const timer of [this.#lingerTimer, this.#memoryTimer, this.#syncTimer, this.#retryTimer]) {
       timer?.cancel();
     }
-    this.#settleAll(closedError());
+    this.#queue.settleAll(closedError());
+  }
+
+  async #finish(): Promise<void> {
+    this.#phase = 'closing';
+    this.#queue.gathering.urgent = true;
+    this.#lingerTimer?.cancel();
+    this.#lingerTimer = undefined;
+    if (!this.#running) void this.#run();
+    while (this.#running) await this.#untilIdle();
+    try {
+      await this.#options.log.sync();
+    } catch (error) {
+      const { logger } = this.#options;
+      logger.error({ error: messageOf(error) }, 'the log could not be synced on closing');
+    }
   }
 
   #untilIdle(): Promise<void> {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  async #finish(): Promise<void> {
-    this.#phase = 'closing';
-    this.#gathering.urgent = true;
-    this.#lingerTimer?.cancel();
-    this.#lingerTimer = undefined;
-    if (!this.#running) void this.#run();
-    while (this.#running) await this.#untilIdle();
-    await this.#options.log.sync();
-  }
-
   /** A refusal keeps its place in the order. */
-  #refuse(bytes: number, done: AppendDone): boolean {
-    if (this.#phase === 'ready' && bytes <= LIMITS.recordBytes) return false;
-    const error = this.#phase === 'ready' ? tooLarge(bytes) : this.#refusal();
-    if (this.#waiting === 0) done(error, -1);
-    else this.#marker(false, failing(error, done));
+  #refuses(bytes: number, done: AppendDone): boolean {
+    const ready = this.#phase === 'ready' && !this.#options.readOnly;
+    if (ready && bytes <= LIMITS.recordBytes) return false;
+    const error = ready ? tooLarge(bytes) : this.#refusal();
+    if (this.#queue.waiting === 0) {
+      done(error, -1);
+    } else {
+      this.#queue.mark(failing(error, done));
+      this.#wake();
+    }
     return true;
   }
 
   #refusal(): GatelogError {
+    if (this.#options.readOnly) return readOnlyError();
     const closed = this.#phase === 'closed' || this.#phase === 'closing';
     return closed ? closedError() : brokenError();
   }
 
   #room(bytes: number): Batch {
-    const batch = this.#gathering;
-    if (batch.hasRoom(bytes)) return batch;
-    this.#full.push(batch);
-    this.#gathering = this.#spare.pop() ?? new Batch();
-    this.#wake();
-    return this.#gathering;
+    const batch = this.#queue.room(bytes);
+    if (this.#queue.anyFull) this.#wake();
+    return batch;
   }
 
   #add(
@@ -190,9 +193,10 @@ export class Writer implements LogWriter {
     done: AppendDone,
   ): void {
     assert(stream < this.#state.registry.streams, 'the stream was defined');
+    assert(Number.isSafeInteger(timestampMs), 'a timestamp is a whole number of milliseconds');
     const offset = this.#state.heads.give(stream);
-    this.#pendingBytes += bytes;
-    if (durability === 'none' && this.#waiting === 0) {
+    this.#queue.bytes += bytes;
+    if (durability === 'none' && this.#queue.waiting === 0) {
       batch.addRecord(stream, offset, timestampMs, key, value, headers, bytes, undefined);
       this.#armMemoryTimer();
       done(null, offset);
@@ -202,147 +206,103 @@ export class Writer implements LogWriter {
     if (durability === 'fsync') batch.needsSync = true;
     else if (durability === 'os') batch.hasWritten = true;
     batch.urgent = true;
-    this.#waiting++;
+    this.#queue.waiting++;
     this.#wake();
   }
 
-  #marker(needsSync: boolean, done: AppendDone): void {
-    if (this.#waiting === 0 && !needsSync) {
+  #mark(needsSync: boolean, done: AppendDone): void {
+    const sync = needsSync && (this.#queue.waiting > 0 || this.#options.log.unsynced);
+    if (this.#queue.waiting === 0 && !sync) {
       done(null, -1);
       return;
     }
-    const batch = this.#room(0);
-    batch.addMarker(done);
-    batch.needsSync ||= needsSync;
-    batch.urgent = true;
-    this.#waiting++;
+    const batch = this.#queue.mark(done);
+    if (sync) batch.needsSync = true;
     this.#wake();
+  }
+
+  #lingers(): boolean {
+    return this.#phase === 'ready' && this.#options.lingerMs > 0 && !this.#queue.anyFull;
   }
 
   /** The commit begins after the sockets that are readable now were read: they share it. */
   #wake(): void {
     if (this.#running || this.#woken || this.#phase !== 'ready') return;
     if (this.#lingers()) {
-      this.#lingerTimer ??= this.#options.clock.after(this.#options.lingerMs, () => {
-        this.#lingerTimer = undefined;
-        this.#start();
-      });
+      this.#lingerTimer ??= this.#options.clock.after(this.#options.lingerMs, this.#begin);
       return;
     }
     this.#woken = true;
     setImmediate(this.#begin);
   }
 
-  #lingers(): boolean {
-    return this.#options.lingerMs > 0 && this.#full.length === 0;
-  }
-
   readonly #begin = (): void => {
     this.#woken = false;
-    this.#start();
+    this.#lingerTimer?.cancel();
+    this.#lingerTimer = undefined;
+    if (!this.#running && this.#phase === 'ready') void this.#run();
   };
 
-  #start(): void {
-    if (!this.#running && this.#phase !== 'closed') void this.#run();
-  }
-
+  /** Rejects only for a programmer's error, as when an answer throws: that ends the process. */
   async #run(): Promise<void> {
     this.#running = true;
-    try {
-      for (;;) {
-        const batch = this.#take();
-        if (batch === undefined) break;
-        this.#writing = batch;
-        await this.#commit(batch);
-        this.#writing = undefined;
-        this.#settle(batch, null);
-        if (this.#phase === 'ready' && this.#lingers()) break;
+    for (;;) {
+      const batch = this.#queue.take(this.#definitionsOnClosing());
+      if (batch === undefined) break;
+      const failure = await this.#commit(batch);
+      if (failure !== undefined) {
+        await this.#fail(failure.cause);
+        break;
       }
-      this.#running = false;
-      if (this.#gathering.urgent) this.#wake();
-    } catch (error) {
-      this.#running = false;
-      await this.#fail(error);
+      this.#queue.settle(batch, null);
+      if (this.#lingers()) break;
     }
+    this.#running = false;
+    if (this.#queue.gathering.urgent) this.#wake();
     this.#releaseIdle();
   }
 
-  #take(): Batch | undefined {
-    const full = this.#full.shift();
-    if (full !== undefined) return full;
-    if (!this.#gathering.urgent) return undefined;
-    if (this.#gathering.count + this.#extra() === 0) {
-      this.#gathering.urgent = false;
-      return undefined;
-    }
-    const batch = this.#gathering;
-    this.#gathering = this.#spare.pop() ?? new Batch();
-    this.#memoryTimer?.cancel();
-    this.#memoryTimer = undefined;
-    return batch;
+  /** Definitions without records are committed on closing. */
+  #definitionsOnClosing(): boolean {
+    return this.#phase === 'closing' && this.#state.registry.undurable().length > 0;
   }
 
-  /** Definitions without records are committed too, when somebody asks or on closing. */
-  #extra(): number {
-    return this.#phase === 'closing' ? this.#state.registry.undurable().length : 0;
-  }
-
-  async #commit(batch: Batch): Promise<void> {
-    const { log } = this.#options;
-    const { registry } = this.#state;
-    const closing = this.#phase === 'closing';
-    const sync = batch.needsSync || !batch.hasWritten || closing;
-    const topics = registry.undurable().length > 0 && (batch.needsSync || closing);
-    if (batch.records === 0 && !topics) {
-      if (batch.needsSync || closing) await log.sync();
-    } else {
-      await log.write(batch, sync);
+  async #commit(batch: Batch): Promise<{ readonly cause: unknown } | undefined> {
+    const { log, onDurable } = this.#options;
+    const sync = batch.needsSync || this.#phase === 'closing';
+    const definitions = sync && this.#state.registry.undurable().length > 0;
+    try {
+      if (batch.records > 0 || definitions) {
+        // A batch of nothing but class `none` is synced: readers may see it then.
+        await log.write(batch, sync || !batch.hasWritten);
+      } else if (sync) {
+        await log.sync();
+      }
+    } catch (cause) {
+      return { cause };
     }
     if (log.unsynced) this.#armSyncTimer();
-    else this.#options.onDurable();
-  }
-
-  #settle(batch: Batch, error: Error | null): void {
-    this.#pendingBytes -= batch.bytes;
-    const { waiting } = batch;
-    batch.settle(error);
-    // Only now: what an answer appends must queue behind the answers that follow it.
-    this.#waiting -= waiting;
-    if (this.#spare.length < SPARE_BATCHES) this.#spare.push(batch);
-    if (this.#relieved.length > 0 && this.#pendingBytes <= LIMITS.pendingBytes / 2) {
-      const waiters = this.#relieved;
-      this.#relieved = [];
-      for (const resolve of waiters) resolve();
-    }
-  }
-
-  #settleAll(error: Error): void {
-    if (this.#writing !== undefined) this.#full.unshift(this.#writing);
-    this.#writing = undefined;
-    // An answer may append again: refused in turn, behind those before it.
-    while (this.#full.length > 0 || this.#gathering.count > 0) {
-      const batch = this.#full.shift() ?? this.#gathering;
-      if (batch === this.#gathering) this.#gathering = this.#spare.pop() ?? new Batch();
-      this.#settle(batch, error);
-    }
+    else onDurable();
+    return undefined;
   }
 
   /** Stop acknowledging, tell everybody, close, reopen, verify, go on. */
   async #fail(cause: unknown): Promise<void> {
     const { logger } = this.#options;
-    logger.error(
-      { error: messageOf(cause), waiting: this.#waiting },
-      'a commit could not be written; nothing of it is acknowledged; the log is opened again',
-    );
     const closing = this.#phase === 'closing';
     this.#phase = 'recovering';
-    const error = new GatelogError(
-      'STORE_WRITE_FAILED',
-      `the log could not be written (${messageOf(cause)}): nothing of this was stored; check the ` +
-        `disk's space and health`,
-      { cause },
+    logger.error(
+      { error: messageOf(cause), waiting: this.#queue.waiting },
+      'a commit could not be written; nothing of it is acknowledged; the log is opened again',
     );
-    this.#settleAll(error);
+    this.#queue.settleAll(
+      new GatelogError(
+        'STORE_WRITE_FAILED',
+        `the log could not be written (${messageOf(cause)}): nothing of this was stored; check ` +
+          `the disk's space and health`,
+        { cause },
+      ),
+    );
     await this.#recover(closing);
   }
 
@@ -351,25 +311,22 @@ export class Writer implements LogWriter {
     this.#phase = 'recovering';
     try {
       await log.recover();
+      this.#phase = closing ? 'closing' : 'ready';
       this.#retryMs = LIMITS.recoverFirstMs;
-      this.#phase = 'ready';
       logger.info(
         { commit: this.#state.lastCommit },
-        'the log is verified and takes appends again',
+        'the log is verified and can be written again',
       );
       onDurable();
-      if (this.#gathering.urgent) this.#wake();
     } catch (error) {
-      this.#settleAll(brokenError(error));
       this.#phase = 'broken';
       logger.error(
         { error: messageOf(error), retryMs: this.#retryMs },
         'the log could not be opened again; appends are refused until it can',
       );
-      if (!closing) {
-        this.#retryTimer = clock.after(this.#retryMs, () => void this.#retry());
-        this.#retryMs = Math.min(this.#retryMs * 2, LIMITS.recoverMaxMs);
-      }
+      if (closing) return;
+      this.#retryTimer = clock.after(this.#retryMs, () => void this.#retry());
+      this.#retryMs = Math.min(this.#retryMs * 2, LIMITS.recoverMaxMs);
     }
   }
 
@@ -380,7 +337,6 @@ export class Writer implements LogWriter {
   }
 
   #releaseIdle(): void {
-    if (this.#running) return;
     const waiters = this.#idle;
     this.#idle = [];
     for (const resolve of waiters) resolve();
@@ -389,8 +345,8 @@ export class Writer implements LogWriter {
   #armMemoryTimer(): void {
     this.#memoryTimer ??= this.#options.clock.after(LIMITS.memoryWaitMs, () => {
       this.#memoryTimer = undefined;
-      if (this.#gathering.count === 0) return;
-      this.#gathering.urgent = true;
+      if (this.#queue.gathering.count === 0) return;
+      this.#queue.gathering.urgent = true;
       this.#wake();
     });
   }
@@ -399,14 +355,13 @@ export class Writer implements LogWriter {
   #armSyncTimer(): void {
     this.#syncTimer ??= this.#options.clock.after(LIMITS.osSyncWithinMs / 2, () => {
       this.#syncTimer = undefined;
-      if (!this.#options.log.unsynced || this.#phase !== 'ready') return;
-      this.#gathering.needsSync = true;
-      this.#gathering.urgent = true;
-      this.#waiting++;
-      this.#gathering.addMarker(() => {});
-      this.#wake();
+      if (this.#phase === 'ready') this.#mark(true, NOTHING);
     });
   }
+}
+
+function sizeOf(key: Uint8Array | null, value: Uint8Array | null, headers: Uint8Array): number {
+  return (key === null ? 0 : key.length) + (value === null ? 0 : value.length) + headers.length;
 }
 
 function repeated(done: AppendDone): AppendDone {
@@ -429,10 +384,17 @@ function closedError(): GatelogError {
   return new GatelogError('STORE_CLOSED', 'the store is closed: nothing can be appended');
 }
 
-function brokenError(cause?: unknown): GatelogError {
+function readOnlyError(): GatelogError {
+  return new GatelogError(
+    'STORE_UNAVAILABLE',
+    'the store was opened for reading only: nothing can be defined or appended',
+  );
+}
+
+function brokenError(): GatelogError {
   return new GatelogError(
     'STORE_WRITE_FAILED',
-    `the log can't be written at present${cause === undefined ? '' : ` (${messageOf(cause)})`}: ` +
-      `check the disk's space and health; gatelog tries again by itself`,
+    `the log can't be written at present: check the disk's space and health; gatelog opens it ` +
+      `again by itself as soon as that works`,
   );
 }
