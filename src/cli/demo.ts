@@ -111,6 +111,8 @@ class DemoRun {
       clock,
       env: childEnvironment(this.#context),
       ask: (dataFolder) => new ControlClient(dataFolder).status(),
+      onAsk: (name) => this.#show?.asking(name),
+      onAnswer: (name) => this.#show?.answered(name),
       onUp: (name, again) => this.#show?.cameUp(name, again),
       onEnd: (name, end) => this.#show?.ended(name, end),
     });

@@ -1,3 +1,4 @@
+import { formatAudit } from '../../mirror/audit-text.ts';
 import type { AuditReport } from '../../mirror/audit.ts';
 import { count, plural, type Paint } from './text.ts';
 
@@ -65,7 +66,7 @@ export function reportLines(report: DemoReport, paint: Paint): string[] {
       '',
       `${count(devices.missing)} acknowledged readings missing, ${count(edge.disorder)} out of order`,
     ],
-    ['', `${count(edge.sentAgain)} sent again by sensors that had lost their connection`],
+    ['', `${count(edge.sentAgain)} twice, sent again by sensors that had lost their connection`],
     ['', `${plural(edge.records, 'record')} in the folder, of all runs`],
     [centre.name, `${plural(audit.records, 'record')} arrived from this folder`],
     [
@@ -90,6 +91,11 @@ export function reportLines(report: DemoReport, paint: Paint): string[] {
     '',
     ...[...rows, ...samples].map(([name, text]) => `  ${paint('bold', name.padEnd(10))}${text}`),
     '',
+    ...(audit.clean
+      ? []
+      : formatAudit(audit)
+          .split('\n')
+          .map((line) => `  ${line}`)),
     verdictLine(report, paint),
   ];
 }

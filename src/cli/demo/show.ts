@@ -42,6 +42,9 @@ export class Show {
   #link: LinkView = 'up';
   #allConnected = true;
   #notice: string | undefined;
+  /** Acknowledged when the edge was asked last, and when it was asked what it then answered. */
+  #acknowledgedAtAsk = 0;
+  #acknowledged = 0;
 
   constructor(stage: Stage, options: ShowOptions) {
     this.#options = options;
@@ -234,6 +237,18 @@ export class Show {
     this.#options.events.say(`the ${label(name)} is down already`);
   }
 
+  /**
+   * The view shows acknowledgements as of the moment before the edge was asked for its durable
+   * end: a later figure beside an older end would look like acknowledgements without a record.
+   */
+  asking(name: Actor['name']): void {
+    if (name === 'edge') this.#acknowledgedAtAsk = this.fleet.acknowledged;
+  }
+
+  answered(name: Actor['name']): void {
+    if (name === 'edge') this.#acknowledged = this.#acknowledgedAtAsk;
+  }
+
   /** Called when an agent's process has ended unasked. */
   ended(name: Actor['name'], end: ChildEnd): void {
     const { events } = this.#options;
@@ -277,11 +292,14 @@ export class Show {
     return {
       elapsedMs: this.#options.clock.monotonicMs() - this.#startedMs,
       forMs: this.#options.forMs,
-      sensors: this.fleet.state(),
+      sensors: { ...this.fleet.state(), acknowledged: this.#acknowledged },
       edge: nodeOf(edge),
       link: this.#link,
       centre: this.#centre(),
-      flow: edge.child.phase === 'running' ? this.#flow() : { ...this.#flow(), mirror: 'down' },
+      flow:
+        edge.child.phase === 'running'
+          ? this.#flow()
+          : { ...this.#flow(), mirror: 'down', reason: undefined },
       history: this.#history.view(),
       readings: this.fleet.readings(),
       events: this.#options.events.all(),

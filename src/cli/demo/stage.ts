@@ -38,6 +38,11 @@ export interface StageOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Asks the agent of a data folder for its status. */
   readonly ask: (folder: string) => Promise<AgentStatus>;
+  /** Before every question. */
+  readonly onAsk: (name: Actor['name']) => void;
+  /** After every answer. */
+  readonly onAnswer: (name: Actor['name']) => void;
+  /** The first answer after a start. */
   readonly onUp: (name: Actor['name'], again: boolean) => void;
   readonly onEnd: (name: Actor['name'], end: ChildEnd) => void;
 }
@@ -91,7 +96,9 @@ async function openActor(
   const watch = new Watch({
     ask: () => options.ask(dataFolder),
     clock,
+    onAsk: () => options.onAsk(name),
     onAnswer: (status) => {
+      options.onAnswer(name);
       // An answer of the process before this one may come late.
       if (child.phase !== 'starting' || status.pid !== child.pid) return;
       child.ready();

@@ -50,8 +50,10 @@ export interface FlowState {
   readonly mirrored: number | undefined;
   readonly lagRecords: number | undefined;
   readonly lagMs: number | undefined;
-  /** What the mirror says of itself: `running`, `connecting`, or its last error. */
+  /** What the mirror says of itself: `live`, `connecting`. */
   readonly mirror: string;
+  /** Why it backs off or has halted. */
+  readonly reason: string | undefined;
 }
 
 export interface FlowHistory {

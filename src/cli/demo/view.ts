@@ -78,14 +78,14 @@ function title(state: DemoState, columns: number, paint: Paint): string[] {
 /** A state in a colour, the fullest wording first; the first one that fits is shown. */
 interface Mark {
   readonly style: Style;
-  readonly texts: readonly [string, ...string[]];
+  readonly texts: readonly string[];
 }
 
 /** A row of the chain: name, mark and state on the left, a figure and its history on the right. */
 interface Row {
   readonly name: string;
   readonly mark: Mark;
-  readonly labels?: readonly [string, ...string[]];
+  readonly labels?: readonly string[];
   readonly figure?: string;
   readonly figureStyle?: Style;
   /** A remark, left out where it does not fit, or a history for a sparkline. */
@@ -136,7 +136,7 @@ function chain(state: DemoState, columns: number, paint: Paint): string[] {
 function wayUp(state: DemoState): Row[] {
   const { flow, history, centre } = state;
   const lagging = (flow.lagRecords ?? 0) > Math.max(20, 2 * (history.inPerSecond.at(-1) ?? 0));
-  const lagAge = flow.lagMs === undefined ? '' : ` · ${shortSeconds(flow.lagMs)}`;
+  const lagAge = (flow.lagMs ?? 0) === 0 ? '' : ` · ${shortSeconds(flow.lagMs ?? 0)}`;
   return [
     {
       name: 'link',
@@ -147,7 +147,11 @@ function wayUp(state: DemoState): Row[] {
     },
     {
       name: '',
-      mark: detail(`  mirror ${flow.mirror}`, `  ${flow.mirror}`),
+      mark: detail(
+        ...(flow.reason === undefined ? [] : [`  mirror ${flow.mirror}: ${clip(flow.reason, 27)}`]),
+        `  mirror ${flow.mirror}`,
+        `  ${flow.mirror}`,
+      ),
       labels: ['lag'],
       figure: `${count(flow.lagRecords)}${lagAge}`,
       figureStyle: lagging ? 'yellow' : 'reset',
@@ -167,7 +171,7 @@ function wayUp(state: DemoState): Row[] {
   ];
 }
 
-function detail(...texts: [string, ...string[]]): Mark {
+function detail(...texts: readonly string[]): Mark {
   return { style: 'dim', texts };
 }
 
@@ -182,7 +186,7 @@ interface ChainWidths {
 function chainWidths(columns: number): ChainWidths {
   const wide = columns >= 76;
   const widths = wide
-    ? { name: 9, mark: 25, label: 12, figure: 15 }
+    ? { name: 9, mark: columns >= 110 ? 50 : 25, label: 12, figure: 15 }
     : {
         name: 9,
         mark: Math.min(25, Math.floor((columns - 9) * 0.4)),
@@ -210,8 +214,8 @@ function chainLine(row: Row, columns: number, paint: Paint): string {
   return `${name}${mark} ${paint('dim', label)}${paint(row.figureStyle ?? 'reset', figure)}  ${remark}`;
 }
 
-function firstFitting(texts: readonly [string, ...string[]], width: number): string {
-  return texts.find((text) => widthOf(text) <= width) ?? texts.at(-1) ?? texts[0];
+function firstFitting(texts: readonly string[], width: number): string {
+  return texts.find((text) => widthOf(text) <= width) ?? texts.at(-1) ?? '';
 }
 
 function sensorsMark(state: DemoState): Mark {
@@ -341,7 +345,7 @@ function keyHelp(state: DemoState): KeyHelp[] {
 /** For a log line: how much of `durable` is mirrored. */
 export function statusLine(state: DemoState): string {
   const { flow, history, sensors } = state;
-  const lagAge = flow.lagMs === undefined ? '' : ` (${shortSeconds(flow.lagMs)})`;
+  const lagAge = (flow.lagMs ?? 0) === 0 ? '' : ` (${shortSeconds(flow.lagMs ?? 0)})`;
   return [
     `in ${(history.inPerSecond.at(-1) ?? 0).toFixed(0)} msg/s`,
     `acknowledged ${count(sensors.acknowledged)}`,

@@ -9,11 +9,13 @@ export interface WatchOptions {
   /** Asks the agent how it is; rejects when it does not answer. */
   readonly ask: () => Promise<AgentStatus>;
   readonly clock: Clock;
+  /** Called before every question. */
+  readonly onAsk?: () => void;
   /** It answered; called for every answer. */
   readonly onAnswer: (status: AgentStatus) => void;
 }
 
-const EVERY_MS = 400;
+const EVERY_MS = 300;
 
 /** Asks an agent for its status again and again, and keeps the last answer. */
 export class Watch {
@@ -37,6 +39,7 @@ export class Watch {
 
   /** Asks once, now; undefined when there is no answer. */
   async ask(): Promise<AgentStatus | undefined> {
+    this.#options.onAsk?.();
     try {
       const status = await this.#options.ask();
       this.#latest = status;
@@ -83,10 +86,21 @@ export function positionsOf(
   mirror: string,
 ): Map<PartitionName, number> {
   const positions = new Map<PartitionName, number>();
-  for (const { topic, partitions } of mirrorOf(status, mirror)?.topics ?? []) {
-    for (const one of partitions) positions.set(`${topic}/${one.partition}`, one.position);
+  for (const { name, partition } of mirroredBy(mirrorOf(status, mirror))) {
+    positions.set(name, partition.position);
   }
   return positions;
+}
+
+interface Mirrored {
+  readonly name: PartitionName;
+  readonly partition: MirrorStatus['topics'][number]['partitions'][number];
+}
+
+function mirroredBy(mirror: MirrorStatus | undefined): Mirrored[] {
+  return (mirror?.topics ?? []).flatMap(({ topic, partitions }) =>
+    partitions.map((partition) => ({ name: `${topic}/${partition.partition}`, partition })),
+  );
 }
 
 function mirrorOf(status: AgentStatus | undefined, name: string): MirrorStatus | undefined {
@@ -97,19 +111,21 @@ export function sumOf(offsets: ReadonlyMap<PartitionName, number>): number {
   return [...offsets.values()].reduce((sum, offset) => sum + offset, 0);
 }
 
+/** Durable end, position and lag as the mirror saw them at one moment, so that they agree. */
 export function flowOf(status: AgentStatus | undefined, name: string): FlowState {
   const mirror = mirrorOf(status, name);
-  if (status === undefined || mirror === undefined) {
-    const unknown = { durable: undefined, mirrored: undefined };
+  if (mirror === undefined) {
+    const unknown = { durable: undefined, mirrored: undefined, reason: undefined };
     return { ...unknown, lagRecords: undefined, lagMs: undefined, mirror: 'not started' };
   }
-  const trouble =
-    mirror.state === 'backing off' || mirror.state === 'halted' ? mirror.reason : undefined;
+  const { state, reason, lagRecords } = mirror;
+  const all = mirroredBy(mirror);
   return {
-    durable: sumOf(endsOf(status)),
-    mirrored: sumOf(positionsOf(status, name)),
-    lagRecords: mirror.lagRecords,
+    durable: all.reduce((sum, { partition }) => sum + partition.endOffset, 0),
+    mirrored: all.reduce((sum, { partition }) => sum + partition.position, 0),
+    lagRecords,
     lagMs: mirror.lagMs ?? undefined,
-    mirror: trouble === undefined ? mirror.state : oneLine(`${mirror.state}: ${trouble}`),
+    mirror: state,
+    reason: reason === undefined ? undefined : oneLine(reason),
   };
 }

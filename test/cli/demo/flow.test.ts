@@ -78,8 +78,8 @@ describe("an agent's status", () => {
           {
             topic: 'telemetry',
             partitions: [
-              { partition: 0, position: 8 },
-              { partition: 1, position: 3 },
+              { partition: 0, position: 8, endOffset: 10 },
+              { partition: 1, position: 3, endOffset: 5 },
             ],
           },
         ],
@@ -100,7 +100,8 @@ describe("an agent's status", () => {
       mirrored: 11,
       lagRecords: 4,
       lagMs: 1500,
-      mirror: 'backing off: no route',
+      mirror: 'backing off',
+      reason: 'no route',
     });
   });
 

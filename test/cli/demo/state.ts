@@ -27,7 +27,8 @@ export function sampleState(changes: Partial<DemoState> = {}): DemoState {
       mirrored: 12_300,
       lagRecords: 45,
       lagMs: 1200,
-      mirror: 'running',
+      mirror: 'live',
+      reason: undefined,
     },
     history: {
       inPerSecond: wave,

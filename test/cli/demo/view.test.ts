@@ -24,7 +24,7 @@ function states(): DemoState[] {
     ...links.map((link) => sampleState({ link })),
     ...phases.map((phase) => sampleState({ edge: { ...sample.edge, phase } })),
     sampleState({ events: [{ atMs: 0, text: long, tone: 'warn' }], notice: long }),
-    sampleState({ flow: { ...sample.flow, mirror: long, durable: 123_456_789_012 } }),
+    sampleState({ flow: { ...sample.flow, mirror: long, reason: long, durable: 123_456_789_012 } }),
     sampleState({ centre: { kind: 'kafka', brokers: long }, link: 'paused', forMs: 30_000 }),
     sampleState({
       flow: {
@@ -33,6 +33,7 @@ function states(): DemoState[] {
         lagRecords: undefined,
         lagMs: undefined,
         mirror: 'not started',
+        reason: undefined,
       },
       history: { inPerSecond: [], outPerSecond: [], lagRecords: [] },
       readings: [],
@@ -84,6 +85,16 @@ describe('the live view', () => {
     const kafka = sampleState({ centre: { kind: 'kafka', brokers: '127.0.0.1:9092' } });
     expect(renderView(kafka, size, noColours).at(-1)).toContain('c  pause mirror');
     expect(renderView(kafka, size, noColours).at(-1)).not.toContain('black hole');
+  });
+
+  test('says why the mirror waits where there is room for it', () => {
+    const { flow } = sampleState();
+    const state = sampleState({ flow: { ...flow, mirror: 'backing off', reason: 'no way' } });
+    const at = (columns: number): string =>
+      renderView(state, { columns, rows: 24 }, noColours).join('');
+    expect(at(140)).toContain('mirror backing off: no way');
+    expect(at(80)).toMatch(/mirror backing off +lag/u);
+    expect(at(50)).toMatch(/ backing off +lag/u);
   });
 
   test('the newest events stay when there is little room', () => {
