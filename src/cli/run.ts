@@ -1,14 +1,15 @@
-import { holdProcess } from '../time.ts';
 import { startAgent } from '../agent/agent.ts';
 import type { Agent } from '../agent/agent.ts';
 import type { Config } from '../agent/config-types.ts';
 import { createLogger } from '../agent/logger.ts';
+import { returnStartupMemory } from '../memory.ts';
+import type { Logger } from '../telemetry.ts';
+import { holdProcess } from '../time.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
 import { isColoured } from './context.ts';
 import { withFlags } from './flags.ts';
 import type { RunFlags } from './flags.ts';
 import { configOf } from './place.ts';
-import type { Logger } from '../telemetry.ts';
 
 const STDOUT = 1;
 /** A process ended by a signal reports 128 and the signal's number. */
@@ -36,6 +37,7 @@ export async function runAgent(
   const { clock, random, version } = context;
   const agent = await startAgent(config, { clock, random, logger, version });
   logReady(agent, config, context, logger);
+  returnStartupMemory();
   const first = await signals.first;
   logger.info({ event: 'agent.stopping', signal: first }, `stopping (${first})`);
   const ended = await Promise.race([agent.stop(), signals.second]);
