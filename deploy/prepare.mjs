@@ -126,7 +126,7 @@ export function modulesMatchLock() {
 export async function ensureModules() {
   if (modulesMatchLock()) return;
   process.stdout.write('gatelog: installing the packages of package-lock.json (npm ci)\n');
-  const [command, args] = npmCommand(['ci', '--no-fund', '--no-audit']);
+  const [command, args] = npmCommand(['ci']);
   const code = await run(command, args);
   if (code === 0 && modulesMatchLock()) return;
   throw new PrepareError(
