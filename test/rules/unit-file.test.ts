@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { exitCodeOf } from '../../src/errors.ts';
+import { LIMITS } from '../../src/limits.ts';
+import { parseDuration } from '../../src/units.ts';
+
+const unit = readFileSync('deploy/systemd/gatelog.service', 'utf8');
+
+function setting(name: string): string {
+  const value = new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1];
+  if (value === undefined) throw new Error(`the unit has no ${name}`);
+  return value;
+}
+
+describe('deploy/systemd/gatelog.service', () => {
+  it('gives the agent longer to stop than the agent gives itself', () => {
+    const stopMs = parseDuration(setting('TimeoutStopSec'));
+    expect(stopMs).toBeGreaterThanOrEqual(LIMITS.stopMs + 5000);
+  });
+
+  it('does not restart what only a person can mend, and restarts the rest', () => {
+    const codes = setting('RestartPreventExitStatus').split(' ').map(Number);
+    expect(codes).toContain(exitCodeOf('CONFIG_INVALID'));
+    expect(codes).toContain(exitCodeOf('USAGE'));
+    expect(codes).toContain(exitCodeOf('STORE_FORMAT_NEWER'));
+    expect(codes).not.toContain(exitCodeOf('STORE_LOCKED'));
+    expect(codes).not.toContain(exitCodeOf('STORE_CORRUPT'));
+    expect(codes).not.toContain(exitCodeOf('INTERNAL'));
+  });
+
+  it('leaves V8 its machine code', () => {
+    expect(unit).not.toMatch(/^MemoryDenyWriteExecute=/m);
+  });
+});
