@@ -1,0 +1,76 @@
+import type { Database, Engine } from '../../src/store/database.ts';
+
+/** Faults that a test turns on and off while the store runs. */
+export interface Faults {
+  /** The next so many puts and writes to segments fail. */
+  failWrites: number;
+  /** They fail, and what they wrote is there nevertheless. */
+  writesArrive: boolean;
+  /** Opening a segment fails. */
+  failOpening: boolean;
+  /** The next so many syncs of segments fail. */
+  failSyncs: number;
+  /** Holds every put and write until it is called. */
+  hold: Promise<void> | undefined;
+  /** What was asked of segments so far. */
+  readonly counts: { puts: number; synced: number; syncs: number };
+}
+
+export function noFaults(): Faults {
+  return {
+    failWrites: 0,
+    writesArrive: false,
+    failOpening: false,
+    failSyncs: 0,
+    hold: undefined,
+    counts: { puts: 0, synced: 0, syncs: 0 },
+  };
+}
+
+/** Another engine with faults in its segments; the state database is left alone. */
+export function faultyEngine(engine: Engine, faults: Faults): Engine {
+  return {
+    folder: engine.folder,
+    openState: () => engine.openState(),
+    segments: () => engine.segments(),
+    openSegment: async (first, how) => {
+      if (faults.failOpening) throw new Error('injected: opening fails');
+      return faultyDatabase(await engine.openSegment(first, how), faults);
+    },
+    removeSegment: (first) => engine.removeSegment(first),
+    segmentBytes: (first) => engine.segmentBytes(first),
+  };
+}
+
+function faultyDatabase(database: Database, faults: Faults): Database {
+  const attempt = async (write: () => Promise<void>): Promise<void> => {
+    faults.counts.puts++;
+    const fails = faults.failWrites > 0;
+    if (fails) faults.failWrites--;
+    const written = !fails || faults.writesArrive ? write() : Promise.resolve();
+    await faults.hold;
+    await written;
+    if (fails) throw new Error('injected: no space left on device');
+  };
+  return {
+    put: (key, value, sync) => {
+      if (sync) faults.counts.synced++;
+      return attempt(() => database.put(key, value, sync));
+    },
+    write: (writes) => {
+      faults.counts.synced++;
+      return attempt(() => database.write(writes));
+    },
+    get: (key) => database.get(key),
+    entries: (range) => database.entries(range),
+    sync: async () => {
+      faults.counts.syncs++;
+      if (faults.failSyncs > 0) {
+        faults.failSyncs--;
+        throw new Error('injected: input/output error');
+      }
+      await database.sync();
+    },
+    close: () => database.close(),
+  };
+}
