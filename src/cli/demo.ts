@@ -38,11 +38,12 @@ const DIAL = { connectTimeoutMs: 3000, keepAliveSeconds: 10 } as const;
 export async function runDemo(context: CliContext, options: DemoOptions): Promise<void> {
   const forMs = durationOf(options.for);
   const kafka = brokersOf(options.kafka);
+  const port = portOf(options.port);
   const root = path.resolve(context.workingFolder, options.data ?? DEFAULT_FOLDER);
   const folder = await openDemoFolder(root, context.random);
   const held = holdProcess();
   try {
-    await new DemoRun(context, { folder, kafka, forMs, port: options.port ?? DEFAULT_PORT }).run();
+    await new DemoRun(context, { folder, kafka, forMs, port }).run();
   } finally {
     held.cancel();
   }
@@ -53,6 +54,11 @@ function durationOf(text: string | undefined): number | undefined {
   const ms = parseDuration(text);
   if (ms !== undefined && ms > 0) return ms;
   throw new GatelogError('USAGE', `--for: expected a duration such as 30s or 5m, found "${text}"`);
+}
+
+function portOf(port: number = DEFAULT_PORT): number {
+  if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port;
+  throw new GatelogError('USAGE', '--port: expected a port from 1 to 65535');
 }
 
 function brokersOf(text: string | undefined): readonly string[] | undefined {

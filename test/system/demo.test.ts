@@ -1,0 +1,242 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ControlClient } from '../../src/admin/control-client.ts';
+import { systemClock } from '../../src/time.ts';
+import { type Running, startProcess } from '../support/process.ts';
+
+/**
+ * `gatelog demo` as a person runs it: real agents, real MQTT, with and without a terminal. The
+ * terminal is a pty made by script(1), into which the test types.
+ */
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const WAIT_MS = 60_000;
+const CLEAN = /clean: every acknowledged reading is in the central log exactly once, in order/u;
+
+let folder: string;
+const started: Running[] = [];
+const terminals: Terminal[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'gatelog-demo-'));
+});
+
+afterEach(async () => {
+  for (const running of started.splice(0)) await running.stop(30_000);
+  for (const terminal of terminals.splice(0)) await terminal.end();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** The test's folder, and a port far from those that people use, unless the test names others. */
+function argsOf(args: readonly string[]): string[] {
+  const data = args.includes('--data') ? [] : ['--data', folder];
+  const port = args.includes('--port') ? [] : ['--port', '23883'];
+  return [MAIN, 'demo', ...data, ...port, ...args];
+}
+
+async function demo(...args: string[]): Promise<Running> {
+  const running = await startProcess({ command: process.execPath, args: argsOf(args) });
+  started.push(running);
+  return running;
+}
+
+/** Number before `words` in the report. */
+function figure(output: string, words: string): number {
+  const found = new RegExp(`([\\d,]+) ${words}`, 'u').exec(output)?.[1];
+  if (found === undefined) throw new Error(`no figure for "${words}" in:\n${output}`);
+  return Number(found.replaceAll(',', ''));
+}
+
+class Terminal {
+  readonly #child: ChildProcessWithoutNullStreams;
+  #ended = false;
+  #seen: () => void = () => {};
+  output = '';
+
+  constructor(...args: string[]) {
+    const words = [process.execPath, ...argsOf(args)];
+    const command = words.map((word) => `'${word}'`).join(' ');
+    this.#child = spawn('script', ['-qec', `${command}; echo "code $?"; stty -a`, '/dev/null'], {
+      env: { ...process.env, TERM: 'xterm-256color', NO_COLOR: '1' },
+    });
+    this.#child.stdout.setEncoding('utf8');
+    this.#child.stdout.on('data', (text: string) => {
+      this.output += text;
+      this.#seen();
+    });
+    this.#child.once('exit', () => {
+      this.#ended = true;
+    });
+    terminals.push(this);
+  }
+
+  type(keys: string): void {
+    this.#child.stdin.write(keys);
+  }
+
+  /** Resolves when the pattern stands in the output, which is kept from the beginning. */
+  async until(pattern: RegExp): Promise<void> {
+    const late = new AbortController();
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#seen = () => {
+      if (pattern.test(this.output)) resolve(true);
+    };
+    this.#seen();
+    const wait = systemClock.sleep(WAIT_MS, late.signal).then(() => false);
+    const met = await Promise.race([promise, wait]);
+    late.abort();
+    if (!met) throw new Error(`${String(pattern)} did not come:\n${this.output.slice(-4000)}`);
+  }
+
+  async end(): Promise<void> {
+    if (this.#ended) return;
+    const exited = once(this.#child, 'exit');
+    this.#child.kill('SIGTERM');
+    await exited;
+  }
+}
+
+describe('the demo without a terminal', () => {
+  test('runs for a while, prints lines, and ends with a clean report and code 0', async () => {
+    const running = await demo('--for', '8s');
+    expect(await running.exited).toEqual({ code: 0, signal: null });
+    const output = running.stdout();
+    expect(output).toMatch(/^\d\d:\d\d:\d\d {2}edge agent runs on mqtt:\/\/127\.0\.0\.1:\d+$/mu);
+    expect(output).toMatch(/^\d\d:\d\d:\d\d {2}in \d+ msg\/s {2}acknowledged \d+ /mu);
+    expect(output).toMatch(CLEAN);
+    expect(output).not.toContain('\u001b');
+    expect(figure(output, 'readings acknowledged')).toBeGreaterThan(100);
+    expect(figure(output, 'records arrived')).toBe(figure(output, 'records in the folder'));
+    expect(running.stderr()).toBe('');
+  });
+
+  test('an agent killed from outside is started again, and a later run goes on', async () => {
+    const first = await demo('--for', '12s');
+    await first.waitFor(/in \d+ msg\/s/u, WAIT_MS);
+    const { pid } = await new ControlClient(join(folder, 'edge')).status();
+    process.kill(pid, 'SIGKILL');
+    expect(await first.exited).toEqual({ code: 0, signal: null });
+    expect(first.stdout()).toContain('edge agent ended by SIGKILL, restarting');
+    expect(first.stdout()).toContain('edge agent is back');
+    expect(first.stdout()).toMatch(CLEAN);
+
+    const second = await demo('--for', '3s');
+    expect(await second.exited).toEqual({ code: 0, signal: null });
+    const before = figure(first.stdout(), 'records in the folder');
+    expect(figure(second.stdout(), 'records?\n')).toBe(before);
+    expect(figure(second.stdout(), 'records in the folder')).toBeGreaterThan(before);
+    expect(second.stdout()).toMatch(CLEAN);
+  });
+
+  test('SIGTERM ends it well', async () => {
+    const running = await demo();
+    await running.waitFor(/in \d+ msg\/s {2}acknowledged [1-9]/u, WAIT_MS);
+    running.signal('SIGTERM');
+    expect(await running.exited).toEqual({ code: 0, signal: null });
+    expect(running.stdout()).toMatch(CLEAN);
+  });
+
+  test('when the demo itself is killed, its agents stop and the next run goes on', async () => {
+    const first = await demo();
+    await first.waitFor(/in \d+ msg\/s {2}acknowledged [1-9]/u, WAIT_MS);
+    const agents = await Promise.all(
+      ['edge', 'central'].map(async (name) => {
+        return (await new ControlClient(join(folder, name)).status()).pid;
+      }),
+    );
+    await first.kill();
+    await expect.poll(() => agents.filter(isAlive), { timeout: WAIT_MS }).toEqual([]);
+    const second = await demo('--for', '3s');
+    expect(await second.exited).toEqual({ code: 0, signal: null });
+    expect(second.stdout()).toMatch(CLEAN);
+  });
+
+  test('a taken port is said, and the next one used', async () => {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    try {
+      const running = await demo('--port', String(port), '--for', '1s');
+      expect(await running.exited).toEqual({ code: 0, signal: null });
+      expect(running.stdout()).toContain(`(${port} is taken)`);
+    } finally {
+      server.close();
+    }
+  });
+
+  test.each([
+    [['--for', 'soon'], 64, 'gatelog: --for: expected a duration such as 30s or 5m, found "soon"'],
+    [['--kafka', 'nowhere'], 64, 'gatelog: --kafka: expected HOST:PORT,HOST:PORT, found "nowhere"'],
+    [['--port', '0x'], 64, 'gatelog: --port: expected a port from 1 to 65535'],
+    [['--data', '/dev/null/x'], 74, "gatelog: the demo's folder /dev/null/x can't be used"],
+  ])('%j is refused with code %d', async (args, code, message) => {
+    const running = await demo(...args);
+    expect(await running.exited).toEqual({ code, signal: null });
+    expect(running.stderr()).toContain(message);
+  });
+});
+
+describe('the demo on a terminal', () => {
+  test('cut, restore, kill, black hole, kill the central, faster: clean all the same', async () => {
+    const terminal = new Terminal();
+    await terminal.until(/mirror live/u);
+    terminal.type('c');
+    await terminal.until(/link cut by you[\s\S]*backing off/u);
+    terminal.type('k');
+    await terminal.until(/edge agent killed \(SIGKILL\), restarting[\s\S]*edge agent is back/u);
+    terminal.type('c');
+    await terminal.until(/link restored by you[\s\S]*caught up in [\d.]+ s: \d+ records?/u);
+    terminal.type('b+++');
+    await terminal.until(/black hole: nothing comes through[\s\S]*sensors measure ×10/u);
+    terminal.type('kb');
+    await terminal.until(/killed[\s\S]*killed[\s\S]*is back[\s\S]*is back/u);
+    terminal.type('K');
+    await terminal.until(/central killed \(SIGKILL\), restarting[\s\S]*central is back/u);
+    terminal.type('p');
+    await terminal.until(/sensors paused by you/u);
+    terminal.type('q');
+    await terminal.until(/\ncode \d+[\s\S]*isig/u);
+    const { output } = terminal;
+    expect(output).toMatch(CLEAN);
+    expect(output).toMatch(/\ncode 0\r?\n/u);
+    expect(figure(output, 'records arrived')).toBe(figure(output, 'records in the folder'));
+    // The alternate screen was left before the report, the cursor shown, the line discipline reset.
+    const left = output.lastIndexOf('\u001b[?1049l');
+    expect(left).toBeGreaterThan(output.lastIndexOf('\u001b[?1049h'));
+    expect(output.indexOf('Verify report')).toBeGreaterThan(left);
+    expect(output.slice(left - 20, left)).toContain('\u001b[?25h');
+    expect(output.slice(left)).toMatch(/ icanon/u);
+    expect(output.slice(left)).toMatch(/ echo /u);
+  });
+
+  test('with the link cut it ends saying what waits, code 1; the next run delivers it', async () => {
+    const terminal = new Terminal();
+    await terminal.until(/mirror live/u);
+    terminal.type('c');
+    await terminal.until(/link cut by you[\s\S]*backing off/u);
+    terminal.type('\u0003');
+    await terminal.until(/\ncode \d+/u);
+    expect(terminal.output).toMatch(/not complete: nothing is lost, but \d+ records? could not/u);
+    expect(terminal.output).toMatch(/\ncode 1\r?\n/u);
+    const next = await demo('--for', '2s');
+    expect(await next.exited).toEqual({ code: 0, signal: null });
+    expect(next.stdout()).toMatch(CLEAN);
+    expect(figure(next.stdout(), 'records arrived')).toBe(
+      figure(next.stdout(), 'records in the folder'),
+    );
+  });
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
