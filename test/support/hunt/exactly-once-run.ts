@@ -12,10 +12,7 @@ function keepServerLogs(cluster: KafkaCluster, folder: string): void {
   }
 }
 
-/**
- * Runs an exactly-once hunt of `faults` faults. With a cluster of its own: it kills brokers, and
- * what a killed broker leaves behind must not trouble the tests after it.
- */
+/** Runs an exactly-once hunt of `faults` faults; afterwards the cluster is whole again. */
 export async function huntWithCluster(faults: number): Promise<ExactlyOnceResult> {
   const seed = seedOfRun();
   console.log(`exactly-once: ${faults} faults; GATELOG_SEED=${seed} replays this run`);
@@ -23,18 +20,21 @@ export async function huntWithCluster(faults: number): Promise<ExactlyOnceResult
   try {
     const link = await openKafkaLink(cluster);
     try {
-      const result = await inWorkFolder('exactly-once', async (folder) => {
+      return await inWorkFolder('exactly-once', async (folder) => {
         try {
           const found = await huntExactlyOnce({ folder, seed, faults, cluster, link });
+          console.log(`exactly-once: faults by kind\n${found.table}\nexactly-once:`, found);
           if (found.problems.length > 0) throw new Error(found.problems.join('\n'));
           return found;
         } catch (error) {
           keepServerLogs(cluster, folder);
           throw error;
+        } finally {
+          // Others may use the same cluster after us.
+          await link.setMode('open');
+          await cluster.restore();
         }
       });
-      console.log(`exactly-once: faults by kind\n${result.table}\nexactly-once:`, result);
-      return result;
     } finally {
       await link.close();
     }
