@@ -22,7 +22,7 @@ test('a device publishes; key, value and headers arrive in Kafka, once, as outsi
     await gateway.grant(cluster);
     await gateway.start();
     try {
-      await gateway.mirrorIs(() => true, 60_000);
+      await gateway.ready();
       await gateway.publish('plant/a/temperature', ['21.5', '21.6', '{"t":21.7}']);
       await gateway.publish(
         'alarms/door',

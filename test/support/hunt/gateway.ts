@@ -93,6 +93,24 @@ export class Gateway {
     return this.#agent;
   }
 
+  /** Resolves when devices can connect. */
+  async ready(withinMs = 60_000): Promise<void> {
+    let trouble = '';
+    await until(
+      async () => {
+        if (this.agent.ended) throw new Error(`the agent ended: ${this.logFile}`);
+        try {
+          return (await agentStatus(this.data)).listeners.length > 0;
+        } catch (error) {
+          trouble = String(error); // it is still starting
+          return false;
+        }
+      },
+      withinMs,
+      () => `agent of ${this.name} ready: ${trouble}`,
+    );
+  }
+
   /** Whatever state it is in. */
   async end(): Promise<void> {
     await this.#agent?.kill();
