@@ -31,13 +31,14 @@ export async function insist<T>(
   signal: AbortSignal,
   ask: () => Promise<T>,
   again: (answer: T) => boolean,
+  patienceMs: number = PATIENCE_MS,
 ): Promise<T> {
   const start = clock.monotonicMs();
   let pause = FIRST_PAUSE_MS;
   for (;;) {
     const answer = await ask();
     if (!again(answer) || signal.aborted) return answer;
-    if (clock.monotonicMs() - start > PATIENCE_MS) return answer;
+    if (clock.monotonicMs() - start > patienceMs) return answer;
     await clock.sleep(pause, signal);
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
   }

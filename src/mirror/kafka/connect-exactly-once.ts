@@ -40,12 +40,12 @@ export async function connectExactlyOnce(
   }
   if (code !== CODE.none) throw refusal(refusals, 'InitProducerId', code);
   await journal.clearInitialising();
-  const positions = await readPositions(parts, client, cluster, signal);
+  const { known, unknown } = await readPositions(parts, client, cluster, signal);
+  const positions = new Map([...known, ...unknown, ...seek]);
   const delivery = new ExactlyOnceDelivery({ ...parts, client });
-  if (seek.size > 0) {
-    await delivery.commitPositions(seek);
-    for (const [stream, position] of seek) positions.set(stream, position);
-  }
+  // Unknown ones too, before any record: from now on "no position" means that it was forgotten.
+  const changed = new Map([...unknown, ...seek]);
+  if (changed.size > 0) await delivery.commitPositions(changed);
   const { id, epoch } = client.producer;
   logger.info(
     { cluster: cluster.id, broker: cluster.seed, producer: String(id), epoch },
@@ -59,23 +59,33 @@ async function readPositions(
   client: TransactionClient,
   cluster: Cluster,
   signal: AbortSignal,
-): Promise<Map<StreamId, number>> {
+): Promise<FoundPositions> {
   const { options, refusals, streams } = parts;
-  const positions = new Map<StreamId, number>();
-  if (streams.size === 0) return positions;
+  const known = new Map<StreamId, number>();
+  const unknown = new Map<StreamId, number>();
+  if (streams.size === 0) return { known, unknown };
   const answer = await client.positions([...streams.keys()]);
   if (answer.code !== CODE.none) throw refusal(refusals, 'OffsetFetch', answer.code);
   const forgotten = new Map<StreamId, MirrorStream>();
   for (const [stream, of] of streams) {
     const remote = answer.positions.get(stream) ?? { offset: -1, metadata: null };
     const position = acceptPosition(options, of, remote);
-    if (position !== undefined) positions.set(stream, position);
-    else if (remote.offset < 0) forgotten.set(stream, of);
+    if (position !== undefined) known.set(stream, position);
+    else forgotten.set(stream, of);
   }
-  for (const [stream, position] of await settleDoubt(parts, cluster, signal, forgotten)) {
-    positions.set(stream, position);
+  const settled = await settleDoubt(parts, cluster, signal, forgotten);
+  for (const [stream, { position: local }] of forgotten) {
+    const position = settled.get(stream) ?? local;
+    if (position !== undefined) unknown.set(stream, position);
   }
-  return positions;
+  return { known, unknown };
+}
+
+interface FoundPositions {
+  /** The far side's own. */
+  readonly known: ReadonlyMap<StreamId, number>;
+  /** Of streams that it has none of: the local ones, corrected by what became of our last records. */
+  readonly unknown: ReadonlyMap<StreamId, number>;
 }
 
 /** Only for streams that the far side has no position of although a transaction was in doubt. */

@@ -61,7 +61,7 @@ export function positionsByOutcome(
   if (outcome === 'unknown' && whenUnknown === 'stop') {
     throw new GatelogError(
       'UPSTREAM_MISMATCH',
-      `Kafka has forgotten this gateway's positions, and the records of its last transaction are gone too, so nobody can tell whether they arrived. Set unknownOutcome: repeat to send them again, or seek the mirror to where it shall go on`,
+      `Kafka has forgotten this gateway's positions, and the records of its last transaction are gone or may not be read, so whether they arrived is not known. Grant READ on the topics to let the mirror look for them, or set 'unknownOutcome: repeat' to send them again, or seek the mirror to where it shall go on`,
     );
   }
   const positions = new Map<StreamId, number>();

@@ -1,0 +1,187 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StreamId } from '../../src/record.ts';
+import { systemClock } from '../../src/time.ts';
+import type { KafkaCluster } from '../support/kafka/cluster.ts';
+import type { ApiName } from '../support/kafka/frames.ts';
+import { type KafkaLink, openKafkaLink } from '../support/kafka/link.ts';
+import { consoleConsume, dumpLogSegments } from '../support/kafka/tools.ts';
+import {
+  committed,
+  expectExactlyOnce,
+  memoryKeyValue,
+  newGateway,
+  openCluster,
+} from './kafka-rig.ts';
+
+/** The exactly-once state machine against real brokers, seen from outside. */
+let cluster: KafkaCluster;
+
+beforeAll(async () => {
+  cluster = await openCluster();
+}, 420_000);
+
+afterAll(async () => {
+  await cluster.close();
+});
+
+test('records and positions in one transaction: once for kcat, ConsoleConsumer and the segments', async () => {
+  const gateway = await newGateway(cluster);
+  gateway.fill(1000);
+  await gateway.mirror(60);
+  expect(gateway.failures).toEqual([]);
+  const found = await committed(cluster, gateway);
+  expectExactlyOnce(found, gateway);
+  const first = found.find(({ value }) => value === '0');
+  expect(first?.headers.slice(0, -1)).toEqual([
+    ['mqtt.topic', 'plant/a'],
+    ['tag', expect.anything()],
+    ['tag', 'zweimal'],
+  ]);
+  expectExactlyOnce(await consoleConsume(cluster, gateway.topic), gateway);
+  const dump = await dumpLogSegments(cluster, 1, gateway.topic, 0);
+  const batches = dump.split('\n').filter((line) => line.includes('isControl: false'));
+  expect(batches.length).toBeGreaterThan(1);
+  for (const batch of batches) {
+    expect(batch).toMatch(/isTransactional: true .* compresscodec: zstd .* isvalid: true/u);
+  }
+  expect(dump).toMatch(/headerKeys: \[mqtt.topic,tag,tag,gatelog.id\]/u);
+  expect(dump).toMatch(/endTxnMarker: COMMIT/u);
+});
+
+test('an aborted transaction shows to nobody who reads committed; its records come once', async () => {
+  const gateway = await newGateway(cluster, {}, { 'max.message.bytes': '2000' });
+  for (let index = 0; index < 40; index++) {
+    gateway.append(0, { key: null, value: Buffer.from(String(Math.random()).repeat(20)) });
+  }
+  await gateway.mirror(40);
+  const everything = await consoleConsume(cluster, gateway.topic, {
+    isolation: 'read_uncommitted',
+  });
+  expect(everything.length).toBeGreaterThanOrEqual(40);
+  expectExactlyOnce(await committed(cluster, gateway), gateway);
+});
+
+test('the same transactional id through several lives, each bumping the epoch', async () => {
+  const gateway = await newGateway(cluster);
+  let lastPositions: ReadonlyMap<StreamId, number> = new Map();
+  for (let life = 1; life <= 4; life++) {
+    gateway.fill(100);
+    // A new process that lost its local positions: Kafka knows where we were.
+    const process = gateway.reborn();
+    await process.mirror(30);
+    expect(process.failures).toEqual([]);
+    expect([...process.sessionPositions.values()]).toEqual(
+      life === 1 ? [0, 0, 0, 0] : [...lastPositions.values()],
+    );
+    lastPositions = process.positions;
+  }
+  expectExactlyOnce(await committed(cluster, gateway), gateway);
+});
+
+test('two clones: the older one is fenced, says so and stays away', async () => {
+  const older = await newGateway(cluster);
+  older.fill(400);
+  const first = await older.connect();
+  const from = new Map<StreamId, number>();
+  await first.send(older.next(from, 20));
+  const clone = older.reborn({ journal: memoryKeyValue() });
+  const second = await clone.connect();
+  expect([...second.positions.values()].every((position) => position === 20)).toBe(true);
+  const failure: unknown = await first.send(older.next(from, 20)).catch((error: unknown) => error);
+  expect(failure).toMatchObject({
+    code: 'UPSTREAM_FENCED',
+    message: expect.stringContaining(`a clone of '${older.name}' is running`),
+  });
+  expect(older.upstream.dispositionOf(failure)).toEqual({ kind: 'halt' });
+  await first.close();
+  const rest = new Map(second.positions);
+  await second.send(clone.next(rest, 400));
+  await second.close();
+  expectExactlyOnce(await committed(cluster, older), older);
+});
+
+describe('the link is cut', () => {
+  let link: KafkaLink;
+
+  beforeAll(async () => {
+    link = await openKafkaLink(cluster);
+  });
+
+  afterAll(async () => {
+    await link.close();
+  });
+
+  const requests: readonly ApiName[] = [
+    'AddPartitionsToTxn',
+    'AddOffsetsToTxn',
+    'Produce',
+    'TxnOffsetCommit',
+    'EndTxn',
+    'InitProducerId',
+    'OffsetFetch',
+  ];
+  for (const where of ['request', 'middle', 'response'] as const) {
+    test.each(requests)(`at the ${where} of %s: no repeat, no gap`, async (request) => {
+      const gateway = await newGateway(cluster, { listener: 'proxied' });
+      gateway.fill(300);
+      const cut = link.cut(request, { where, how: 'reset' });
+      await gateway.mirror(20);
+      await cut.done;
+      expect(gateway.failures.length).toBeGreaterThan(0);
+      expectExactlyOnce(await committed(cluster, gateway), gateway);
+    });
+  }
+
+  test.each(['Produce', 'TxnOffsetCommit', 'EndTxn'] as const)(
+    'silently after %s was carried out: found by the request timeout, no repeat, no gap',
+    async (request) => {
+      const gateway = await newGateway(cluster, {
+        listener: 'proxied',
+        upstream: { requestTimeoutMs: 1500 },
+      });
+      gateway.fill(300);
+      const cut = link.cut(request, { where: 'response', how: 'silent' });
+      await gateway.mirror(20);
+      await cut.done;
+      expect(gateway.failures).toContainEqual(
+        expect.objectContaining({
+          code: expect.stringMatching(/UPSTREAM_(UNCERTAIN|UNREACHABLE)/u),
+        }),
+      );
+      expectExactlyOnce(await committed(cluster, gateway), gateway);
+    },
+  );
+
+  test('an idle session learns that its link is gone', async () => {
+    const gateway = await newGateway(cluster, { listener: 'proxied' });
+    const session = await gateway.connect();
+    const broken = session.broken.catch((error: unknown) => error);
+    link.resetAll();
+    expect(await broken).toMatchObject({ code: 'UPSTREAM_UNREACHABLE' });
+    await session.close();
+  });
+});
+
+test('a broker is killed in the middle of it: no repeat, no gap', async () => {
+  const gateway = await newGateway(cluster);
+  gateway.fill(4000);
+  const done = gateway.mirror(20, 120_000);
+  await expect.poll(() => gateway.positions.size, { timeout: 30_000 }).toBeGreaterThan(0);
+  await cluster.kill(2);
+  await done;
+  await cluster.restore([gateway.topic]);
+  expectExactlyOnce(await committed(cluster, gateway), gateway);
+}, 240_000);
+
+test('a stopped broker answers late: what it then does for us harms nothing', async () => {
+  const gateway = await newGateway(cluster);
+  gateway.fill(3000);
+  const done = gateway.mirror(20, 120_000);
+  await expect.poll(() => gateway.positions.size, { timeout: 30_000 }).toBeGreaterThan(0);
+  await cluster.stop(3);
+  await systemClock.sleep(8000);
+  await cluster.cont(3);
+  await done;
+  await cluster.restore([gateway.topic]);
+  expectExactlyOnce(await committed(cluster, gateway), gateway);
+}, 240_000);

@@ -1,0 +1,449 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { consumeCommitted } from '../../src/mirror/kafka/consume.ts';
+import { COMPRESSIONS } from '../../src/mirror/kafka/options.ts';
+import { streamId } from '../../src/record.ts';
+import { systemClock } from '../../src/time.ts';
+import type { KafkaCluster } from '../support/kafka/cluster.ts';
+import { openKafkaLink } from '../support/kafka/link.ts';
+import { kcatConsume } from '../support/kafka/tools.ts';
+import {
+  committed,
+  expectExactlyOnce,
+  freshName,
+  gatewayFor,
+  grantLeast,
+  memoryKeyValue,
+  newGateway,
+  openCluster,
+  pem,
+} from './kafka-rig.ts';
+
+/** What brokers refuse, forget and demand; each with the text that a person gets to read. */
+let cluster: KafkaCluster;
+
+beforeAll(async () => {
+  cluster = await openCluster();
+}, 420_000);
+
+afterAll(async () => {
+  await cluster.close();
+});
+
+const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => 'no failure',
+    (error: unknown) => error,
+  );
+
+describe('topics', () => {
+  test('one that may not be written stops that topic and names the right', async () => {
+    const gateway = await newGateway(cluster, { grant: false });
+    const allowed = gatewayFor(cluster, freshName('other'), {
+      upstream: { gateway: gateway.name },
+    });
+    await grantLeast(cluster, allowed);
+    const failure = await failureOf(gateway.connect());
+    expect(failure).toMatchObject({
+      code: 'UPSTREAM_UNAUTHORIZED',
+      message: expect.stringContaining(`write to topic '${gateway.topic}'`),
+    });
+    expect(gateway.upstream.dispositionOf(failure)).toEqual({
+      kind: 'stop-topic',
+      topic: gateway.topic,
+    });
+  });
+
+  test('a right that is taken away under way stops the topic too', async () => {
+    const gateway = await newGateway(cluster);
+    gateway.fill(100);
+    const session = await gateway.connect();
+    await session.send(gateway.next(new Map(), 5));
+    await cluster.grant(cluster.state.users.gw.name, [
+      { resource: 'topic', name: gateway.topic, operations: ['WRITE'], deny: true },
+    ]);
+    const from = new Map([...session.positions].map(([stream]) => [stream, 5]));
+    await expect
+      .poll(async () => {
+        const failure = await failureOf(session.send(gateway.next(from, 5)));
+        return gateway.upstream.dispositionOf(failure);
+      })
+      .toEqual({ kind: 'stop-topic', topic: gateway.topic });
+    await session.close();
+  });
+
+  test('a missing one that may not be created stops; allowed, it is created', async () => {
+    const gateway = gatewayFor(cluster, freshName('missing'), { upstream: { create: false } });
+    await grantLeast(cluster, gateway);
+    const failure = await failureOf(gateway.connect());
+    expect(failure).toMatchObject({
+      code: 'UPSTREAM_TOPIC_MISSING',
+      message: expect.stringContaining('does not exist at Kafka and may not be created'),
+    });
+    expect(gateway.upstream.dispositionOf(failure)).toMatchObject({ kind: 'stop-topic' });
+    const maker = gateway.reborn({ create: { partitions: 3, replicationFactor: 3 } });
+    const refused = await failureOf(maker.connect());
+    expect(refused).toMatchObject({ message: expect.stringContaining('could not be created') });
+    await cluster.grant(cluster.state.users.gw.name, [
+      { resource: 'topic', name: gateway.topic, operations: ['CREATE'] },
+    ]);
+    maker.fill(50);
+    await maker.mirror();
+    const found = await committed(cluster, maker);
+    expectExactlyOnce(found, maker);
+    expect(new Set(found.map(({ partition }) => partition)).size).toBe(3);
+  });
+
+  test('a transactional id or group that may not be used is named; the mirror tries again', async () => {
+    const gateway = await newGateway(cluster, { grant: false });
+    const { name } = cluster.state.users.gw;
+    await cluster.grant(name, [
+      { resource: 'topic', name: gateway.topic, operations: ['WRITE', 'DESCRIBE'] },
+      { resource: 'topic', name: 'gatelog.positions', operations: ['READ'] },
+    ]);
+    const first = await failureOf(gateway.connect());
+    expect(first).toMatchObject({
+      code: 'UPSTREAM_UNAUTHORIZED',
+      message: expect.stringContaining(`transactional id 'gatelog.${gateway.name}'`),
+    });
+    expect(gateway.upstream.dispositionOf(first)).toEqual({ kind: 'retry' });
+    const id = `gatelog.${gateway.name}`;
+    await cluster.grant(name, [{ resource: 'transactionalId', name: id, operations: ['WRITE'] }]);
+    expect(await failureOf(gateway.connect())).toMatchObject({
+      code: 'UPSTREAM_UNAUTHORIZED',
+      message: expect.stringContaining(`group 'gatelog.${gateway.name}'`),
+    });
+  });
+});
+
+describe('records', () => {
+  for (const delivery of ['exactly-once', 'at-least-once'] as const) {
+    test(`an oversized one is rejected, the others arrive in order (${delivery})`, async () => {
+      const upstream = { delivery, compression: 'none' } as const;
+      const configs = { 'max.message.bytes': '20000' };
+      const gateway = await newGateway(cluster, { upstream }, configs);
+      gateway.fill(200, 400);
+      const offset = gateway.append(2, {
+        key: Buffer.from('big'),
+        value: Buffer.alloc(50_000, 66),
+      });
+      gateway.fill(200, 400);
+      await gateway.mirror(150);
+      expect(gateway.failures).toEqual([]);
+      expect(gateway.rejected).toEqual([
+        {
+          stream: streamId(2),
+          offset,
+          reason: expect.stringMatching(/Kafka refuses the record: .+/u),
+        },
+      ]);
+      expectExactlyOnce(await committed(cluster, gateway), gateway);
+    });
+
+    test(`those with a time that the topic refuses are rejected by name (${delivery})`, async () => {
+      const configs = { 'message.timestamp.after.max.ms': '3600000' };
+      const gateway = await newGateway(cluster, { upstream: { delivery } }, configs);
+      gateway.fill(30);
+      const future = systemClock.nowMs() + 86_400_000 * 30;
+      const bad = [0, 1, 2].map(() =>
+        gateway.append(1, { key: null, value: Buffer.from('x'), timestampMs: future }),
+      );
+      gateway.fill(30);
+      await gateway.mirror(100);
+      expect(gateway.rejected.map(({ offset }) => offset).toSorted((a, b) => a - b)).toEqual(bad);
+      expect(gateway.rejected[0]?.reason).toMatch(/[Tt]imestamp/u);
+      expectExactlyOnce(await committed(cluster, gateway), gateway);
+    });
+  }
+
+  test.each(COMPRESSIONS)(
+    'compressed by %s they are read by kcat and by the auditor',
+    async (compression) => {
+      const gateway = await newGateway(cluster, { upstream: { compression } });
+      gateway.fill(600, 100);
+      await gateway.mirror(100);
+      expectExactlyOnce(await committed(cluster, gateway), gateway);
+      const audited: string[] = [];
+      const brokers = cluster.bootstrap('plaintext');
+      for await (const records of consumeCommitted({
+        brokers,
+        topics: [gateway.topic],
+        clock: systemClock,
+      })) {
+        audited.push(...records.map(({ identity }) => identity ?? ''));
+      }
+      expect(audited.toSorted()).toEqual(gateway.identities().toSorted());
+    },
+  );
+
+  test('the auditor leaves out what was aborted', async () => {
+    const configs = { 'max.message.bytes': '2000' };
+    const gateway = await newGateway(cluster, { partitions: 1 }, configs);
+    for (let index = 0; index < 60; index++) {
+      const value = Buffer.from(`${systemClock.monotonicMs()} ${Math.sqrt(index)}`.repeat(5));
+      gateway.append(0, { key: index % 2 === 0 ? Buffer.from('even') : null, value });
+    }
+    await gateway.mirror(60);
+    const brokers = cluster.bootstrap('plaintext');
+    const offsets: number[] = [];
+    const audited: string[] = [];
+    for await (const records of consumeCommitted({
+      brokers,
+      topics: [gateway.topic],
+      clock: systemClock,
+    })) {
+      offsets.push(...records.map(({ offset }) => offset));
+      audited.push(...records.map(({ identity }) => identity ?? ''));
+    }
+    expect(audited).toEqual(gateway.identities());
+    expect(offsets[0]).toBeGreaterThan(0);
+    const missing = consumeCommitted({ brokers, topics: ['no-such'], clock: systemClock });
+    expect(await failureOf(missing.next())).toMatchObject({ code: 'UPSTREAM_TOPIC_MISSING' });
+  });
+});
+
+describe('positions', () => {
+  test('of another data folder are refused, unless it replaces that one', async () => {
+    const gateway = await newGateway(cluster);
+    gateway.fill(40);
+    await gateway.mirror();
+    const other = gateway.reborn({ incarnation: 'ffffffffffffffff', journal: memoryKeyValue() });
+    const failure = await failureOf(other.connect());
+    expect(failure).toMatchObject({
+      code: 'UPSTREAM_MISMATCH',
+      message: expect.stringContaining('belongs to another data folder'),
+    });
+    expect(other.upstream.dispositionOf(failure)).toEqual({ kind: 'halt' });
+    const heir = gateway.reborn({
+      incarnation: 'ffffffffffffffff',
+      journal: memoryKeyValue(),
+      replaces: gateway.options.incarnation,
+    });
+    const session = await heir.connect();
+    expect([...session.positions.values()]).toEqual([0, 0, 0, 0]);
+    await session.close();
+  });
+
+  test('another cluster than before is refused, unless it is named', async () => {
+    const gateway = await newGateway(cluster);
+    const { journal } = gateway.options;
+    await journal.put('cluster', Buffer.from('the-old-one'));
+    const failure = await failureOf(gateway.connect());
+    const { clusterId } = cluster.state;
+    expect(failure).toMatchObject({
+      code: 'UPSTREAM_MISMATCH',
+      message: expect.stringContaining(`set 'clusterId: ${clusterId}'`),
+    });
+    const moved = gateway.reborn({ clusterId });
+    await (await moved.connect()).close();
+    await (await gateway.connect()).close();
+  });
+
+  test('a seek is committed before the session begins', async () => {
+    const gateway = await newGateway(cluster);
+    gateway.fill(100);
+    await gateway.mirror();
+    const streams = gateway.streams.map((stream, partition) => ({
+      stream,
+      topic: gateway.topic,
+      partition,
+    }));
+    const [stream = streamId(0)] = gateway.streams;
+    const options = { seek: new Map([[stream, 3]]), quarantine: () => Promise.resolve() };
+    const session = await gateway.upstream.connect(streams, AbortSignal.timeout(30_000), options);
+    expect(session.positions.get(stream)).toBe(3);
+    await session.close();
+    const again = await gateway.connect();
+    expect(again.positions.get(stream)).toBe(3);
+    await again.close();
+  });
+
+  describe('forgotten by the far side', () => {
+    const forget = async (group: string): Promise<void> => {
+      const admin = cluster.openAdmin();
+      await admin.deleteGroups({ groups: [group] });
+      await admin.close();
+    };
+
+    test('with nothing in doubt: on from the local ones', async () => {
+      const gateway = await newGateway(cluster);
+      gateway.fill(200);
+      await gateway.mirror();
+      await forget(`gatelog.${gateway.name}`);
+      gateway.fill(100);
+      await gateway.mirror();
+      expectExactlyOnce(await committed(cluster, gateway), gateway);
+    });
+
+    for (const where of ['request', 'response'] as const) {
+      test(`with EndTxn cut at its ${where}: the records themselves tell`, async () => {
+        const gateway = await newGateway(cluster, { listener: 'proxied', partitions: 2 });
+        gateway.fill(100);
+        await gateway.mirror();
+        gateway.fill(40);
+        const link = await openKafkaLink(cluster);
+        try {
+          const session = await gateway.connect();
+          const cut = link.cut('EndTxn', { where, how: 'reset' });
+          const batch = gateway.next(new Map(session.positions), 100);
+          const failure = await failureOf(session.send(batch));
+          expect(failure).toMatchObject({ code: 'UPSTREAM_UNCERTAIN' });
+          await cut.done;
+          await session.close();
+          // Finishes or aborts what is open, as the next connection would, so that it can be forgotten.
+          const settler = gateway.reborn({ journal: memoryKeyValue() });
+          await (await settler.connect()).close();
+          await expect.poll(() => failureOf(forget(`gatelog.${gateway.name}`))).toBe('no failure');
+          const blind = await failureOf(gateway.connect());
+          expect(blind).toMatchObject({
+            code: 'UPSTREAM_MISMATCH',
+            message: expect.stringContaining('Grant READ on the topics'),
+          });
+          await cluster.grant(cluster.state.users.gw.name, [
+            { resource: 'topic', name: gateway.topic, operations: ['READ'] },
+          ]);
+          await gateway.mirror();
+        } finally {
+          await link.close();
+        }
+        expectExactlyOnce(await committed(cluster, gateway), gateway);
+      });
+    }
+  });
+});
+
+describe('logging in', () => {
+  const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
+
+  test.each(mechanisms)('by %s, over TLS and without', async (mechanism) => {
+    const { gw } = cluster.state.users;
+    const sasl = { mechanism, username: gw.name, password: gw.password };
+    const gateway = await newGateway(cluster, { upstream: { sasl } });
+    gateway.fill(20);
+    await gateway.mirror();
+    const tls = { ca: pem(cluster.state.certificates.ca) };
+    const secure = gateway.reborn({ brokers: cluster.bootstrap('saslSsl'), tls });
+    secure.fill(20);
+    await secure.mirror();
+    expectExactlyOnce(await committed(cluster, gateway), gateway);
+  });
+
+  test('by OAUTHBEARER with a token asked for at every connection', async () => {
+    const encode = (value: object): string =>
+      Buffer.from(JSON.stringify(value)).toString('base64url');
+    const seconds = Math.floor(systemClock.nowMs() / 1000);
+    let asked = 0;
+    const token = (): string => {
+      asked++;
+      const claims = { sub: cluster.state.users.gw.name, iat: seconds, exp: seconds + 3600 };
+      return `${encode({ alg: 'none' })}.${encode(claims)}.`;
+    };
+    const gateway = await newGateway(cluster, {
+      upstream: { sasl: { mechanism: 'OAUTHBEARER', token } },
+    });
+    gateway.fill(20);
+    await gateway.mirror();
+    expect(asked).toBeGreaterThan(0);
+    expectExactlyOnce(await committed(cluster, gateway), gateway);
+  });
+
+  test('by a client certificate', async () => {
+    const { ca, clientCertificate, clientKey, strangerCertificate, strangerKey } =
+      cluster.state.certificates;
+    const own = { ca: pem(ca), cert: pem(clientCertificate), key: pem(clientKey) };
+    const gateway = await newGateway(cluster, {
+      listener: 'ssl',
+      upstream: { sasl: undefined, tls: own },
+    });
+    gateway.fill(20);
+    await gateway.mirror();
+    expectExactlyOnce(await committed(cluster, gateway), gateway);
+    const stranger = { ca: pem(ca), cert: pem(strangerCertificate), key: pem(strangerKey) };
+    for (const tls of [stranger, { ca: pem(ca) }]) {
+      const refused = await failureOf(gateway.reborn({ tls }).connect());
+      expect(refused).toMatchObject({ code: 'UPSTREAM_UNAUTHENTICATED' });
+      expect(refused).toMatchObject({ message: expect.stringContaining('client certificate') });
+    }
+  });
+
+  test('to brokers whose certificate is not trusted is refused by us', async () => {
+    const gateway = await newGateway(cluster, { listener: 'saslSsl', upstream: { tls: {} } });
+    expect(await failureOf(gateway.connect())).toMatchObject({
+      code: 'UPSTREAM_UNAUTHENTICATED',
+      message: expect.stringContaining('check tls.ca'),
+    });
+    const tls = { ca: pem(cluster.state.certificates.ca), servername: 'elsewhere.example' };
+    expect(await failureOf(gateway.reborn({ tls }).connect())).toMatchObject({
+      code: 'UPSTREAM_UNAUTHENTICATED',
+      message: expect.stringContaining('tls.servername'),
+    });
+  });
+
+  test.each(mechanisms)('with a wrong password says so (%s)', async (mechanism) => {
+    const { gw } = cluster.state.users;
+    const sasl = { mechanism, username: gw.name, password: 'wrong' };
+    const gateway = await newGateway(cluster, { upstream: { sasl } });
+    const failure = await failureOf(gateway.connect());
+    expect(failure).toMatchObject({
+      code: 'UPSTREAM_UNAUTHENTICATED',
+      message: expect.stringMatching(/refuses to log us in as 'gw' with SASL .+ check the user/u),
+    });
+    expect(gateway.upstream.dispositionOf(failure)).toEqual({ kind: 'retry' });
+  });
+
+  test('plaintext to a TLS listener, TLS to a plaintext one: the text says what to change', async () => {
+    const plain = gatewayFor(cluster, 'any', { listener: 'ssl', upstream: { sasl: undefined } });
+    expect(await failureOf(plain.connect())).toMatchObject({
+      code: 'UPSTREAM_UNREACHABLE',
+      message: expect.stringContaining('tls'),
+    });
+    const tls = gatewayFor(cluster, 'any', { listener: 'sasl', upstream: { tls: {} } });
+    expect(await failureOf(tls.connect())).toMatchObject({
+      code: 'UPSTREAM_UNREACHABLE',
+      message: expect.stringContaining('plaintext listener'),
+    });
+  });
+
+  test('nobody there: host, port and cause are named', async () => {
+    const brokers = ['127.0.0.1:1', '127.0.0.1:2'];
+    const gateway = gatewayFor(cluster, 'any', { upstream: { brokers } });
+    const failure = await failureOf(gateway.connect());
+    expect(failure).toMatchObject({ code: 'UPSTREAM_UNREACHABLE' });
+    expect(failure).toMatchObject({
+      message: expect.stringMatching(/127\.0\.0\.1:1.*ECONNREFUSED.*127\.0\.0\.1:2.*ECONNREFUSED/u),
+    });
+    expect(gateway.upstream.dispositionOf(failure)).toEqual({ kind: 'retry' });
+  });
+
+  test('connecting ends soon when it is given up', async () => {
+    const link = await openKafkaLink(cluster);
+    try {
+      const gateway = await newGateway(cluster, { listener: 'proxied' });
+      await link.setMode('silent');
+      const giveUp = new AbortController();
+      const failure = failureOf(gateway.connect(giveUp.signal));
+      await expect.poll(() => link.proxy(1).connections).toBeGreaterThan(0);
+      giveUp.abort();
+      expect(await failure).toMatchObject({ message: 'Connecting to Kafka was given up' });
+    } finally {
+      await link.close();
+    }
+  });
+});
+
+test('at least once: nothing is lost and the order stays when the link is cut', async () => {
+  const link = await openKafkaLink(cluster);
+  try {
+    const upstream = { delivery: 'at-least-once' } as const;
+    const gateway = await newGateway(cluster, { listener: 'proxied', upstream });
+    gateway.fill(500);
+    const cut = link.cut('Produce', { where: 'response', how: 'reset' });
+    await gateway.mirror(20);
+    await cut.done;
+    const found = await kcatConsume(cluster, gateway.topic);
+    const seen = found.map(({ headers }) => headers.at(-1)?.[1] ?? '');
+    expect(seen.length).toBeGreaterThan(500);
+    expect([...new Set(seen)].toSorted()).toEqual(gateway.identities().toSorted());
+  } finally {
+    await link.close();
+  }
+});
