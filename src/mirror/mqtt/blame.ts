@@ -1,6 +1,6 @@
 /**
- * Finds the one record for whose sake the far side ends connections. A DISCONNECT names a reason
- * (packet too large, malformed, …) but not the packet; so what was in flight is sent again one at
+ * Finds the one record for whose sake sessions end. A DISCONNECT names a reason (packet too large,
+ * malformed, …) but not the packet; so what was in flight is sent again one at
  * a time, and the record that is alone in flight when it happens again is the one. It is then
  * refused, which puts it into quarantine, instead of ending every session for ever.
  * Lives longer than a session.
@@ -16,12 +16,12 @@ export class Blame {
     return this.#suspects > 0;
   }
 
-  /** The far side ended the connection over one of these (`stream:offset`, oldest first). */
+  /** The session ended over one of these (`stream:offset`, oldest first). */
   disconnected(inFlight: readonly string[], reason: string): void {
     const [only] = inFlight;
     if (only === undefined) return;
     if (inFlight.length === 1) {
-      this.#condemned.set(only, `the far side ends the connection when it is sent: ${reason}`);
+      this.#condemned.set(only, `the far side ends the session when it is sent: ${reason}`);
       this.#suspects = 0;
     } else {
       this.#suspects = inFlight.length;

@@ -53,10 +53,7 @@ export function publicationOf(
 ): Publication | { readonly refused: string } {
   const headers = decodeHeaders(record.headers);
   const original = textOf(headers, 'mqtt.topic');
-  const topic = rules.topicTemplate
-    .replaceAll('{mqttTopic}', original ?? logTopic)
-    .replaceAll('{topic}', logTopic)
-    .replaceAll('{gateway}', rules.gateway);
+  const topic = fillIn(rules, original ?? logTopic, logTopic);
   const refused = refusedTopic(topic);
   if (refused !== undefined) return { refused };
   const recorded = textOf(headers, 'mqtt.retain') === '1';
@@ -80,6 +77,16 @@ export function publicationOf(
     }
   }
   return { topic, payload, retain, properties };
+}
+
+/** One pass: nothing that a name holds is taken for a placeholder. */
+function fillIn(rules: PublicationRules, mqttTopic: string, topic: string): string {
+  if (rules.topicTemplate === '{mqttTopic}') return mqttTopic;
+  const values: Readonly<Record<string, string>> = { mqttTopic, topic, gateway: rules.gateway };
+  return rules.topicTemplate.replaceAll(
+    /\{(mqttTopic|topic|gateway)\}/gu,
+    (_all, name: string) => values[name] ?? '',
+  );
 }
 
 function refusedTopic(topic: string): string | undefined {

@@ -65,7 +65,6 @@ export class MqttSession implements UpstreamSession {
   #breakWith: (error: Error) => void = () => {};
   #over: Error | undefined;
   #filling = false;
-  #lastError: unknown;
   #watchdog: Timer | undefined;
   #lastProgressMs = 0;
   #bytesReported = 0;
@@ -83,13 +82,14 @@ export class MqttSession implements UpstreamSession {
       this.#breakWith = reject;
     });
     client.on('error', (error) => {
-      this.#lastError = error;
+      // Mosquitto answers an oversized message with a code that MQTT 5 does not allow in a PUBACK;
+      // the library's parser stops there and drops the packet's id with it.
+      if (error.message.startsWith('Invalid puback')) this.#blame(error.message);
+      this.#fail(connectError(options.where, error));
     });
     client.on('disconnect', (packet) => {
       const reasonCode = packet.reasonCode ?? 0;
-      if (blamesPacket(reasonCode)) {
-        options.blame.disconnected([...this.#inFlight], `reason ${hex(reasonCode)}`);
-      }
+      if (blamesPacket(reasonCode)) this.#blame(`reason ${hex(reasonCode)}`);
       this.#fail(disconnectError(options.where, reasonCode, packet.properties?.reasonString ?? ''));
     });
     client.on('close', () => this.#fail(this.#closedError()));
@@ -275,9 +275,12 @@ export class MqttSession implements UpstreamSession {
     this.#watchdog = clock.after(ackMs, check);
   }
 
+  #blame(why: string): void {
+    if (this.#over === undefined) this.#options.blame.disconnected([...this.#inFlight], why);
+  }
+
   #closedError(): GatelogError {
     const { where } = this.#options;
-    if (this.#lastError !== undefined) return connectError(where, this.#lastError);
     return new GatelogError('UPSTREAM_UNREACHABLE', `${where}: the connection was closed`);
   }
 
