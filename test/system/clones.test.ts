@@ -112,6 +112,17 @@ test('two clones of one gateway: the older is fenced and says so, nothing repeat
         ...lines('after', 10),
       ]);
       expect(new Set(identities).size).toBe(values.length);
+      // Resumed as it is, it would pass over records of its own: Kafka's position lies beyond its
+      // log. It must refuse, and again say so.
+      await second.agent.stop();
+      expect((await runGatelog(['mirror', 'resume', 'central', '--data', first.data])).code).toBe(
+        0,
+      );
+      const refused = await first.mirrorIs(
+        ({ state, reason }) => state === 'halted' && reason !== fenced.reason,
+        WITHIN_MS,
+      );
+      expect(refused.reason).toMatch(/80/u);
       // What the fenced one took from its devices is still in its own log.
       const kept = await runGatelog(['consume', 'telemetry', '--data', first.data, '--json']);
       for (const line of lines('first', 20)) expect(kept.stdout).toContain(`"${line}"`);
