@@ -1,7 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Exit, type Finished, runProcess, type Running, startProcess } from '../process.ts';
-import { pause } from './wait.ts';
+import { within } from './wait.ts';
 
 const ROOT: string = join(import.meta.dirname, '../../..');
 /** From the sources, or a build that GATELOG_MAIN names. */
@@ -58,8 +58,7 @@ export class AgentProcess {
   async stop(withinMs = 30_000): Promise<void> {
     this.#killed = true;
     this.#running.signal('SIGTERM');
-    const late = pause(withinMs).then((): undefined => undefined);
-    const exit = await Promise.race([this.#running.exited, late]);
+    const exit = await within(this.#running.exited, withinMs);
     if (exit?.code === 0) return;
     await this.kill();
     throw new Error(

@@ -10,7 +10,7 @@ import {
 } from './faults.ts';
 import type { CutPoint } from '../kafka/requests.ts';
 import type { Gateway } from './gateway.ts';
-import { pause } from './wait.ts';
+import { pause, within } from './wait.ts';
 
 export interface DoneFault {
   readonly lane: Lane;
@@ -111,8 +111,7 @@ export class FaultRunner {
       const cut = this.#link.cut(api, point);
       // A producer is initialised on a new connection only.
       if (api === 'InitProducerId') this.#link.resetAll();
-      const late = pause(REARM_MS).then(() => undefined);
-      if ((await Promise.race([cut.done, late])) !== undefined) return;
+      if ((await within(cut.done, REARM_MS)) !== undefined) return;
       cut.cancel();
     }
     throw new Error(`no ${api} came within ${CUT_WITHIN_MS} ms`);
