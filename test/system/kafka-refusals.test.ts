@@ -9,13 +9,13 @@ import { kcatConsume } from '../support/kafka/tools.ts';
 import {
   committed,
   expectExactlyOnce,
+  failureOf,
   freshName,
   gatewayFor,
   grantLeast,
   memoryKeyValue,
   newGateway,
   openCluster,
-  pem,
 } from './kafka-rig.ts';
 
 /** What brokers refuse, forget and demand; each with the text that a person gets to read. */
@@ -28,12 +28,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await cluster.close();
 });
-
-const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => 'no failure',
-    (error: unknown) => error,
-  );
 
 describe('topics', () => {
   test('one that may not be written stops that topic and names the right', async () => {
@@ -56,7 +50,7 @@ describe('topics', () => {
   test('a right that is taken away under way stops the topic too', async () => {
     const gateway = await newGateway(cluster);
     gateway.fill(100);
-    const session = await gateway.connect();
+    const session = await gateway.connectSoon();
     await session.send(gateway.next(new Map(), 5));
     await cluster.grant(cluster.state.users.gw.name, [
       { resource: 'topic', name: gateway.topic, operations: ['WRITE'], deny: true },
@@ -176,13 +170,20 @@ describe('records', () => {
   );
 
   test('the auditor leaves out what was aborted', async () => {
-    const configs = { 'max.message.bytes': '2000' };
-    const gateway = await newGateway(cluster, { partitions: 1 }, configs);
-    for (let index = 0; index < 60; index++) {
-      const value = Buffer.from(`${systemClock.monotonicMs()} ${Math.sqrt(index)}`.repeat(5));
-      gateway.append(0, { key: index % 2 === 0 ? Buffer.from('even') : null, value });
+    const gateway = await newGateway(cluster, { partitions: 1, listener: 'proxied' });
+    gateway.fill(300);
+    const link = await openKafkaLink(cluster);
+    try {
+      const session = await gateway.connectSoon();
+      const cut = link.cut('EndTxn', { where: 'request', how: 'reset' });
+      const batch = gateway.next(new Map(), 60);
+      expect(await failureOf(session.send(batch))).toMatchObject({ code: 'UPSTREAM_UNCERTAIN' });
+      await cut.done;
+      await session.close();
+      await gateway.mirror(60);
+    } finally {
+      await link.close();
     }
-    await gateway.mirror(60);
     const brokers = cluster.bootstrap('plaintext');
     const offsets: number[] = [];
     const audited: string[] = [];
@@ -271,6 +272,7 @@ describe('positions', () => {
       await forget(`gatelog.${gateway.name}`);
       gateway.fill(100);
       await gateway.mirror();
+      expect(gateway.failures).toEqual([]);
       expectExactlyOnce(await committed(cluster, gateway), gateway);
     });
 
@@ -278,11 +280,11 @@ describe('positions', () => {
       test(`with EndTxn cut at its ${where}: the records themselves tell`, async () => {
         const gateway = await newGateway(cluster, { listener: 'proxied', partitions: 2 });
         gateway.fill(100);
-        await gateway.mirror();
-        gateway.fill(40);
         const link = await openKafkaLink(cluster);
         try {
-          const session = await gateway.connect();
+          await gateway.mirror();
+          gateway.fill(40);
+          const session = await gateway.connectSoon();
           const cut = link.cut('EndTxn', { where, how: 'reset' });
           const batch = gateway.next(new Map(session.positions), 100);
           const failure = await failureOf(session.send(batch));
@@ -307,125 +309,6 @@ describe('positions', () => {
         }
         expectExactlyOnce(await committed(cluster, gateway), gateway);
       });
-    }
-  });
-});
-
-describe('logging in', () => {
-  const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
-
-  test.each(mechanisms)('by %s, over TLS and without', async (mechanism) => {
-    const { gw } = cluster.state.users;
-    const sasl = { mechanism, username: gw.name, password: gw.password };
-    const gateway = await newGateway(cluster, { upstream: { sasl } });
-    gateway.fill(20);
-    await gateway.mirror();
-    const tls = { ca: pem(cluster.state.certificates.ca) };
-    const secure = gateway.reborn({ brokers: cluster.bootstrap('saslSsl'), tls });
-    secure.fill(20);
-    await secure.mirror();
-    expectExactlyOnce(await committed(cluster, gateway), gateway);
-  });
-
-  test('by OAUTHBEARER with a token asked for at every connection', async () => {
-    const encode = (value: object): string =>
-      Buffer.from(JSON.stringify(value)).toString('base64url');
-    const seconds = Math.floor(systemClock.nowMs() / 1000);
-    let asked = 0;
-    const token = (): string => {
-      asked++;
-      const claims = { sub: cluster.state.users.gw.name, iat: seconds, exp: seconds + 3600 };
-      return `${encode({ alg: 'none' })}.${encode(claims)}.`;
-    };
-    const gateway = await newGateway(cluster, {
-      upstream: { sasl: { mechanism: 'OAUTHBEARER', token } },
-    });
-    gateway.fill(20);
-    await gateway.mirror();
-    expect(asked).toBeGreaterThan(0);
-    expectExactlyOnce(await committed(cluster, gateway), gateway);
-  });
-
-  test('by a client certificate', async () => {
-    const { ca, clientCertificate, clientKey, strangerCertificate, strangerKey } =
-      cluster.state.certificates;
-    const own = { ca: pem(ca), cert: pem(clientCertificate), key: pem(clientKey) };
-    const gateway = await newGateway(cluster, {
-      listener: 'ssl',
-      upstream: { sasl: undefined, tls: own },
-    });
-    gateway.fill(20);
-    await gateway.mirror();
-    expectExactlyOnce(await committed(cluster, gateway), gateway);
-    const stranger = { ca: pem(ca), cert: pem(strangerCertificate), key: pem(strangerKey) };
-    for (const tls of [stranger, { ca: pem(ca) }]) {
-      const refused = await failureOf(gateway.reborn({ tls }).connect());
-      expect(refused).toMatchObject({ code: 'UPSTREAM_UNAUTHENTICATED' });
-      expect(refused).toMatchObject({ message: expect.stringContaining('client certificate') });
-    }
-  });
-
-  test('to brokers whose certificate is not trusted is refused by us', async () => {
-    const gateway = await newGateway(cluster, { listener: 'saslSsl', upstream: { tls: {} } });
-    expect(await failureOf(gateway.connect())).toMatchObject({
-      code: 'UPSTREAM_UNAUTHENTICATED',
-      message: expect.stringContaining('check tls.ca'),
-    });
-    const tls = { ca: pem(cluster.state.certificates.ca), servername: 'elsewhere.example' };
-    expect(await failureOf(gateway.reborn({ tls }).connect())).toMatchObject({
-      code: 'UPSTREAM_UNAUTHENTICATED',
-      message: expect.stringContaining('tls.servername'),
-    });
-  });
-
-  test.each(mechanisms)('with a wrong password says so (%s)', async (mechanism) => {
-    const { gw } = cluster.state.users;
-    const sasl = { mechanism, username: gw.name, password: 'wrong' };
-    const gateway = await newGateway(cluster, { upstream: { sasl } });
-    const failure = await failureOf(gateway.connect());
-    expect(failure).toMatchObject({
-      code: 'UPSTREAM_UNAUTHENTICATED',
-      message: expect.stringMatching(/refuses to log us in as 'gw' with SASL .+ check the user/u),
-    });
-    expect(gateway.upstream.dispositionOf(failure)).toEqual({ kind: 'retry' });
-  });
-
-  test('plaintext to a TLS listener, TLS to a plaintext one: the text says what to change', async () => {
-    const plain = gatewayFor(cluster, 'any', { listener: 'ssl', upstream: { sasl: undefined } });
-    expect(await failureOf(plain.connect())).toMatchObject({
-      code: 'UPSTREAM_UNREACHABLE',
-      message: expect.stringContaining('tls'),
-    });
-    const tls = gatewayFor(cluster, 'any', { listener: 'sasl', upstream: { tls: {} } });
-    expect(await failureOf(tls.connect())).toMatchObject({
-      code: 'UPSTREAM_UNREACHABLE',
-      message: expect.stringContaining('plaintext listener'),
-    });
-  });
-
-  test('nobody there: host, port and cause are named', async () => {
-    const brokers = ['127.0.0.1:1', '127.0.0.1:2'];
-    const gateway = gatewayFor(cluster, 'any', { upstream: { brokers } });
-    const failure = await failureOf(gateway.connect());
-    expect(failure).toMatchObject({ code: 'UPSTREAM_UNREACHABLE' });
-    expect(failure).toMatchObject({
-      message: expect.stringMatching(/127\.0\.0\.1:1.*ECONNREFUSED.*127\.0\.0\.1:2.*ECONNREFUSED/u),
-    });
-    expect(gateway.upstream.dispositionOf(failure)).toEqual({ kind: 'retry' });
-  });
-
-  test('connecting ends soon when it is given up', async () => {
-    const link = await openKafkaLink(cluster);
-    try {
-      const gateway = await newGateway(cluster, { listener: 'proxied' });
-      await link.setMode('silent');
-      const giveUp = new AbortController();
-      const failure = failureOf(gateway.connect(giveUp.signal));
-      await expect.poll(() => link.proxy(1).connections).toBeGreaterThan(0);
-      giveUp.abort();
-      expect(await failure).toMatchObject({ message: 'Connecting to Kafka was given up' });
-    } finally {
-      await link.close();
     }
   });
 });

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
+import { GatelogError } from '../../src/errors.ts';
 import { encodeHeaders } from '../../src/headers.ts';
 import { formatIdentity } from '../../src/identity.ts';
 import { createKafkaUpstream } from '../../src/mirror/kafka/kafka-upstream.ts';
@@ -53,6 +54,10 @@ let names = 0;
 
 export function freshName(kind: string): string {
   return `${kind}-${process.pid}-${Date.now().toString(36)}-${names++}`;
+}
+
+function isEarly(error: unknown): boolean {
+  return error instanceof GatelogError && error.code === 'UPSTREAM_UNAUTHORIZED';
 }
 
 export interface GatewayOptions {
@@ -133,6 +138,18 @@ export class TestGateway {
     });
   }
 
+  /** Rights that were just granted reach the brokers one by one. */
+  async connectSoon(): Promise<UpstreamSession> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.connect();
+      } catch (error) {
+        if (!isEarly(error) || attempt === 50) throw error;
+        await systemClock.sleep(100);
+      }
+    }
+  }
+
   next(from: Map<StreamId, number>, perStream: number): Slice[] {
     return this.streams.flatMap((stream) => {
       const start = from.get(stream) ?? 0;
@@ -152,6 +169,7 @@ export class TestGateway {
         await this.#pump(session, perStream);
         return;
       } catch (error) {
+        if (isEarly(error) && systemClock.monotonicMs() < end) continue;
         this.failures.push(error);
         const { kind } = this.upstream.dispositionOf(error);
         if (kind !== 'retry' || systemClock.monotonicMs() > end) throw error;
@@ -282,4 +300,11 @@ export function expectExactlyOnce(found: readonly ConsumedRecord[], gateway: Tes
 
 export function pem(file: string): string {
   return readFileSync(file, 'utf8');
+}
+
+export function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => 'no failure',
+    (error: unknown) => error,
+  );
 }

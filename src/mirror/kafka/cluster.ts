@@ -1,6 +1,6 @@
 import { createTopicsV5, findCoordinatorV3, metadataV9 } from '@platformatic/kafka';
 import { must } from '../../assert.ts';
-import { GatelogError, messageOf } from '../../errors.ts';
+import { GatelogError } from '../../errors.ts';
 import type { Clock } from '../../time.ts';
 import { CODE, codeName, isBusy, isMoved } from './codes.ts';
 import { type Address, type Links, parseAddress } from './links.ts';
@@ -84,7 +84,7 @@ export class Cluster {
     if (only !== undefined) throw only;
     throw new GatelogError(
       'UPSTREAM_UNREACHABLE',
-      `None of the Kafka brokers answers: ${troubles.map(messageOf).join('; ')}`,
+      `None of the Kafka brokers answers: ${troubles.map(({ message }) => message).join('; ')}`,
       { cause: troubles[0] },
     );
   }

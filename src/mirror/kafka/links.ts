@@ -5,6 +5,7 @@ import {
   type ConnectionOptions,
   ResponseError,
 } from '@platformatic/kafka';
+import { isIP } from 'node:net';
 import { GatelogError, messageOf } from '../../errors.ts';
 import { connectionTrouble, requestTrouble } from './trouble.ts';
 import { KAFKA_DEFAULTS, type KafkaConnection, tlsOptions } from './options.ts';
@@ -24,6 +25,7 @@ export class Links {
   readonly #connectionOptions: ConnectionOptions;
   readonly #open = new Map<string, { connection: Connection; ready: Promise<Connection> }>();
   readonly #onBroken: (error: GatelogError) => void;
+  readonly #socketErrors = new WeakMap<Connection, Error>();
   #closed = false;
 
   constructor(options: KafkaConnection, onBroken: (error: GatelogError) => void) {
@@ -34,9 +36,6 @@ export class Links {
       requestTimeout: options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs,
       // A broker remembers the last five batches of a producer and partition; see KAFKA-5494.
       maxInflights: 5,
-      ...(options.tls === undefined
-        ? {}
-        : { tls: tlsOptions(options.tls), tlsServerName: options.tls.servername ?? true }),
       ...(options.sasl === undefined
         ? {}
         : { sasl: { ...options.sasl, ...saslExtensions(options.sasl) } }),
@@ -52,7 +51,10 @@ export class Links {
     const known = this.#open.get(name);
     if (known !== undefined) return known.ready;
     if (this.#closed) return Promise.reject(closedError());
-    const connection = new Connection(this.#options.clientId ?? 'gatelog', this.#connectionOptions);
+    const connection = new Connection(this.#options.clientId ?? 'gatelog', {
+      ...this.#connectionOptions,
+      ...tlsFor(this.#options, address.host),
+    });
     const ready = this.#connect(connection, address, name);
     this.#open.set(name, { connection, ready });
     return ready;
@@ -72,7 +74,8 @@ export class Links {
         const { response } = error as unknown as { response?: R };
         if (response !== undefined) return response;
       }
-      throw requestTrouble(error, address, this.#options);
+      // The library tells a waiting request only that its connection closed; the socket said why.
+      throw requestTrouble(this.#socketErrors.get(connection) ?? error, address, this.#options);
     }
   }
 
@@ -106,7 +109,10 @@ export class Links {
 
   async #connect(connection: Connection, address: Address, name: string): Promise<Connection> {
     // The first error is the one that connect() rejects with; later ones break the session.
-    connection.on('error', (error: Error) => this.#broke(name, connection, error));
+    connection.on('error', (error: Error) => {
+      this.#socketErrors.set(connection, error);
+      this.#broke(name, connection, error);
+    });
     connection.on('close', () => this.#broke(name, connection, undefined));
     try {
       await connection.connect(address.host, address.port);
@@ -132,6 +138,17 @@ export class Links {
       ),
     );
   }
+}
+
+/** Names the broker to the far side (SNI) unless it is known by a number only (RFC 6066). */
+function tlsFor(
+  options: KafkaConnection,
+  host: string,
+): Pick<ConnectionOptions, 'tls' | 'tlsServerName'> {
+  if (options.tls === undefined) return {};
+  const name = options.tls.servername ?? (isIP(host) === 0 ? host : undefined);
+  const tls = tlsOptions(options.tls);
+  return name === undefined ? { tls } : { tls, tlsServerName: name };
 }
 
 function saslExtensions(sasl: KafkaConnection['sasl']): {

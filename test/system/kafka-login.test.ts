@@ -1,0 +1,144 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/time.ts';
+import type { KafkaCluster } from '../support/kafka/cluster.ts';
+import { openKafkaLink } from '../support/kafka/link.ts';
+import {
+  committed,
+  expectExactlyOnce,
+  failureOf,
+  gatewayFor,
+  newGateway,
+  openCluster,
+  pem,
+} from './kafka-rig.ts';
+
+/** Getting in, and being told why not. */
+let cluster: KafkaCluster;
+
+beforeAll(async () => {
+  cluster = await openCluster();
+}, 420_000);
+
+afterAll(async () => {
+  await cluster.close();
+});
+
+describe('logging in', () => {
+  const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
+
+  test.each(mechanisms)('by %s, over TLS and without', async (mechanism) => {
+    const { gw } = cluster.state.users;
+    const sasl = { mechanism, username: gw.name, password: gw.password };
+    const gateway = await newGateway(cluster, { upstream: { sasl } });
+    gateway.fill(20);
+    await gateway.mirror();
+    const tls = { ca: pem(cluster.state.certificates.ca) };
+    const secure = gateway.reborn({ brokers: cluster.bootstrap('saslSsl'), tls });
+    secure.fill(20);
+    await secure.mirror();
+    expect(secure.failures).toEqual([]);
+    expectExactlyOnce(await committed(cluster, gateway), gateway);
+  });
+
+  test('by OAUTHBEARER with a token asked for at every connection', async () => {
+    const encode = (value: object): string =>
+      Buffer.from(JSON.stringify(value)).toString('base64url');
+    const seconds = Math.floor(systemClock.nowMs() / 1000);
+    let asked = 0;
+    const token = (): string => {
+      asked++;
+      const claims = { sub: cluster.state.users.gw.name, iat: seconds, exp: seconds + 3600 };
+      return `${encode({ alg: 'none' })}.${encode(claims)}.`;
+    };
+    const gateway = await newGateway(cluster, {
+      upstream: { sasl: { mechanism: 'OAUTHBEARER', token } },
+    });
+    gateway.fill(20);
+    await gateway.mirror();
+    expect(asked).toBeGreaterThan(0);
+    expectExactlyOnce(await committed(cluster, gateway), gateway);
+  });
+
+  test('by a client certificate', async () => {
+    const { ca, clientCertificate, clientKey, strangerCertificate, strangerKey } =
+      cluster.state.certificates;
+    const own = { ca: pem(ca), cert: pem(clientCertificate), key: pem(clientKey) };
+    const gateway = await newGateway(cluster, {
+      listener: 'ssl',
+      upstream: { sasl: undefined, tls: own },
+    });
+    gateway.fill(20);
+    await gateway.mirror();
+    expectExactlyOnce(await committed(cluster, gateway), gateway);
+    const stranger = { ca: pem(ca), cert: pem(strangerCertificate), key: pem(strangerKey) };
+    for (const tls of [stranger, { ca: pem(ca) }]) {
+      const refused = await failureOf(gateway.reborn({ tls }).connect());
+      expect(refused).toMatchObject({ code: 'UPSTREAM_UNAUTHENTICATED' });
+      expect(refused).toMatchObject({ message: expect.stringContaining('client certificate') });
+    }
+  });
+
+  test('to brokers whose certificate is not trusted is refused by us', async () => {
+    const gateway = await newGateway(cluster, { listener: 'saslSsl', upstream: { tls: {} } });
+    expect(await failureOf(gateway.connect())).toMatchObject({
+      code: 'UPSTREAM_UNAUTHENTICATED',
+      message: expect.stringContaining('check tls.ca'),
+    });
+    const tls = { ca: pem(cluster.state.certificates.ca), servername: 'elsewhere.example' };
+    expect(await failureOf(gateway.reborn({ tls }).connect())).toMatchObject({
+      code: 'UPSTREAM_UNAUTHENTICATED',
+      message: expect.stringContaining('tls.servername'),
+    });
+  });
+
+  test.each(mechanisms)('with a wrong password says so (%s)', async (mechanism) => {
+    const { gw } = cluster.state.users;
+    const sasl = { mechanism, username: gw.name, password: 'wrong' };
+    const gateway = await newGateway(cluster, { upstream: { sasl } });
+    const failure = await failureOf(gateway.connect());
+    expect(failure).toMatchObject({
+      code: 'UPSTREAM_UNAUTHENTICATED',
+      message: expect.stringMatching(/refuses to log us in as 'gw' with SASL .+ check the user/u),
+    });
+    expect(gateway.upstream.dispositionOf(failure)).toEqual({ kind: 'retry' });
+  });
+
+  test('plaintext to a TLS listener, TLS to a plaintext one: the text says what to change', async () => {
+    const plain = gatewayFor(cluster, 'any', { listener: 'ssl', upstream: { sasl: undefined } });
+    expect(await failureOf(plain.connect())).toMatchObject({
+      code: 'UPSTREAM_UNREACHABLE',
+      message: expect.stringContaining('tls'),
+    });
+    const tls = gatewayFor(cluster, 'any', { listener: 'sasl', upstream: { tls: {} } });
+    expect(await failureOf(tls.connect())).toMatchObject({
+      code: 'UPSTREAM_UNREACHABLE',
+      message: expect.stringContaining('plaintext listener'),
+    });
+  });
+
+  test('nobody there: host, port and cause are named', async () => {
+    const brokers = ['127.0.0.1:1', '127.0.0.1:2'];
+    const gateway = gatewayFor(cluster, 'any', { upstream: { brokers } });
+    const failure = await failureOf(gateway.connect());
+    expect(failure).toMatchObject({ code: 'UPSTREAM_UNREACHABLE' });
+    expect(failure).toMatchObject({
+      message: expect.stringMatching(/127\.0\.0\.1:1.*ECONNREFUSED.*127\.0\.0\.1:2.*ECONNREFUSED/u),
+    });
+    expect(gateway.upstream.dispositionOf(failure)).toEqual({ kind: 'retry' });
+  });
+
+  test('connecting ends soon when it is given up', async () => {
+    const link = await openKafkaLink(cluster);
+    try {
+      const gateway = await newGateway(cluster, { listener: 'proxied' });
+      await link.setMode('silent');
+      const giveUp = new AbortController();
+      const failure = failureOf(gateway.connect(giveUp.signal));
+      await expect.poll(() => link.proxy(1).connections).toBeGreaterThan(0);
+      giveUp.abort();
+      expect(await failure).toMatchObject({ message: 'Connecting to Kafka was given up' });
+    } finally {
+      await link.close();
+    }
+  });
+});
