@@ -29,6 +29,9 @@ export interface DemoOptions {
 const DEFAULT_FOLDER = 'gatelog-data/demo';
 const DEFAULT_PORT = 1883;
 const STOP_MS = 25_000;
+/** 128 and the signal's number: SIGHUP, SIGINT. */
+const HUNG_UP = 129;
+const ABANDONED = 130;
 const DIAL = { connectTimeoutMs: 3000, keepAliveSeconds: 10 } as const;
 
 /**
@@ -86,6 +89,14 @@ class DemoRun {
   #stage: Stage | undefined;
   #show: Show | undefined;
   #output: Output | undefined;
+  #hungUp = false;
+  /** The window was closed: ends well, and says nothing. */
+  readonly #hangUp = (): void => {
+    if (this.#hungUp) return;
+    this.#hungUp = true;
+    this.#context.exitCode = HUNG_UP;
+    this.#quit.timeIsUp();
+  };
 
   constructor(context: CliContext, settings: RunSettings) {
     this.#context = context;
@@ -95,8 +106,9 @@ class DemoRun {
   }
 
   async run(): Promise<void> {
-    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+    const signals = ['SIGINT', 'SIGTERM'] as const;
     for (const signal of signals) process.on(signal, this.#quit.ask);
+    process.on('SIGHUP', this.#hangUp);
     try {
       await this.#perform();
       await this.#finish();
@@ -104,6 +116,7 @@ class DemoRun {
       await this.#output?.stop();
       await this.#stopAll();
       for (const signal of signals) process.off(signal, this.#quit.ask);
+      process.off('SIGHUP', this.#hangUp);
     }
   }
 
@@ -147,7 +160,7 @@ class DemoRun {
     const { port } = stage.edge;
     const wanted = this.#settings.port;
     const taken = port === wanted ? '' : ` (${wanted} is taken)`;
-    this.#events.say(`the edge agent's MQTT is mqtt://127.0.0.1:${port}${taken}`);
+    this.#events.say(`publish to it too: mqtt://127.0.0.1:${port}${taken}`);
     if (stage.kafka !== undefined) this.#events.say(`mirrored to Kafka at ${stage.kafka.join()}`);
   }
 
@@ -162,7 +175,13 @@ class DemoRun {
     const state = (): ReturnType<Show['state']> => show.state();
     if (isLive(this.#context)) {
       const paint = isColoured(this.#context) ? colours : noColours;
-      return new LiveOutput({ state, clock, paint, onKey: (key) => this.#press(key) });
+      return new LiveOutput({
+        state,
+        clock,
+        paint,
+        onKey: (key) => this.#press(key),
+        onGone: () => this.#hangUp(),
+      });
     }
     const print = (line: string): void => printLine(this.#context, line);
     return new PlainOutput({ state, clock, paint: noColours, print });
@@ -181,6 +200,8 @@ class DemoRun {
     await show.drain(hurry);
     show.notice = 'Stopping: the agents close their logs';
     await this.#stopAll();
+    // Nobody waits for the report.
+    if (this.#quit.abandoned || this.#hungUp) return;
     show.notice = 'Verifying: reading every record of both logs';
     const report = await judge({
       stage,
@@ -230,7 +251,7 @@ class DemoRun {
   #abandon(): void {
     this.#stage?.edge.child.abandon();
     this.#stage?.central?.child.abandon();
-    this.#context.exitCode = 130;
+    this.#context.exitCode = ABANDONED;
   }
 }
 

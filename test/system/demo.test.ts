@@ -1,6 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const running of started.splice(0)) await running.stop(30_000);
-  for (const terminal of terminals.splice(0)) await terminal.end();
+  for (const terminal of terminals.splice(0)) await terminal.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -52,16 +52,19 @@ function figure(output: string, words: string): number {
   return Number(found.replaceAll(',', ''));
 }
 
+function command(...words: string[]): string {
+  return words.map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ');
+}
+
 class Terminal {
   readonly #child: ChildProcessWithoutNullStreams;
   #ended = false;
   #seen: () => void = () => {};
   output = '';
 
-  constructor(...args: string[]) {
-    const words = [process.execPath, ...argsOf(args)];
-    const command = words.map((word) => `'${word}'`).join(' ');
-    this.#child = spawn('script', ['-qec', `${command}; echo "code $?"; stty -a`, '/dev/null'], {
+  constructor(line: string) {
+    const whole = `${line}; echo "code $?"; stty -a`;
+    this.#child = spawn('/usr/bin/script', ['-qec', whole, '/dev/null'], {
       env: { ...process.env, TERM: 'xterm-256color', NO_COLOR: '1' },
     });
     this.#child.stdout.setEncoding('utf8');
@@ -93,10 +96,11 @@ class Terminal {
     if (!met) throw new Error(`${String(pattern)} did not come:\n${this.output.slice(-4000)}`);
   }
 
-  async end(): Promise<void> {
+  /** Closes the window, whatever runs in it. */
+  async close(): Promise<void> {
     if (this.#ended) return;
     const exited = once(this.#child, 'exit');
-    this.#child.kill('SIGTERM');
+    this.#child.kill('SIGKILL');
     await exited;
   }
 }
@@ -144,11 +148,7 @@ describe('the demo without a terminal', () => {
   test('when the demo itself is killed, its agents stop and the next run goes on', async () => {
     const first = await demo();
     await first.waitFor(/in \d+ msg\/s {2}acknowledged [1-9]/u, WAIT_MS);
-    const agents = await Promise.all(
-      ['edge', 'central'].map(async (name) => {
-        return (await new ControlClient(join(folder, name)).status()).pid;
-      }),
-    );
+    const agents = await agentPids();
     await first.kill();
     await expect.poll(() => agents.filter(isAlive), { timeout: WAIT_MS }).toEqual([]);
     const second = await demo('--for', '3s');
@@ -184,7 +184,7 @@ describe('the demo without a terminal', () => {
 
 describe('the demo on a terminal', () => {
   test('cut, restore, kill, black hole, kill the central, faster: clean all the same', async () => {
-    const terminal = new Terminal();
+    const terminal = new Terminal(command(process.execPath, ...argsOf([])));
     await terminal.until(/mirror live/u);
     terminal.type('c');
     await terminal.until(/link cut by you[\s\S]*backing off/u);
@@ -216,7 +216,7 @@ describe('the demo on a terminal', () => {
   });
 
   test('with the link cut it ends saying what waits, code 1; the next run delivers it', async () => {
-    const terminal = new Terminal();
+    const terminal = new Terminal(command(process.execPath, ...argsOf([])));
     await terminal.until(/mirror live/u);
     terminal.type('c');
     await terminal.until(/link cut by you[\s\S]*backing off/u);
@@ -231,6 +231,42 @@ describe('the demo on a terminal', () => {
       figure(next.stdout(), 'records in the folder'),
     );
   });
+
+  test('closing the window ends it well: agents stopped in good order, next run clean', async () => {
+    const terminal = new Terminal(command(process.execPath, ...argsOf([])));
+    await terminal.until(/mirror live/u);
+    const agents = await agentPids();
+    await terminal.close();
+    await expect.poll(() => agents.filter(isAlive), { timeout: WAIT_MS }).toEqual([]);
+    for (const name of ['edge', 'central']) {
+      expect(await readFile(join(folder, `${name}.log`), 'utf8')).toContain('"agent.stopped"');
+    }
+    const next = await demo('--for', '2s');
+    expect(await next.exited).toEqual({ code: 0, signal: null });
+    expect(next.stdout()).toMatch(CLEAN);
+  });
+
+  test('the terminal is given back even when the program crashes', async () => {
+    const screen = new URL('../../src/cli/demo/screen.ts', import.meta.url).href;
+    const program = `
+      const { Screen } = await import(${JSON.stringify(screen)});
+      const nothing = () => {};
+      const options = { onKey: nothing, onResize: nothing, onGone: nothing };
+      new Screen({ input: process.stdin, output: process.stdout, ...options }).enter();
+      setTimeout(() => { throw new Error('crashed on purpose'); }, 100);
+    `;
+    const terminal = new Terminal(
+      command(process.execPath, '--input-type=module', '--eval', program),
+    );
+    await terminal.until(/\ncode \d+[\s\S]*isig/u);
+    const { output } = terminal;
+    expect(output).toContain('crashed on purpose');
+    expect(output).toMatch(/\ncode 1\r?\n/u);
+    const left = output.indexOf('\u001b[?1049l');
+    expect(left).toBeGreaterThan(output.indexOf('\u001b[?1049h'));
+    expect(output.slice(left)).toMatch(/ icanon/u);
+    expect(output.slice(left)).toMatch(/ echo /u);
+  });
 });
 
 function isAlive(pid: number): boolean {
@@ -239,4 +275,13 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+function agentPids(): Promise<number[]> {
+  return Promise.all(
+    ['edge', 'central'].map(async (name) => {
+      const status = await new ControlClient(join(folder, name)).status();
+      return status.pid;
+    }),
+  );
 }

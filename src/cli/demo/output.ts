@@ -23,6 +23,8 @@ const FRAME_MS = 300;
 
 export interface LiveOptions extends OutputOptions {
   readonly onKey: (key: string) => void;
+  /** The terminal is gone. */
+  readonly onGone: () => void;
 }
 
 /** Redraws in place, a few times a second, and at once after an event or a resize. */
@@ -42,6 +44,7 @@ export class LiveOutput implements Output {
         this.#draw();
       },
       onResize: () => this.#draw(),
+      onGone: options.onGone,
     });
   }
 

@@ -6,6 +6,7 @@ export class Quit {
   readonly #finish = new AbortController();
   readonly #hurry = new AbortController();
   readonly #abandon: () => void;
+  #abandoned = false;
 
   constructor(abandon: () => void) {
     this.#abandon = abandon;
@@ -21,11 +22,19 @@ export class Quit {
     return this.#hurry.signal;
   }
 
+  /** Leave everything as it is, without a report. */
+  get abandoned(): boolean {
+    return this.#abandoned;
+  }
+
   /** A wish to end; the first one finishes, the second hurries, the third abandons. */
   readonly ask = (): void => {
     if (!this.#finish.signal.aborted) this.#finish.abort();
     else if (!this.#hurry.signal.aborted) this.#hurry.abort();
-    else this.#abandon();
+    else if (!this.#abandoned) {
+      this.#abandoned = true;
+      this.#abandon();
+    }
   };
 
   /** The time that was set is over; no wish of a person, so that it hurries nobody. */

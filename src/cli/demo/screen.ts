@@ -13,11 +13,16 @@ const CLEAR_BELOW = `${ESC}J`;
 const BEGIN_FRAME = `${ESC}?2026h`;
 const END_FRAME = `${ESC}?2026l`;
 
+/** What a terminal's input says when its other side is closed. */
+const GONE = ['end', 'error', 'close'] as const;
+
 export interface ScreenOptions {
   readonly input: ReadStream;
   readonly output: WriteStream & { readonly fd: number };
   readonly onKey: (key: string) => void;
   readonly onResize: () => void;
+  /** The terminal is gone: its window was closed. Nothing can be shown any more. */
+  readonly onGone: () => void;
 }
 
 /**
@@ -35,6 +40,12 @@ export class Screen {
     this.#shown = [];
     this.#options.onResize();
   };
+  readonly #onGone = (): void => {
+    if (!this.#entered) return;
+    this.#entered = false;
+    this.#detach();
+    this.#options.onGone();
+  };
   readonly #onExit = (): void => this.#restore();
 
   constructor(options: ScreenOptions) {
@@ -48,6 +59,8 @@ export class Screen {
     process.once('exit', this.#onExit);
     input.setRawMode(true);
     input.on('data', this.#onData);
+    for (const event of GONE) input.on(event, this.#onGone);
+    output.on('error', this.#onGone);
     input.resume();
     output.on('resize', this.#onResize);
     output.write(ENTER);
@@ -56,12 +69,18 @@ export class Screen {
   /** Gives the terminal back; calling it again does nothing. */
   leave(): void {
     if (!this.#entered) return;
+    this.#detach();
+    this.#restore();
+  }
+
+  #detach(): void {
     const { input, output } = this.#options;
     input.off('data', this.#onData);
+    for (const event of GONE) input.off(event, this.#onGone);
+    output.off('error', this.#onGone);
     input.pause();
     output.off('resize', this.#onResize);
     process.off('exit', this.#onExit);
-    this.#restore();
   }
 
   size(): ViewSize {

@@ -166,7 +166,7 @@ function wayUp(state: DemoState): Row[] {
       labels: ['mirrored'],
       figure: count(flow.mirrored),
       figureStyle: 'bold',
-      trail: 'confirmed by the centre',
+      trail: centre.kind === 'kafka' ? 'confirmed by Kafka' : `stored ${count(centre.stored)}`,
     },
   ];
 }

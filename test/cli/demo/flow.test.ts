@@ -120,8 +120,10 @@ describe('wanting out', () => {
     expect([quit.finish.aborted, quit.hurry.aborted]).toEqual([true, false]);
     quit.ask();
     expect([quit.hurry.aborted, abandoned]).toEqual([true, 0]);
+    expect(quit.abandoned).toBe(false);
     quit.ask();
-    expect(abandoned).toBe(1);
+    quit.ask();
+    expect([quit.abandoned, abandoned]).toEqual([true, 1]);
   });
 
   test('the end of the time does not count as a wish', () => {

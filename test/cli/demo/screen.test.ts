@@ -74,6 +74,7 @@ test('the terminal is taken and given back, once', () => {
     output: output as unknown as WriteStream & { fd: number },
     onKey: (key) => keys.push(key),
     onResize: () => {},
+    onGone: () => {},
   });
   screen.enter();
   screen.enter();
@@ -91,4 +92,25 @@ test('the terminal is taken and given back, once', () => {
   expect(keys).toEqual(['c', 'ctrl-c']);
   screen.show(['nothing is drawn any more']);
   expect(output.written).not.toContain('nothing');
+});
+
+test('a terminal that goes away is told once, and nothing is written to it any more', () => {
+  const input = new FakeInput();
+  const output = new FakeOutput();
+  let gone = 0;
+  const screen = new Screen({
+    input: input as unknown as ReadStream,
+    output: output as unknown as WriteStream & { fd: number },
+    onKey: () => {},
+    onResize: () => {},
+    onGone: () => gone++,
+  });
+  screen.enter();
+  input.emit('error', new Error('EIO'));
+  input.emit('close');
+  expect(gone).toBe(1);
+  const { written } = output;
+  screen.show(['anything']);
+  screen.leave();
+  expect(output.written).toBe(written);
 });

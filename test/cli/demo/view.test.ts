@@ -69,7 +69,7 @@ describe('the live view', () => {
     expect(text).toMatch(/edge {4}● running, pid 4711 +durable +12,345/u);
     expect(text).toMatch(/mqtt:\/\/127\.0\.0\.1:1883 +restarts +1/u);
     expect(text).toMatch(/lag +45 · 1\.2 s/u);
-    expect(text).toMatch(/central ● running, pid 4712 +mirrored +12,300/u);
+    expect(text).toMatch(/central ● running, pid 4712 +mirrored +12,300  stored 12,300/u);
     expect(text).toContain('temp-hall-0  20.0 °C');
     expect(text).toContain('agent killed (SIGKILL), restarting');
     expect(lines.at(-1)).toContain('c  cut link');
