@@ -1,24 +1,8 @@
 import { NO_HEADERS } from '../headers.ts';
-import type { LogRecord } from '../record.ts';
 import { readColumn } from './column.ts';
-import type { CommitHead, StreamRun } from './commit-head.ts';
-import { decompress } from './compression.ts';
-import type { Frame } from './frame.ts';
+import type { CommitHead } from './commit-head.ts';
 import { unpacked } from './pack.ts';
-
-/** Where a run's wanted records go. */
-export interface Sink {
-  /** First offset wanted. */
-  readonly from: number;
-  readonly records: LogRecord[];
-}
-
-export interface Wanted {
-  /** undefined skips the run. */
-  open(run: StreamRun): Sink | undefined;
-  /** Whether a record of `bytes` still fits; called for each, before it is taken. */
-  fits(bytes: number): boolean;
-}
+import type { Reading, Sink, Wanted } from './reading.ts';
 
 type Body = [
   number,
@@ -39,22 +23,25 @@ export class CommitDecoder {
   #values = new Float64Array(0);
   #headers = new Float64Array(0);
 
-  /** Records are views of the body. Returns false when something wanted did not fit. */
-  decode(head: CommitHead, frame: Frame, wanted: Wanted): boolean {
-    const body = frame.compressed ? decompress(frame.body, frame.rawBodyBytes) : frame.body;
+  /**
+   * `body` uncompressed. Records are views of it. False when not all that is wanted fit: then the
+   * reading goes on after what did.
+   */
+  decode(body: Uint8Array, { count, runs }: CommitHead, wanted: Wanted, reading: Reading): boolean {
     const columns = unpacked(body) as Body;
-    const { count } = head;
     if (this.#times.length < count) this.#grow(count);
     readColumn({ min: columns[0], bytes: columns[1] }, count, this.#times);
     readColumn({ min: columns[2], bytes: columns[3] }, count, this.#keys);
     readColumn({ min: columns[4], bytes: columns[5] }, count, this.#values);
     readColumn({ min: columns[6], bytes: columns[7] }, count, this.#headers);
-    const blob = columns[8];
     let place = 0;
     let at = 0;
-    for (const run of head.runs) {
-      const sink = wanted.open(run);
-      if (sink !== undefined && !this.#run(run, place, at, blob, sink, wanted)) return false;
+    for (const [index, run] of runs.entries()) {
+      const sink = wanted[index];
+      if (sink !== undefined && !this.#run(sink, place, at, columns[8], reading)) {
+        reading.cut(wanted);
+        return false;
+      }
       place += run.count;
       at += run.bytes;
     }
@@ -62,12 +49,11 @@ export class CommitDecoder {
   }
 
   #run(
-    run: StreamRun,
+    { run, from, records }: Sink,
     firstPlace: number,
     firstByte: number,
     blob: Uint8Array,
-    { from, records }: Sink,
-    wanted: Wanted,
+    reading: Reading,
   ): boolean {
     let at = firstByte;
     for (let index = 0; index < run.count; index++) {
@@ -80,7 +66,7 @@ export class CommitDecoder {
       const end = valueLength > 0 ? headerEnd + valueLength : headerEnd;
       const offset = run.baseOffset + index;
       if (offset >= from) {
-        if (!wanted.fits(end - at)) return false;
+        if (!reading.fits(end - at)) return false;
         records.push({
           offset,
           timestampMs: this.#times[place] as number,

@@ -6,6 +6,7 @@ import { CommitDecoder } from './commit-decoder.ts';
 import { readHead } from './commit-head.ts';
 import { entryKey, parseKey } from './commit-key.ts';
 import { isClosed, isDamage, isUnopenable } from './damage.ts';
+import { rawBody } from './compression.ts';
 import type { Database } from './database.ts';
 import { readFrame } from './frame.ts';
 import type { CursorBatch, LogCursor } from './log.ts';
@@ -96,19 +97,15 @@ export class Cursor implements LogCursor {
 
   async #read(reading: Reading): Promise<void> {
     const { state, segments } = this.#options;
-    let end = state.durableCommit;
+    const end = state.durableCommit;
+    const ends = new Map([...this.#next.keys()].map((s) => [s, state.heads.durable[s] ?? 0]));
     while (!reading.full) {
       const commit = this.#commit ?? 1;
       const first = commit > end ? undefined : segments.holding(commit);
       if (first === undefined) {
         this.#commit = end + 1;
-        if (end === state.durableCommit) {
-          reading.passMissing();
-          return;
-        }
-        // More became durable while this read: it is not missing, it was not read yet.
-        end = state.durableCommit;
-        continue;
+        reading.passMissing(ends);
+        return;
       }
       const last = Math.min(end, (segments.after(Math.max(first, commit)) ?? Infinity) - 1);
       await this.#readOver(first, last, reading);
@@ -167,13 +164,13 @@ export class Cursor implements LogCursor {
     }
   }
 
-  /** False when the limits were reached inside or before this commit. */
+  /** False when the batch was full before the end of this commit. */
   #readCommit(key: Uint8Array, value: Uint8Array, reading: Reading): boolean {
     const frame = readFrame(key, value);
     if (frame === undefined) return true; // Its records show as a gap in the offsets.
     const head = readHead(frame.head);
-    if (!reading.wants(head)) return true;
-    if (!reading.hasRoomFor(head)) return false;
-    return this.#decoder.decode(head, frame, reading);
+    const wanted = reading.plan(head);
+    if (wanted === undefined) return !reading.full;
+    return this.#decoder.decode(rawBody(frame), head, wanted, reading);
   }
 }

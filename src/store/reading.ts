@@ -1,8 +1,8 @@
+import { must } from '../assert.ts';
 import { LIMITS } from '../limits.ts';
 import { streamId, type LogRecord, type StreamId } from '../record.ts';
-import type { Sink, Wanted } from './commit-decoder.ts';
 import type { CommitHead, StreamRun } from './commit-head.ts';
-import type { CursorBatch, ReadGap } from './log.ts';
+import type { CursorBatch, ReadGap, Slice } from './log.ts';
 import type { LogState } from './log-state.ts';
 
 export interface ReadLimits {
@@ -10,17 +10,28 @@ export interface ReadLimits {
   readonly maxBytes: number;
 }
 
-interface OpenSlice extends Sink {
-  readonly stream: StreamId;
-  from: number;
+interface OpenSlice extends Slice {
+  readonly records: LogRecord[];
 }
 
+/** Where a run's wanted records go. */
+export interface Sink {
+  readonly run: StreamRun;
+  /** First offset wanted. */
+  readonly from: number;
+  readonly records: LogRecord[];
+}
+
+/** What is wanted of one commit: for each of its runs a sink, or undefined to skip it. */
+export type Wanted = readonly (Sink | undefined)[];
+
 /**
- * What one call of a cursor gathers. Every stream's offsets must follow each other; where they do
- * not, the range is told as a gap and passed over. Damage anywhere below (a lost commit, a skipped
- * block, a segment that is gone) shows here and only here.
+ * What one call of a cursor gathers. Commits are planned by their heads, then decoded. Every
+ * stream's offsets must follow each other; where they do not, the range is told as a gap and passed
+ * over. Damage anywhere below (a lost commit, a skipped block, a segment that is gone) shows here
+ * and only here.
  */
-export class Reading implements Wanted {
+export class Reading {
   readonly #next: Map<StreamId, number>;
   readonly #state: LogState;
   readonly #maxRecords: number;
@@ -28,11 +39,14 @@ export class Reading implements Wanted {
   readonly #slices: OpenSlice[] = [];
   readonly #open = new Map<number, OpenSlice>();
   readonly #gaps: ReadGap[] = [];
+  #plannedRecords = 0;
+  #plannedBytes = 0;
   #records = 0;
   #bytes = 0;
   /** Nothing more is to be read into this batch. */
   full = false;
 
+  /** Moves the offsets in `next` on as it plans. */
   constructor(next: Map<StreamId, number>, state: LogState, limits: ReadLimits) {
     this.#next = next;
     this.#state = state;
@@ -40,13 +54,7 @@ export class Reading implements Wanted {
     this.#maxBytes = limits.maxBytes;
   }
 
-  get empty(): boolean {
-    return this.#records === 0 && this.#gaps.length === 0;
-  }
-
-  /** Moves the caller's next offsets on. */
   batch(): CursorBatch {
-    this.#settle();
     return {
       slices: this.#slices.filter(({ records }) => records.length > 0),
       gaps: this.#gaps,
@@ -63,81 +71,71 @@ export class Reading implements Wanted {
     }
   }
 
-  /** At the durable end: what was not met on the way is not there. */
-  passMissing(): void {
-    this.#settle();
-    const { durable } = this.#state.heads;
-    for (const [stream, next] of this.#next) {
-      const end = durable[stream] ?? 0;
+  /** At the durable end `ends` of each stream: what was not met on the way is not there. */
+  passMissing(ends: ReadonlyMap<StreamId, number>): void {
+    for (const [stream, end] of ends) {
+      const next = this.#next.get(stream) ?? end;
       if (next < end) this.#gap(stream, next, end);
     }
   }
 
-  /** Whether the commit holds something wanted. Tells the gaps before it. */
-  wants(head: CommitHead): boolean {
-    let wanted = false;
-    for (const run of head.runs) {
-      const next = this.#nextOf(streamId(run.stream));
-      if (next === undefined || run.baseOffset + run.count <= next) continue;
-      wanted = true;
-      if (run.baseOffset > next) this.#gap(streamId(run.stream), next, run.baseOffset);
-    }
-    return wanted;
-  }
-
-  /** A commit is read whole unless it alone is more than was asked for. */
-  hasRoomFor(head: CommitHead): boolean {
-    if (this.#records === 0) return true;
+  /**
+   * What is wanted of the commit; undefined when nothing is. A commit is read whole, so when it
+   * does not fit any more the batch is full, unless it is the first one: that one is cut.
+   */
+  plan(head: CommitHead): Wanted | undefined {
     let records = 0;
     let bytes = 0;
     for (const run of head.runs) {
-      const next = this.#nextOf(streamId(run.stream));
+      const next = this.#next.get(streamId(run.stream));
       if (next === undefined || run.baseOffset + run.count <= next) continue;
-      records += run.count;
+      records += run.baseOffset >= next ? run.count : run.baseOffset + run.count - next;
       bytes += run.bytes;
     }
-    const fits =
-      this.#records + records <= this.#maxRecords && this.#bytes + bytes <= this.#maxBytes;
-    if (!fits) this.full = true;
-    return fits;
+    if (records === 0) return undefined;
+    const over =
+      this.#plannedRecords + records > this.#maxRecords ||
+      this.#plannedBytes + bytes > this.#maxBytes;
+    if (over) this.full = true;
+    if (over && this.#plannedRecords > 0) return undefined;
+    this.#plannedRecords += records;
+    this.#plannedBytes += bytes;
+    return head.runs.map((run) => this.#sink(run));
   }
 
-  open({ stream, baseOffset, count }: StreamRun): Sink | undefined {
-    const slice = this.#open.get(stream);
-    const next = this.#nextOf(streamId(stream));
-    if (next === undefined || baseOffset + count <= next) return undefined;
-    if (slice !== undefined) {
-      slice.from = next;
-      return slice;
-    }
-    const opened: OpenSlice = { stream: streamId(stream), from: next, records: [] };
-    this.#open.set(stream, opened);
-    this.#slices.push(opened);
-    return opened;
-  }
-
+  /** For each record before it is taken: whether it fits. */
   fits(bytes: number): boolean {
     const over = this.#records >= this.#maxRecords || this.#bytes + bytes > this.#maxBytes;
-    if (over && this.#records > 0) {
-      this.full = true;
-      return false;
-    }
+    if (over && this.#records > 0) return false;
     this.#records++;
     this.#bytes += bytes;
     return true;
   }
 
-  /** The next offset wanted, with what this batch holds already. */
-  #nextOf(stream: StreamId): number | undefined {
-    const last = lastOf(this.#open.get(stream));
-    return last === undefined ? this.#next.get(stream) : last.offset + 1;
+  /** Not all of what was planned did fit: the next batch goes on after what did. */
+  cut(wanted: Wanted): void {
+    for (const sink of wanted) {
+      if (sink === undefined) continue;
+      const last = sink.records.at(-1);
+      this.#next.set(streamId(sink.run.stream), last === undefined ? sink.from : last.offset + 1);
+    }
   }
 
-  #settle(): void {
-    for (const slice of this.#open.values()) {
-      const last = lastOf(slice);
-      if (last !== undefined) this.#next.set(slice.stream, last.offset + 1);
+  #sink(run: StreamRun): Sink | undefined {
+    const stream = streamId(run.stream);
+    const next = this.#next.get(stream);
+    const end = run.baseOffset + run.count;
+    if (next === undefined || end <= next) return undefined;
+    if (run.baseOffset > next) this.#gap(stream, next, run.baseOffset);
+    const from = must(this.#next.get(stream), 'the stream is wanted');
+    this.#next.set(stream, end);
+    let slice = this.#open.get(stream);
+    if (slice === undefined) {
+      slice = { stream, records: [] };
+      this.#open.set(stream, slice);
+      this.#slices.push(slice);
     }
+    return { run, from, records: slice.records };
   }
 
   #gap(stream: StreamId, fromOffset: number, toOffset: number): void {
@@ -153,8 +151,4 @@ export class Reading implements Wanted {
     this.#open.delete(stream);
     this.#next.set(stream, toOffset);
   }
-}
-
-function lastOf(slice: OpenSlice | undefined): LogRecord | undefined {
-  return slice?.records.at(-1);
 }
