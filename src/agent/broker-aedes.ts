@@ -59,6 +59,11 @@ export interface LivePacket {
   readonly properties?: AedesProperties;
 }
 
+export interface StoredPacket {
+  readonly topic: string;
+  readonly payload: Buffer;
+}
+
 export interface SubscriptionRef {
   readonly topic: string;
 }
@@ -68,6 +73,13 @@ export interface AedesPersistence {
   addSubscriptions(client: { id: string }, subs: readonly SubscriptionRef[]): Promise<void>;
   removeSubscriptions(client: { id: string }, topics: readonly string[]): Promise<void>;
   cleanSubscriptions(client: { id: string }): Promise<void>;
+  storeRetained(packet: LivePacket): Promise<void>;
+  outgoingEnqueueCombi(
+    subs: readonly { readonly clientId: string }[],
+    packet: StoredPacket,
+  ): Promise<void>;
+  /** Resolves with what was cleared, if there was anything. */
+  outgoingClearMessageId(client: { id: string }, packet: unknown): Promise<unknown>;
 }
 
 export type Deliver = (packet: unknown, done: () => void) => void;

@@ -63,6 +63,7 @@ export class DeviceConnection {
   #acks: number[] = [];
   #holds = 0;
   #liveOpen = 0;
+  #liveBytes = 0;
   #qos2: Qos2Session | undefined;
   #aliases: Map<number, string> | undefined;
 
@@ -329,10 +330,15 @@ export class DeviceConnection {
 
   #deliver(packet: LivePacket): void {
     this.#liveOpen++;
-    if (this.#liveOpen >= LIMITS.liveDeliveries) this.#hold(HOLD.live);
+    this.#liveBytes += packet.payload.length;
+    if (this.#liveOpen >= LIMITS.liveDeliveries || this.#liveBytes >= LIMITS.liveBytes) {
+      this.#hold(HOLD.live);
+    }
     this.#context.live.deliver(packet, this.#client, () => {
       this.#liveOpen--;
-      if (this.#liveOpen * 2 <= LIMITS.liveDeliveries) this.#release(HOLD.live);
+      this.#liveBytes -= packet.payload.length;
+      if (this.#liveOpen * 2 > LIMITS.liveDeliveries) return;
+      if (this.#liveBytes * 2 <= LIMITS.liveBytes) this.#release(HOLD.live);
     });
   }
 

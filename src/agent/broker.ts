@@ -7,6 +7,7 @@ import type { Clock } from '../time.ts';
 import { AckRound } from './broker-acks.ts';
 import { adopt, type AedesHandle, createAedes, type WillPacket } from './broker-aedes.ts';
 import { type BrokerUser, UserTable } from './broker-auth.ts';
+import { SessionBounds } from './broker-bounds.ts';
 import { type ConnectionContext, DeviceConnection } from './broker-connection.ts';
 import { closeListener, type Listener, listenOn } from './broker-listen.ts';
 import { fromAedesProperties, LiveDelivery } from './broker-live.ts';
@@ -57,6 +58,8 @@ export interface BrokerCounters extends IngestCounters {
   readonly refused: number;
   /** Connections ended because the peer broke the protocol or a limit. */
   readonly violations: number;
+  /** Live copies not retained or not queued for a session, at their bounds. */
+  readonly notKept: number;
 }
 
 export interface Broker {
@@ -75,6 +78,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const users = new UserTable(options.users);
   const hooks = new Hooks(options, users);
   const handle = await createAedes(hooks.aedesOptions());
+  handle.broker.addListener('error', (error: unknown) => {
+    options.logger.error({}, `broker: ${messageOf(error)}`);
+  });
   handle.broker.on('clientError', (client, error) => {
     options.logger.debug({ client: client.id }, `connection: ${messageOf(error)}`);
   });
@@ -174,6 +180,7 @@ class RunningBroker implements Broker {
   readonly #handle: AedesHandle;
   readonly #hooks: Hooks;
   readonly #context: ConnectionContext;
+  readonly #bounds: SessionBounds;
   readonly #connections = new Set<DeviceConnection>();
   readonly #listeners: Listener[] = [];
   #connectionsTotal = 0;
@@ -187,6 +194,8 @@ class RunningBroker implements Broker {
     this.#hooks = hooks;
     const subscriptions = new Subscriptions();
     subscriptions.watch(handle.inner);
+    this.#bounds = new SessionBounds(options.logger);
+    this.#bounds.watch(handle.inner.persistence);
     const qos2 = new Qos2Sessions();
     handle.broker.on('sessionExpired', (client) => qos2.forget(client.id));
     this.#context = {
@@ -216,6 +225,7 @@ class RunningBroker implements Broker {
     return {
       ...this.#options.gate.counters(),
       ...this.#context.counters,
+      notKept: this.#bounds.dropped,
       connections: this.#connections.size,
       connectionsTotal: this.#connectionsTotal,
       connectionsRefused: this.#turnedAway + this.#hooks.refusedLogins,

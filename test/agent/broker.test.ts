@@ -134,7 +134,9 @@ test('a record keeps payload bytes and MQTT 5 properties, user properties in ord
     ]);
   const properties = Buffer.concat([
     Buffer.from([0x01, 1, 0x03, 0, 2, 0x63, 0x74, 0x08, 0, 1, 0x72, 0x09, 0, 2, 0, 255]),
-    ...[property('b', '1'), property('a', '2'), property('b', '3')],
+    property('b', '1'),
+    property('a', '2'),
+    property('b', '3'),
   ]);
   const body = Buffer.concat([
     Buffer.from([0, 3, 0x61, 0x2f, 0x62, 0, 9, properties.length]),
@@ -227,7 +229,7 @@ test('topic aliases (MQTT 5)', async () => {
     receiveMaximum: LIMITS.inboundQos2Window,
     maximumPacketSize: LIMITS.mqttPacketBytes,
   });
-  const alias = (topicAlias: number): object => ({ properties: { topicAlias } });
+  const alias = (topicAlias: number): Record<string, unknown> => ({ properties: { topicAlias } });
   device.send(
     device.publish('long/topic/name', 'one', 1, 1, alias(3)),
     device.publish('', 'two', 1, 2, alias(3)),

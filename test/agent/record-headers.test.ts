@@ -55,7 +55,11 @@ test('properties follow in a fixed order, user properties in theirs, repeats kep
     'mqtt.response-topic',
     'mqtt.correlation-data',
     'mqtt.payload-format',
-    ...['z', 'a', 'z', 'z', '1'],
+    'z',
+    'a',
+    'z',
+    'z',
+    '1',
   ]);
   expect(Buffer.from(decoded[5]?.value ?? [])).toEqual(correlationData);
   expect(pairs(headers).slice(6)).toEqual([

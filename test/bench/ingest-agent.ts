@@ -45,7 +45,9 @@ process.stdout.write(`ready ${new URL(broker.addresses()[0] ?? '').port}\n`);
 process.once('SIGTERM', () => {
   void (async () => {
     await broker.stop();
-    process.stdout.write(`counters ${JSON.stringify({ ...broker.counters(), ...store.counters() })}\n`);
+    process.stdout.write(
+      `counters ${JSON.stringify({ ...broker.counters(), ...store.counters() })}\n`,
+    );
     await store.close();
     process.exit(0);
   })();

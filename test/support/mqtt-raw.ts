@@ -48,15 +48,16 @@ export class RawDevice {
   }
 
   connectPacket(fields: Record<string, unknown> = {}): Packet {
-    return {
-      cmd: 'connect',
+    const packet = {
+      cmd: 'connect' as const,
       protocolId: this.version === 3 ? 'MQIsdp' : 'MQTT',
       protocolVersion: this.version,
       clean: true,
       clientId: 'raw-device',
       keepalive: 60,
       ...fields,
-    } as Packet;
+    };
+    return packet as Packet;
   }
 
   /** Several packets leave in one write, so in one segment. */

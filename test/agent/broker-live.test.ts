@@ -1,0 +1,274 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+import { afterEach, describe, expect, test } from 'vitest';
+import { SessionBounds } from '../../src/agent/broker-bounds.ts';
+import type { AedesPersistence, LivePacket } from '../../src/agent/broker-aedes.ts';
+import { LIMITS } from '../../src/limits.ts';
+import { decodeHeaders } from '../../src/headers.ts';
+import { silentLogger } from '../../src/telemetry.ts';
+import { startTestBroker, stopTestBrokers } from '../support/mqtt-broker.ts';
+import { RawDevice } from '../support/mqtt-raw.ts';
+
+const clients: MqttClient[] = [];
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) await client.endAsync(true);
+  await stopTestBrokers();
+});
+
+interface Heard {
+  readonly topic: string;
+  readonly text: string;
+  readonly qos: number;
+  readonly retain: boolean;
+  readonly properties: Record<string, unknown> | undefined;
+}
+
+async function listen(
+  url: string,
+  filter: string,
+  options: { version?: 4 | 5; qos?: 0 | 1 | 2; clientId?: string; clean?: boolean } = {},
+): Promise<{ client: MqttClient; heard: Heard[] }> {
+  const heard: Heard[] = [];
+  const client = await connectAsync(url, {
+    protocolVersion: options.version ?? 4,
+    clientId: options.clientId ?? `listener-${clients.length}`,
+    clean: options.clean ?? true,
+    reconnectPeriod: 0,
+  });
+  clients.push(client);
+  client.on('message', (topic, payload, packet) => {
+    heard.push({
+      topic,
+      text: payload.toString(),
+      qos: packet.qos,
+      retain: packet.retain,
+      properties: packet.properties,
+    });
+  });
+  await client.subscribeAsync(filter, { qos: options.qos ?? 1 });
+  return { client, heard };
+}
+
+describe.each([4, 5] as const)('live delivery, protocol version %i', (version) => {
+  test.each([0, 1, 2] as const)('subscribers get QoS %i messages', async (qos) => {
+    const { url, port } = await startTestBroker();
+    const { heard } = await listen(url, 'a/+', { version, qos: 2 });
+    const device = await RawDevice.connect(port, version);
+    device.send(device.publish('b/c', 'no', qos, 1), device.publish('a/b', 'yes', qos, 2));
+    await expect.poll(() => heard).toHaveLength(1);
+    expect(heard[0]).toMatchObject({ topic: 'a/b', text: 'yes', qos, retain: false });
+  });
+
+  test('QoS 1 reaches subscribers only after it is durable', async () => {
+    const { url, port, writer } = await startTestBroker();
+    const { heard, client } = await listen(url, '#', { version });
+    writer.hold();
+    const device = await RawDevice.connect(port, version);
+    device.send(device.publish('a', 'x', 1, 1));
+    await device.ping();
+    await client.subscribeAsync('b'); // a full turn to the subscriber and back
+    expect(heard).toEqual([]);
+    writer.resume();
+    await expect.poll(() => heard).toHaveLength(1);
+  });
+
+  test('messages that match no route are delivered live', async () => {
+    const { url, port, broker } = await startTestBroker({ ingest: { routes: [] } });
+    const { heard } = await listen(url, '#', { version });
+    const device = await RawDevice.connect(port, version);
+    device.send(device.publish('a', 'x', 1, 1), device.publish('$other/a', 'not by #', 1, 2));
+    await device.until(() => device.ids('puback').length === 2);
+    await expect.poll(() => heard.map(({ text }) => text)).toEqual(['x']);
+    expect(broker.counters()).toMatchObject({ unrouted: 2 });
+  });
+
+  test('a retained message is logged and waits for subscribers; an empty one clears it', async () => {
+    const { url, port, writer } = await startTestBroker();
+    const device = await RawDevice.connect(port, version);
+    device.send(device.publish('a', 'kept', 1, 1, { retain: true }));
+    await device.until(() => device.ids('puback').length === 1);
+    const { heard } = await listen(url, 'a', { version });
+    await expect.poll(() => heard).toHaveLength(1);
+    expect(heard[0]).toMatchObject({ text: 'kept', retain: true });
+    device.send(device.publish('a', '', 1, 2, { retain: true }));
+    await device.until(() => device.ids('puback').length === 2);
+    const late = await listen(url, 'a', { version });
+    await late.client.publishAsync('a', 'live');
+    await expect.poll(() => late.heard).toHaveLength(1);
+    expect(late.heard[0]).toMatchObject({ text: 'live', retain: false });
+    const retain = writer.records.map((record) => decodeHeaders(record.headers)[2]?.value);
+    expect(retain.map((value) => Buffer.from(value ?? []).toString())).toEqual(['1', '1', '0']);
+  });
+
+  test('a will is logged and delivered when the connection breaks', async () => {
+    const { url, port, writer } = await startTestBroker();
+    const { heard } = await listen(url, 'wills/#', { version });
+    const will = { topic: 'wills/1', payload: Buffer.from('gone'), qos: 1, retain: false };
+    const device = await RawDevice.connect(port, version, { will });
+    device.close();
+    await expect.poll(() => heard.map(({ text }) => text)).toEqual(['gone']);
+    expect(writer.values()).toEqual(['gone']);
+    expect(Buffer.from(writer.records[0]?.key ?? []).toString()).toBe('wills/1');
+  });
+
+  test('a DISCONNECT takes the will back', async () => {
+    const { port, writer, broker } = await startTestBroker();
+    const will = { topic: 'wills/1', payload: Buffer.from('gone'), qos: 1, retain: false };
+    const device = await RawDevice.connect(port, version, { will });
+    device.send({ cmd: 'disconnect' });
+    await expect.poll(() => broker.counters().connections).toBe(0);
+    expect(broker.counters().received).toBe(0);
+    expect(writer.records).toEqual([]);
+  });
+
+  test('a session without a connection gets its messages later', async () => {
+    const { url, port } = await startTestBroker();
+    const options = { version: 4, clientId: 'sleeper', clean: false } as const;
+    const { client } = await listen(url, 'a', options);
+    await client.endAsync();
+    const device = await RawDevice.connect(port, version);
+    device.send(device.publish('a', 'while away', 1, 1));
+    await device.until(() => device.ids('puback').length === 1);
+    const { heard } = await listen(url, 'a', options);
+    await expect.poll(() => heard.map(({ text }) => text)).toEqual(['while away']);
+  });
+});
+
+test('subscribers come and go: nothing is missed, and nothing is sent to nobody', async () => {
+  const { url, port } = await startTestBroker();
+  const device = await RawDevice.connect(port);
+  const say = async (text: string): Promise<void> => {
+    const before = device.ids('puback').length;
+    device.send(device.publish('a/b', text, 1, before + 1));
+    await device.until(() => device.ids('puback').length > before);
+  };
+  await say('nobody');
+  const one = await listen(url, 'a/#');
+  await say('one');
+  const two = await listen(url, 'a/+');
+  await say('both');
+  await one.client.unsubscribeAsync('a/#');
+  await say('two');
+  await two.client.endAsync();
+  await say('nobody again');
+  const three = await listen(url, '+/b');
+  await say('three');
+  await expect.poll(() => three.heard.map(({ text }) => text)).toEqual(['three']);
+  expect(one.heard.map(({ text }) => text)).toEqual(['one', 'both']);
+  expect(two.heard.map(({ text }) => text)).toEqual(['both', 'two']);
+});
+
+test('MQTT 5 properties reach subscribers', async () => {
+  const { url } = await startTestBroker();
+  const { heard } = await listen(url, 'a', { version: 5 });
+  const sender = await connectAsync(url, { protocolVersion: 5, clientId: 'sender' });
+  clients.push(sender);
+  const properties = {
+    contentType: 'text/plain',
+    responseTopic: 'r',
+    correlationData: Buffer.from('c'),
+    payloadFormatIndicator: true,
+    userProperties: { a: ['1', '2'], b: '3' },
+  };
+  await sender.publishAsync('a', 'x', { qos: 1, properties });
+  await expect.poll(() => heard).toHaveLength(1);
+  expect(heard[0]?.properties).toMatchObject(properties);
+});
+
+test('a subscriber that does not read slows only those who publish to it', async () => {
+  const { port, broker } = await startTestBroker();
+  const deaf = await RawDevice.connect(port, 4, { clientId: 'deaf' });
+  deaf.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'loud/#', qos: 0 }] });
+  await deaf.until(() => deaf.ids('suback').length === 1);
+  deaf.socket.pause();
+  const loud = await RawDevice.connect(port, 4, { clientId: 'loud' });
+  const large = Buffer.alloc(100_000);
+  for (let index = 0; index < 600; index++) loud.send(loud.publish('loud/x', large));
+
+  const calm = await RawDevice.connect(port, 4, { clientId: 'calm' });
+  calm.send(calm.publish('calm', 'x', 1, 1));
+  await calm.until(() => calm.ids('puback').length === 1);
+  expect(broker.counters().received).toBeLessThan(500);
+  deaf.close();
+  await expect.poll(() => broker.counters().received).toBe(601);
+});
+
+describe('bounds of what aedes keeps in memory', () => {
+  class Kept implements AedesPersistence {
+    retained: string[] = [];
+    queued: string[] = [];
+    async addSubscriptions(): Promise<void> {}
+    async removeSubscriptions(): Promise<void> {}
+    async cleanSubscriptions(): Promise<void> {}
+    async storeRetained({ topic }: LivePacket): Promise<void> {
+      this.retained.push(topic);
+    }
+    async outgoingEnqueueCombi(subs: readonly { clientId: string }[]): Promise<void> {
+      this.queued.push(...subs.map(({ clientId }) => clientId));
+    }
+    async outgoingClearMessageId(): Promise<unknown> {
+      return this.queued.shift();
+    }
+  }
+
+  function watched(): { kept: Kept; bounds: SessionBounds; persistence: AedesPersistence } {
+    const kept = new Kept();
+    const bounds = new SessionBounds(silentLogger);
+    bounds.watch(kept);
+    return { kept, bounds, persistence: kept };
+  }
+
+  function packet(topic: string, bytes: number): LivePacket {
+    const payload = Buffer.alloc(bytes);
+    return { cmd: 'publish', topic, payload, qos: 1, retain: true, dup: false };
+  }
+
+  test('retained messages: by number, and room again when one is cleared', async () => {
+    const { kept, bounds, persistence } = watched();
+    for (let index = 0; index <= LIMITS.retainedMessages; index++) {
+      await persistence.storeRetained(packet(`t/${index}`, 1));
+    }
+    expect(kept.retained).toHaveLength(LIMITS.retainedMessages);
+    await persistence.storeRetained(packet('t/0', 2)); // a known one changes
+    await persistence.storeRetained(packet('t/0', 0)); // and is cleared
+    await persistence.storeRetained(packet('new', 1));
+    expect(kept.retained.slice(-3)).toEqual(['t/0', 't/0', 'new']);
+    expect(bounds.dropped).toBe(1);
+  });
+
+  test('retained messages: by bytes', async () => {
+    const { kept, bounds, persistence } = watched();
+    await persistence.storeRetained(packet('a', LIMITS.retainedBytes - 10));
+    await persistence.storeRetained(packet('b', 10));
+    expect(kept.retained).toEqual(['a']);
+    expect(bounds.dropped).toBe(1);
+  });
+
+  test('a session’s queue: by number, and room again when it is emptied', async () => {
+    const { kept, bounds, persistence } = watched();
+    const subs = [{ clientId: 'full' }, { clientId: 'other' }];
+    for (let index = 0; index < LIMITS.sessionMessages; index++) {
+      await persistence.outgoingEnqueueCombi(subs.slice(0, 1), packet('a', 1));
+    }
+    await persistence.outgoingEnqueueCombi(subs, packet('a', 1));
+    expect(kept.queued.filter((id) => id === 'full')).toHaveLength(LIMITS.sessionMessages);
+    expect(kept.queued.at(-1)).toBe('other');
+    await persistence.outgoingClearMessageId({ id: 'full' }, {});
+    await persistence.outgoingEnqueueCombi(subs.slice(0, 1), packet('a', 1));
+    expect(kept.queued.at(-1)).toBe('full');
+    expect(bounds.dropped).toBe(1);
+  });
+
+  test('all sessions’ queues: by bytes', async () => {
+    const { kept, bounds, persistence } = watched();
+    await persistence.outgoingEnqueueCombi(
+      [{ clientId: 'a' }],
+      packet('a', LIMITS.sessionBytes - 10),
+    );
+    await persistence.outgoingEnqueueCombi([{ clientId: 'b' }], packet('a', 100));
+    await persistence.outgoingClearMessageId({ id: 'a' }, {});
+    await persistence.outgoingEnqueueCombi([{ clientId: 'b' }], packet('a', 100));
+    expect(kept.queued).toEqual(['b']);
+    expect(bounds.dropped).toBe(1);
+  });
+});

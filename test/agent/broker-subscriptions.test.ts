@@ -1,0 +1,92 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { type AedesPersistence, createAedes } from '../../src/agent/broker-aedes.ts';
+import { Subscriptions } from '../../src/agent/broker-subscriptions.ts';
+import { TopicEntry } from '../../src/agent/ingest-topics.ts';
+
+const nobody = (): void => {};
+
+test('quiet is never wrong: whatever is subscribed and dropped, in any order', async () => {
+  const handle = await createAedes({});
+  const level = fc.constantFrom('a', 'b', '+', '');
+  const filter = fc
+    .tuple(fc.array(level, { minLength: 1, maxLength: 3 }), fc.boolean())
+    .map(([levels, hash]) => [...levels, ...(hash ? ['#'] : [])].join('/'))
+    .filter((text) => text !== '');
+  const step = fc.record({
+    kind: fc.constantFrom('subscribe', 'unsubscribe', 'keep', 'unkeep', 'clean'),
+    filter,
+    client: fc.constantFrom('one', 'two', '__proto__'),
+  });
+  const topics = ['a', 'b', 'a/b', 'a/b/a', '/a', '', 'a/', 'b/b'].filter((one) => one !== '');
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+      const inner = { ...handle.inner, persistence: barePersistence(), ...bareEmitter() };
+      const subscriptions = new Subscriptions();
+      subscriptions.watch(inner);
+      const entries = topics.map((topic) => new TopicEntry(topic, undefined, undefined));
+      const live: string[] = [];
+      const kept = new Map<string, Set<string>>();
+      for (const { kind, filter: text, client } of steps) {
+        const own = kept.get(client) ?? new Set();
+        kept.set(client, own);
+        if (kind === 'subscribe') {
+          inner.subscribe(text, nobody);
+          live.push(text);
+        } else if (kind === 'unsubscribe' && live.includes(text)) {
+          inner.unsubscribe(text, nobody);
+          live.splice(live.indexOf(text), 1);
+        } else if (kind === 'keep') {
+          await inner.persistence.addSubscriptions({ id: client }, [{ topic: text }]);
+          own.add(text);
+        } else if (kind === 'unkeep') {
+          await inner.persistence.removeSubscriptions({ id: client }, [text]);
+          own.delete(text);
+        } else if (kind === 'clean') {
+          await inner.persistence.cleanSubscriptions({ id: client });
+          own.clear();
+        }
+        const wanted = [...live, ...[...kept.values()].flatMap((filters) => [...filters])];
+        for (const entry of entries) {
+          const expected = !wanted.some((one) => byRegExp(one).test(entry.mqttTopic));
+          expect(subscriptions.quiet(entry)).toBe(expected);
+        }
+      }
+    }),
+    { numRuns: 200 },
+  );
+  await new Promise<void>((resolve) => {
+    handle.broker.close(() => resolve());
+  });
+});
+
+/** An independent way to say the same (MQTT 5, section 4.7.1). */
+function byRegExp(filter: string): RegExp {
+  const source = filter
+    .split('/')
+    .map((level) => (level === '+' ? '[^/]*' : level))
+    .join('/')
+    .replace(/\/#$/u, '(?:/.*)?')
+    .replace(/^#$/u, '.*');
+  return new RegExp(`^${source}$`, 'u');
+}
+
+function bareEmitter(): { subscribe: typeof emit; unsubscribe: typeof emit } {
+  return { subscribe: emit, unsubscribe: emit };
+}
+
+function emit(_topic: string, _deliver: unknown, done?: () => void): void {
+  done?.();
+}
+
+function barePersistence(): AedesPersistence {
+  const nothing = async (): Promise<void> => {};
+  return {
+    addSubscriptions: nothing,
+    removeSubscriptions: nothing,
+    cleanSubscriptions: nothing,
+    storeRetained: nothing,
+    outgoingEnqueueCombi: nothing,
+    outgoingClearMessageId: nothing,
+  };
+}
