@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
@@ -22,6 +22,9 @@ const OPTIONS = {
 } as const;
 
 const SEGMENT_DIGITS = 16;
+const SEGMENT = /^\d+$/u;
+/** Ending of the name of a segment's folder while it is being removed. */
+const REMOVED = '.removed';
 const READ_AHEAD_BYTES = 256 * 1024;
 const READ_AHEAD_ENTRIES = 1024;
 
@@ -124,12 +127,16 @@ class LevelEngine implements Engine {
     }
   }
 
+  /** Called by the holder of the folder's lock. Clears away what a kill left half made or removed. */
   async segments(): Promise<number[]> {
-    const names = await readdir(this.#log);
-    return names
-      .filter((name) => /^\d+$/u.test(name))
-      .map(Number)
-      .toSorted((left, right) => left - right);
+    const firsts: number[] = [];
+    for (const name of await readdir(this.#log)) {
+      const path = join(this.#log, name);
+      const leftover = name.endsWith(REMOVED) || (SEGMENT.test(name) && (await isHalfMade(path)));
+      if (leftover && this.#mayCreate) await rm(path, { recursive: true, force: true });
+      if (!leftover && SEGMENT.test(name)) firsts.push(Number(name));
+    }
+    return firsts.toSorted((left, right) => left - right);
   }
 
   async openSegment(first: number, how: 'create' | 'existing'): Promise<Database> {
@@ -144,8 +151,15 @@ class LevelEngine implements Engine {
   }
 
   async removeSegment(first: number): Promise<void> {
-    await rm(this.#path(first), { recursive: true, force: true });
+    // In one step out of the list: half removed it would look like a damaged segment.
+    const path = this.#path(first);
+    try {
+      await rename(path, path + REMOVED);
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+    }
     await syncPath(this.#log);
+    await rm(path + REMOVED, { recursive: true, force: true });
   }
 
   segmentBytes(first: number): Promise<number> {
@@ -155,6 +169,15 @@ class LevelEngine implements Engine {
   #path(first: number): string {
     return join(this.#log, String(first).padStart(SEGMENT_DIGITS, '0'));
   }
+}
+
+/**
+ * A kill came while LevelDB made this folder: its last step is the file CURRENT, and no entry is
+ * written before it. Without CURRENT but with entries it is damage, for a person to see.
+ */
+async function isHalfMade(path: string): Promise<boolean> {
+  const names = await readdir(path);
+  return !names.includes('CURRENT') && !names.some((name) => /\.(?:ldb|sst|log)$/u.test(name));
 }
 
 async function openLevel(path: string, createIfMissing: boolean): Promise<Database> {
