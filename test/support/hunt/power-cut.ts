@@ -107,6 +107,7 @@ function readTestimony(log: string, onDisk: ReadonlyMap<string, number>): Testim
       });
       synced.delete(second);
       synced.set(third, covered ?? 0);
+      moveBelow(second, third, synced);
     }
     if (verb === 'U') {
       const covered = synced.get(second);
@@ -115,6 +116,15 @@ function readTestimony(log: string, onDisk: ReadonlyMap<string, number>): Testim
     }
   }
   return { synced, loose };
+}
+
+/** When a folder is renamed, what lies in it is as synced as it was. */
+function moveBelow(from: string, to: string, synced: Map<string, number>): void {
+  for (const [path, size] of synced) {
+    if (!path.startsWith(`${from}/`)) continue;
+    synced.delete(path);
+    synced.set(to + path.slice(from.length), size);
+  }
 }
 
 function filesBelow(folder: string): string[] {
@@ -148,6 +158,7 @@ function undo(change: Change, synced: Map<string, number>): void {
   synced.set(from, covered ?? 0);
   if (verb === 'R') {
     renameSync(to, from);
+    moveBelow(to, from, synced);
     if (grave === '-') return;
     linkSync(grave, to);
     synced.set(to, replaced ?? 0);
