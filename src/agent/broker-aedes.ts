@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { type Aedes, Aedes as AedesBroker, type AedesOptions, type Client } from 'aedes';
 import { assert } from '../assert.ts';
 import { REASON } from './broker-reasons.ts';
+import type { Qos } from './publication.ts';
 
 /* oxlint-disable no-underscore-dangle -- these are aedes's own names; all of them are used here only */
 
@@ -26,7 +27,8 @@ export interface AedesClient extends Client {
   readonly _cleanStart: boolean;
   readonly connackSent: boolean;
   will: WillPacket | null;
-  subscriptions: object;
+  /** By filter. */
+  subscriptions: Record<string, { readonly qos: Qos }>;
   duplicates: object;
   /** Reads on. */
   resume(): void;
@@ -143,7 +145,7 @@ export function adopt(handle: AedesHandle, socket: Socket): AedesClient {
   assert(typeof client._parser.parse === 'function', 'aedes reads through `_parser.parse`');
   assert(typeof client.resume === 'function', 'an aedes client can be resumed');
   // Topic filters are object keys too.
-  client.subscriptions = Object.create(null) as object;
+  client.subscriptions = Object.create(null) as AedesClient['subscriptions'];
   client.duplicates = Object.create(null) as object;
   guardSubscribe(client);
   return client;

@@ -1,5 +1,6 @@
-import type { AedesInner, AedesPersistence, Deliver } from './broker-aedes.ts';
+import type { AedesClient, AedesInner, AedesPersistence, Deliver } from './broker-aedes.ts';
 import type { TopicEntry } from './ingest-topics.ts';
+import type { Qos } from './publication.ts';
 
 /**
  * Knows who might want a message, so that one that nobody wants costs nothing: aedes would wrap,
@@ -96,6 +97,16 @@ export class Subscriptions {
     }
     return false;
   }
+}
+
+/** The highest QoS that the client's subscriptions to this topic allow [MQTT-3.3.4-2]. */
+export function grantedQos(client: AedesClient, topic: string): Qos {
+  const levels = topic.split('/');
+  let highest: Qos = 0;
+  for (const [filter, { qos }] of Object.entries(client.subscriptions)) {
+    if (qos > highest && levelsMatch(filter.split('/'), levels)) highest = qos;
+  }
+  return highest;
 }
 
 function levelsMatch(filter: readonly string[], topic: readonly string[]): boolean {

@@ -5,7 +5,13 @@ import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import { AckRound } from './broker-acks.ts';
-import { adopt, type AedesHandle, createAedes, type WillPacket } from './broker-aedes.ts';
+import {
+  adopt,
+  type AedesClient,
+  type AedesHandle,
+  createAedes,
+  type WillPacket,
+} from './broker-aedes.ts';
 import { type BrokerUser, UserTable } from './broker-auth.ts';
 import { SessionBounds } from './broker-bounds.ts';
 import { type ConnectionContext, DeviceConnection } from './broker-connection.ts';
@@ -14,7 +20,7 @@ import { fromAedesProperties, LiveDelivery } from './broker-live.ts';
 import { checkTopic, PublishDecoder } from './broker-publish.ts';
 import { Qos2Sessions } from './broker-qos2.ts';
 import { REASON } from './broker-reasons.ts';
-import { Subscriptions } from './broker-subscriptions.ts';
+import { grantedQos, Subscriptions } from './broker-subscriptions.ts';
 import { Throttle } from './broker-throttle.ts';
 import type { IngestCounters, IngestGate } from './ingest.ts';
 import type { Qos } from './publication.ts';
@@ -31,7 +37,8 @@ import type { Qos } from './publication.ts';
  *    copy.
  * 5. Its parser loses the order of user properties, and empty ones before a repeat.
  * 6. Its maps of clients and subscriptions are plain objects: a client named `constructor` throws.
- * 7. Wills go through `authorizePublish`; the broker's own `$SYS` messages do not.
+ * 7. It lowers a message's QoS to that of the subscription only for filters without a wildcard.
+ * 8. Wills go through `authorizePublish`; the broker's own `$SYS` messages do not.
  *
  * So each connection's bytes pass through a DeviceConnection first, which hands aedes everything
  * but PUBLISH and PUBREL.
@@ -131,6 +138,11 @@ class Hooks {
         // 0x86 and 0x87 of them for MQTT 5.
         const returnCode: number = verdict === 'anonymous' ? 5 : 4;
         done(Object.assign(new Error(loginTrouble(verdict)), { returnCode }), false);
+      },
+      authorizeForward: (client, packet) => {
+        // aedes lowers a message's QoS to the subscription's only when the filter has no wildcard.
+        if (packet.qos === 2) packet.qos = grantedQos(client as AedesClient, packet.topic);
+        return packet;
       },
       authorizePublish: (client, packet, callback) => {
         this.#will(client?.id ?? '', packet as unknown as WillPacket, callback);

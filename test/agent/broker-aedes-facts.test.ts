@@ -116,7 +116,28 @@ test('6: clients and subscriptions are kept in plain objects', async () => {
   expect(clients['constructor']).toBe(Object);
 });
 
-describe('7: wills', () => {
+test('7: QoS is lowered to the subscription’s only without a wildcard', async () => {
+  const { port } = await bare();
+  const device = await RawDevice.connect(port);
+  const subscriptions = [
+    { topic: 'a', qos: 1 as const },
+    { topic: 'b/+', qos: 1 as const },
+  ];
+  device.send({ cmd: 'subscribe', messageId: 1, subscriptions });
+  await device.until(() => device.ids('suback').length === 1);
+  device.send(device.publish('a', 'x', 2, 2), device.publish('b/c', 'x', 2, 3));
+  const heard = (): { topic: string; qos: number }[] =>
+    device.packets.flatMap((one) =>
+      one.cmd === 'publish' ? [{ topic: one.topic, qos: one.qos }] : [],
+    );
+  await device.until(() => heard().length === 2);
+  expect(heard()).toEqual([
+    { topic: 'a', qos: 1 },
+    { topic: 'b/c', qos: 2 },
+  ]);
+});
+
+describe('8: wills', () => {
   test('go through authorizePublish; the broker’s own $SYS messages do not', async () => {
     const topics: string[] = [];
     const { port } = await bare({
