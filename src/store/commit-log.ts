@@ -213,7 +213,7 @@ export class CommitLog {
   /** A segment that was opened ahead of need and never written to. */
   async #dropEmpty(first: number): Promise<void> {
     const { segments, readOnly } = this.#options;
-    if (readOnly) segments.ignore(first);
+    if (readOnly) await segments.ignore(first);
     else await segments.remove(first);
   }
 

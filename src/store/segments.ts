@@ -121,9 +121,11 @@ export class Segments {
     return this.#open(segment);
   }
 
-  /** Leaves the segment out of the list, as if it were not there. */
-  ignore(first: number): void {
-    this.#list = this.#list.filter((candidate) => candidate.first !== first);
+  /** Closes the segment and leaves it out of the list, as if it were not there. */
+  async ignore(first: number): Promise<void> {
+    const segment = this.#find(first);
+    this.#list = this.#list.filter((candidate) => candidate !== segment);
+    await this.#close(segment);
   }
 
   /** Closes and removes a segment that nobody reads; false when somebody does. */

@@ -27,6 +27,7 @@ export async function huntWithCluster(faults: number): Promise<ExactlyOnceResult
           if (found.problems.length > 0) throw new Error(found.problems.join('\n'));
           return found;
         } catch (error) {
+          console.error(error);
           keepServerLogs(cluster, folder);
           throw error;
         } finally {
