@@ -1,0 +1,75 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openCluster } from '../system/kafka-rig.ts';
+import { runChecked } from '../support/process.ts';
+
+/**
+ * npm run bench:drain [-- ROUNDS [RECORDS [COMPRESSION]]]: a backlog of a million records to Kafka,
+ * exactly once, through the product's own store and mirror, against `kcat -P -X acks=all` of the
+ * same keys and payloads from a file with the same compression, in turns on one cluster. Goal: at
+ * least 0.7 of kcat's rate with zstd, and at most 140 MB of anonymous memory at peak.
+ */
+const ROUNDS = Number(process.argv[2] ?? 4);
+const RECORDS = Number(process.argv[3] ?? 1_000_000);
+const CODEC = process.argv[4] ?? 'zstd';
+const HERE = import.meta.dirname;
+
+interface Drained {
+  readonly records: number;
+  readonly ms: number;
+  readonly cpuMs: number;
+  readonly peakKiB: number;
+  readonly idleKiB: number;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'gatelog-drain-'));
+const data = join(folder, 'data');
+const payloads = join(folder, 'payloads');
+const cluster = await openCluster({ heapMiB: 512 });
+try {
+  const fill = [join(HERE, 'drain-store.ts'), data, String(RECORDS), payloads];
+  await runChecked({ command: process.execPath, args: fill }, 300_000);
+  const brokers = cluster.bootstrap('plaintext').join(',');
+  const ratios: number[] = [];
+  for (let round = 1; round <= ROUNDS; round++) {
+    const id = `drain-${process.pid}-${round}`;
+    const ours = await drain(brokers, id);
+    const kcatMs = await produceWithKcat(brokers, `${id}-kcat`);
+    const ratio = kcatMs / ours.ms;
+    ratios.push(ratio);
+    console.log(
+      `round ${round}: gatelog ${rate(ours.ms)} (CPU ${(ours.cpuMs / 1000).toFixed(2)} s, RssAnon ${mb(ours.idleKiB)} to ${mb(ours.peakKiB)} at peak), kcat ${rate(kcatMs)}, ratio ${ratio.toFixed(2)}`,
+    );
+  }
+  const middle = ratios.toSorted((a, b) => a - b)[Math.floor(ratios.length / 2)] ?? 0;
+  console.log(`median ratio ${middle.toFixed(2)} (goal >= 0.70), ${CODEC}, ${RECORDS} records`);
+} finally {
+  await cluster.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function rate(ms: number): string {
+  return `${Math.round(RECORDS / ms)} k records/s (${(ms / 1000).toFixed(2)} s)`;
+}
+
+function mb(kib: number): string {
+  return `${Math.round(kib / 1024)} MB`;
+}
+
+async function drain(brokers: string, id: string): Promise<Drained> {
+  await cluster.createTopic(id, { partitions: 8 });
+  const args = [join(HERE, 'drain-agent.ts'), data, brokers, id, id, CODEC];
+  const { stdout } = await runChecked({ command: process.execPath, args }, 300_000);
+  const drained = JSON.parse(stdout) as Drained;
+  if (drained.records !== RECORDS) throw new Error(`drained ${drained.records} of ${RECORDS}`);
+  return drained;
+}
+
+async function produceWithKcat(brokers: string, topic: string): Promise<number> {
+  await cluster.createTopic(topic, { partitions: 8 });
+  const how = ['-z', CODEC, '-X', 'acks=all', '-K', '\t', '-l', payloads];
+  const start = performance.now();
+  await runChecked({ command: 'kcat', args: ['-P', '-b', brokers, '-t', topic, ...how] }, 300_000);
+  return performance.now() - start;
+}
