@@ -1,113 +1,26 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ControlClient } from '../../src/admin/control-client.ts';
-import { systemClock } from '../../src/time.ts';
-import { type Running, startProcess } from '../support/process.ts';
+import { DemoRig, figure, WAIT_MS } from '../support/demo-rig.ts';
 
-/**
- * `gatelog demo` as a person runs it: real agents, real MQTT, with and without a terminal. The
- * terminal is a pty made by script(1), into which the test types.
- */
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-const WAIT_MS = 60_000;
+/** `gatelog demo` as a person runs it: real agents, real MQTT, with and without a terminal. */
 const CLEAN = /clean: every acknowledged reading is in the central log exactly once, in order/u;
-
-let folder: string;
-const started: Running[] = [];
-const terminals: Terminal[] = [];
+let rig: DemoRig;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'gatelog-demo-'));
+  rig = await DemoRig.open();
 });
 
 afterEach(async () => {
-  for (const running of started.splice(0)) await running.stop(30_000);
-  for (const terminal of terminals.splice(0)) await terminal.close();
-  await rm(folder, { recursive: true, force: true });
+  await rig.close();
 });
-
-/** The test's folder, and a port far from those that people use, unless the test names others. */
-function argsOf(args: readonly string[]): string[] {
-  const data = args.includes('--data') ? [] : ['--data', folder];
-  const port = args.includes('--port') ? [] : ['--port', '23883'];
-  return [MAIN, 'demo', ...data, ...port, ...args];
-}
-
-async function demo(...args: string[]): Promise<Running> {
-  const running = await startProcess({ command: process.execPath, args: argsOf(args) });
-  started.push(running);
-  return running;
-}
-
-/** Number before `words` in the report. */
-function figure(output: string, words: string): number {
-  const found = new RegExp(`([\\d,]+) ${words}`, 'u').exec(output)?.[1];
-  if (found === undefined) throw new Error(`no figure for "${words}" in:\n${output}`);
-  return Number(found.replaceAll(',', ''));
-}
-
-function command(...words: string[]): string {
-  return words.map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ');
-}
-
-class Terminal {
-  readonly #child: ChildProcessWithoutNullStreams;
-  #ended = false;
-  #seen: () => void = () => {};
-  output = '';
-
-  constructor(line: string) {
-    const whole = `${line}; echo "code $?"; stty -a`;
-    this.#child = spawn('/usr/bin/script', ['-qec', whole, '/dev/null'], {
-      env: { ...process.env, TERM: 'xterm-256color', NO_COLOR: '1' },
-    });
-    this.#child.stdout.setEncoding('utf8');
-    this.#child.stdout.on('data', (text: string) => {
-      this.output += text;
-      this.#seen();
-    });
-    this.#child.once('exit', () => {
-      this.#ended = true;
-    });
-    terminals.push(this);
-  }
-
-  type(keys: string): void {
-    this.#child.stdin.write(keys);
-  }
-
-  /** Resolves when the pattern stands in the output, which is kept from the beginning. */
-  async until(pattern: RegExp): Promise<void> {
-    const late = new AbortController();
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#seen = () => {
-      if (pattern.test(this.output)) resolve(true);
-    };
-    this.#seen();
-    const wait = systemClock.sleep(WAIT_MS, late.signal).then(() => false);
-    const met = await Promise.race([promise, wait]);
-    late.abort();
-    if (!met) throw new Error(`${String(pattern)} did not come:\n${this.output.slice(-4000)}`);
-  }
-
-  /** Closes the window, whatever runs in it. */
-  async close(): Promise<void> {
-    if (this.#ended) return;
-    const exited = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    await exited;
-  }
-}
 
 describe('the demo without a terminal', () => {
   test('runs for a while, prints lines, and ends with a clean report and code 0', async () => {
-    const running = await demo('--for', '8s');
+    const running = await rig.run('--for', '8s');
     expect(await running.exited).toEqual({ code: 0, signal: null });
     const output = running.stdout();
     expect(output).toMatch(/^\d\d:\d\d:\d\d {2}edge agent runs on mqtt:\/\/127\.0\.0\.1:\d+$/mu);
@@ -120,16 +33,16 @@ describe('the demo without a terminal', () => {
   });
 
   test('an agent killed from outside is started again, and a later run goes on', async () => {
-    const first = await demo('--for', '12s');
+    const first = await rig.run('--for', '12s');
     await first.waitFor(/in \d+ msg\/s/u, WAIT_MS);
-    const { pid } = await new ControlClient(join(folder, 'edge')).status();
+    const { pid } = await new ControlClient(join(rig.folder, 'edge')).status();
     process.kill(pid, 'SIGKILL');
     expect(await first.exited).toEqual({ code: 0, signal: null });
     expect(first.stdout()).toContain('edge agent ended by SIGKILL, restarting');
     expect(first.stdout()).toContain('edge agent is back');
     expect(first.stdout()).toMatch(CLEAN);
 
-    const second = await demo('--for', '3s');
+    const second = await rig.run('--for', '3s');
     expect(await second.exited).toEqual({ code: 0, signal: null });
     const before = figure(first.stdout(), 'records in the folder');
     expect(figure(second.stdout(), 'records?\n')).toBe(before);
@@ -138,7 +51,7 @@ describe('the demo without a terminal', () => {
   });
 
   test('SIGTERM ends it well', async () => {
-    const running = await demo();
+    const running = await rig.run();
     await running.waitFor(/in \d+ msg\/s {2}acknowledged [1-9]/u, WAIT_MS);
     running.signal('SIGTERM');
     expect(await running.exited).toEqual({ code: 0, signal: null });
@@ -146,12 +59,12 @@ describe('the demo without a terminal', () => {
   });
 
   test('when the demo itself is killed, its agents stop and the next run goes on', async () => {
-    const first = await demo();
+    const first = await rig.run();
     await first.waitFor(/in \d+ msg\/s {2}acknowledged [1-9]/u, WAIT_MS);
-    const agents = await agentPids();
+    const agents = await rig.agentPids();
     await first.kill();
     await expect.poll(() => agents.filter(isAlive), { timeout: WAIT_MS }).toEqual([]);
-    const second = await demo('--for', '3s');
+    const second = await rig.run('--for', '3s');
     expect(await second.exited).toEqual({ code: 0, signal: null });
     expect(second.stdout()).toMatch(CLEAN);
   });
@@ -162,7 +75,7 @@ describe('the demo without a terminal', () => {
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
     try {
-      const running = await demo('--port', String(port), '--for', '1s');
+      const running = await rig.run('--port', String(port), '--for', '1s');
       expect(await running.exited).toEqual({ code: 0, signal: null });
       expect(running.stdout()).toContain(`(${port} is taken)`);
     } finally {
@@ -176,7 +89,7 @@ describe('the demo without a terminal', () => {
     [['--port', '0x'], 64, 'gatelog: --port: expected a port from 1 to 65535'],
     [['--data', '/dev/null/x'], 74, "gatelog: the demo's folder /dev/null/x can't be used"],
   ])('%j is refused with code %d', async (args, code, message) => {
-    const running = await demo(...args);
+    const running = await rig.run(...args);
     expect(await running.exited).toEqual({ code, signal: null });
     expect(running.stderr()).toContain(message);
   });
@@ -184,7 +97,7 @@ describe('the demo without a terminal', () => {
 
 describe('the demo on a terminal', () => {
   test('cut, restore, kill, black hole, kill the central, faster: clean all the same', async () => {
-    const terminal = new Terminal(command(process.execPath, ...argsOf([])));
+    const terminal = rig.open();
     await terminal.until(/mirror live/u);
     terminal.type('c');
     await terminal.until(/link cut by you[\s\S]*backing off/u);
@@ -216,7 +129,7 @@ describe('the demo on a terminal', () => {
   });
 
   test('with the link cut it ends saying what waits, code 1; the next run delivers it', async () => {
-    const terminal = new Terminal(command(process.execPath, ...argsOf([])));
+    const terminal = rig.open();
     await terminal.until(/mirror live/u);
     terminal.type('c');
     await terminal.until(/link cut by you[\s\S]*backing off/u);
@@ -224,7 +137,7 @@ describe('the demo on a terminal', () => {
     await terminal.until(/\ncode \d+/u);
     expect(terminal.output).toMatch(/not complete: nothing is lost, but \d+ records? could not/u);
     expect(terminal.output).toMatch(/\ncode 1\r?\n/u);
-    const next = await demo('--for', '2s');
+    const next = await rig.run('--for', '2s');
     expect(await next.exited).toEqual({ code: 0, signal: null });
     expect(next.stdout()).toMatch(CLEAN);
     expect(figure(next.stdout(), 'records arrived')).toBe(
@@ -233,15 +146,15 @@ describe('the demo on a terminal', () => {
   });
 
   test('closing the window ends it well: agents stopped in good order, next run clean', async () => {
-    const terminal = new Terminal(command(process.execPath, ...argsOf([])));
+    const terminal = rig.open();
     await terminal.until(/mirror live/u);
-    const agents = await agentPids();
+    const agents = await rig.agentPids();
     await terminal.close();
     await expect.poll(() => agents.filter(isAlive), { timeout: WAIT_MS }).toEqual([]);
     for (const name of ['edge', 'central']) {
-      expect(await readFile(join(folder, `${name}.log`), 'utf8')).toContain('"agent.stopped"');
+      expect(await readFile(join(rig.folder, `${name}.log`), 'utf8')).toContain('"agent.stopped"');
     }
-    const next = await demo('--for', '2s');
+    const next = await rig.run('--for', '2s');
     expect(await next.exited).toEqual({ code: 0, signal: null });
     expect(next.stdout()).toMatch(CLEAN);
   });
@@ -255,9 +168,7 @@ describe('the demo on a terminal', () => {
       new Screen({ input: process.stdin, output: process.stdout, ...options }).enter();
       setTimeout(() => { throw new Error('crashed on purpose'); }, 100);
     `;
-    const terminal = new Terminal(
-      command(process.execPath, '--input-type=module', '--eval', program),
-    );
+    const terminal = rig.openProgram('--input-type=module', '--eval', program);
     await terminal.until(/\ncode \d+[\s\S]*isig/u);
     const { output } = terminal;
     expect(output).toContain('crashed on purpose');
@@ -275,13 +186,4 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-function agentPids(): Promise<number[]> {
-  return Promise.all(
-    ['edge', 'central'].map(async (name) => {
-      const status = await new ControlClient(join(folder, name)).status();
-      return status.pid;
-    }),
-  );
 }

@@ -32,6 +32,8 @@ export interface CentreReport {
   readonly altered: number | undefined;
   /** In the edge log and not sent yet; the next run goes on with them. */
   readonly waiting: number;
+  /** Why it could not be read to its end; then nothing is known about what arrived. */
+  readonly unread: string | undefined;
 }
 
 export interface DemoReport {
@@ -43,14 +45,16 @@ export interface DemoReport {
 /**
  * - `clean`: every acknowledged reading is at the centre exactly once, in order.
  * - `waiting`: nothing is wrong, and not everything has been sent (the link was cut).
+ * - `unread`: the sensors and the edge log are in order, and the centre could not be asked.
  * - `broken`: the promise does not hold.
  */
-export type Verdict = 'clean' | 'waiting' | 'broken';
+export type Verdict = 'clean' | 'waiting' | 'unread' | 'broken';
 
 export function verdictOf({ devices, edge, centre }: DemoReport): Verdict {
-  const { audit, altered = 0, waiting } = centre;
-  const faults = devices.missing + edge.disorder + edge.unreadable + altered;
-  if (faults > 0 || !audit.clean) return 'broken';
+  const { audit, altered = 0, waiting, unread } = centre;
+  if (devices.missing + edge.disorder + edge.unreadable > 0) return 'broken';
+  if (unread !== undefined) return 'unread';
+  if (altered > 0 || !audit.clean) return 'broken';
   return waiting > 0 ? 'waiting' : 'clean';
 }
 
@@ -68,13 +72,7 @@ export function reportLines(report: DemoReport, paint: Paint): string[] {
     ],
     ['', `${count(edge.sentAgain)} twice, sent again by sensors that had lost their connection`],
     ['', `${plural(edge.records, 'record')} in the folder, of all runs`],
-    [centre.name, `${plural(audit.records, 'record')} arrived from this folder`],
-    [
-      '',
-      `${count(audit.missing)} missing, ${count(audit.repeats)} repeated, ` +
-        `${count(audit.disorder)} out of order` +
-        (centre.altered === undefined ? '' : `, ${count(centre.altered)} altered`),
-    ],
+    ...centreRows(centre),
   ];
   if (edge.unreadable > 0)
     rows.push(['', `${plural(edge.unreadable, 'record')} unreadable at the edge`]);
@@ -100,6 +98,17 @@ export function reportLines(report: DemoReport, paint: Paint): string[] {
   ];
 }
 
+function centreRows({ name, audit, altered, unread }: CentreReport): [string, string][] {
+  if (unread !== undefined) return [[name, `could not be read: ${unread}`]];
+  const faults =
+    `${count(audit.missing)} missing, ${count(audit.repeats)} repeated, ` +
+    `${count(audit.disorder)} out of order`;
+  return [
+    [name, `${plural(audit.records, 'record')} arrived from this folder`],
+    ['', altered === undefined ? faults : `${faults}, ${count(altered)} altered`],
+  ];
+}
+
 function verdictLine(report: DemoReport, paint: Paint): string {
   const { centre } = report;
   switch (verdictOf(report)) {
@@ -113,6 +122,11 @@ function verdictLine(report: DemoReport, paint: Paint): string {
         'yellow',
         `  not complete: nothing is lost, but ${plural(centre.waiting, 'record')} could not be sent ` +
           'yet; the next run goes on with them',
+      );
+    case 'unread':
+      return paint(
+        'yellow',
+        `  not complete: the edge lost nothing, but ${centreName(centre)} could not be asked`,
       );
     case 'broken':
       return paint('red', '  NOT CLEAN: the figures above say what is wrong');

@@ -79,8 +79,17 @@ export class Show {
     await this.#untilUp(edge, signal);
     if (signal.aborted) return;
     this.#runFrom = endsOf(edge.watch.latest);
+    await this.#undoPause();
     this.fleet.start();
     this.#ticking = this.#tick();
+  }
+
+  /** A mirror keeps being paused over restarts; a show begins with one that runs. */
+  async #undoPause(): Promise<void> {
+    if (this.#flow().mirror !== 'paused') return;
+    const { edge, mirror } = this.#stage;
+    await this.#options.steer(edge.folder, mirror, 'resume');
+    this.#options.events.say('the mirror was left paused: resumed');
   }
 
   async #untilUp({ child, name }: Actor, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { must } from '../../assert.ts';
+import { GatelogError, messageOf } from '../../errors.ts';
 import { decodeHeaders } from '../../headers.ts';
 import { IDENTITY_HEADER, parseIdentity, type RecordIdentity } from '../../identity.ts';
 import { LIMITS } from '../../limits.ts';
@@ -64,6 +65,7 @@ export class Verifier {
   #sentAgain = 0;
   #disorder = 0;
   #altered = 0;
+  #compared = true;
 
   constructor(options: VerifyOptions) {
     this.#options = options;
@@ -79,18 +81,32 @@ export class Verifier {
   ): Promise<DemoReport> {
     await this.#readEdge();
     this.#expect();
-    let compared = true;
-    for await (const records of arrived) {
-      for (const record of records) {
-        const identity = record.identity === undefined ? undefined : parseIdentity(record.identity);
-        if (identity !== undefined && !this.#isOurs(identity)) continue;
-        const key = record.key === null ? null : Buffer.from(record.key).toString('latin1');
-        this.#auditor.feed(identity, key, record);
-        if (identity !== undefined) this.#noteArrival(identity, record);
-        compared &&= record.value !== undefined;
+    const failure = await this.#readArrived(arrived);
+    return this.#report(centre, failure);
+  }
+
+  /** Why the centre could not be read to its end; undefined when it was. */
+  async #readArrived(
+    arrived: AsyncIterable<readonly ArrivedRecord[]>,
+  ): Promise<string | undefined> {
+    try {
+      for await (const records of arrived) {
+        for (const record of records) this.#take(record);
       }
+      return undefined;
+    } catch (error) {
+      if (error instanceof GatelogError) return messageOf(error);
+      throw error;
     }
-    return this.#report(centre, compared);
+  }
+
+  #take(record: ArrivedRecord): void {
+    const identity = record.identity === undefined ? undefined : parseIdentity(record.identity);
+    if (identity !== undefined && !this.#isOurs(identity)) return;
+    const key = record.key === null ? null : Buffer.from(record.key).toString('latin1');
+    this.#auditor.feed(identity, key, record);
+    if (identity !== undefined) this.#noteArrival(identity, record);
+    this.#compared &&= record.value !== undefined;
   }
 
   async #readEdge(): Promise<void> {
@@ -149,7 +165,7 @@ export class Verifier {
     if (kept.sums[identity.offset - kept.start] !== sumOf(key, value)) this.#altered++;
   }
 
-  #report(centre: string, compared: boolean): DemoReport {
+  #report(centre: string, unread: string | undefined): DemoReport {
     let waiting = 0;
     for (const [name, end] of this.#ends) {
       const { start } = must(this.#sums.get(name), 'every partition has its sums');
@@ -162,8 +178,9 @@ export class Verifier {
       centre: {
         name: centre,
         audit: this.#auditor.report(),
-        altered: compared ? this.#altered : undefined,
+        altered: this.#compared ? this.#altered : undefined,
         waiting,
+        unread,
       },
     };
   }

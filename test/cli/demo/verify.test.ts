@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { noColours } from '../../../src/cli/demo/text.ts';
 import { type DemoReport, reportLines, verdictOf } from '../../../src/cli/demo/report.ts';
-import { arrivedIn, type Testimony, Verifier } from '../../../src/cli/demo/verify.ts';
+import {
+  type ArrivedRecord,
+  arrivedIn,
+  type Testimony,
+  Verifier,
+} from '../../../src/cli/demo/verify.ts';
+import { GatelogError } from '../../../src/errors.ts';
 import { encodeHeaders } from '../../../src/headers.ts';
 import { formatIdentity } from '../../../src/identity.ts';
 import { seededRandom } from '../../../src/random.ts';
@@ -230,5 +236,32 @@ describe('the verifier', () => {
     expect(report.centre.altered).toBeUndefined();
     expect(verdictOf(report)).toBe('clean');
     expect(reportLines(report, noColours).join('\n')).not.toContain('altered');
+  });
+
+  test('a centre that cannot be read is said, and no verdict is made up', async () => {
+    await fourDelivered();
+    const verifierOf = (devices: readonly Testimony[]): Verifier =>
+      new Verifier({
+        gateway: GATEWAY,
+        incarnation: edge.identity.incarnation,
+        run: RUN,
+        devices,
+        runFrom: new Map(),
+        confirmed: new Map(CONFIRMED_4),
+        edge: edge.reader,
+      });
+    async function* gone(): AsyncGenerator<readonly ArrivedRecord[], void, void> {
+      for await (const records of arrivedIn(central.reader)) {
+        yield records.slice(0, 1);
+        throw new GatelogError('UPSTREAM_UNREACHABLE', 'nobody answers');
+      }
+    }
+    const report = await verifierOf([sensor('temp', 4)]).verify('Kafka', gone());
+    expect(verdictOf(report)).toBe('unread');
+    const lines = reportLines(report, noColours).join('\n');
+    expect(lines).toContain('could not be read: nobody answers');
+    expect(lines).toContain('not complete: the edge lost nothing, but Kafka could not be asked');
+    const lost = await verifierOf([sensor('temp', 5)]).verify('Kafka', gone());
+    expect(verdictOf(lost)).toBe('broken');
   });
 });

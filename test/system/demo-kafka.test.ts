@@ -1,0 +1,55 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { DemoRig, figure } from '../support/demo-rig.ts';
+import { type KafkaCluster, startKafkaCluster } from '../support/kafka/cluster.ts';
+
+/** `gatelog demo --kafka`: the same show with a real Kafka in the central's place. */
+const CLEAN = /clean: every acknowledged reading is in Kafka exactly once, in order/u;
+let cluster: KafkaCluster;
+let brokers: string;
+let rig: DemoRig;
+
+beforeAll(async () => {
+  cluster = await startKafkaCluster();
+  brokers = cluster.bootstrap('plaintext').join(',');
+});
+
+afterAll(async () => {
+  await cluster.close();
+});
+
+beforeEach(async () => {
+  rig = await DemoRig.open();
+});
+
+afterEach(async () => {
+  await rig.close();
+});
+
+test('a paused mirror and a killed agent: said, then all of it in Kafka exactly once', async () => {
+  const terminal = rig.open('--kafka', brokers);
+  await terminal.until(/mirror live/u);
+  terminal.type('c');
+  await terminal.until(/mirror paused by you/u);
+  terminal.type('b');
+  await terminal.until(/no proxy can stand before Kafka/u);
+  terminal.type('k');
+  await terminal.until(/edge agent killed \(SIGKILL\), restarting[\s\S]*edge agent is back/u);
+  terminal.type('q');
+  await terminal.until(/\ncode \d+/u);
+  expect(terminal.output).toMatch(/not complete: nothing is lost, but \d+ records? could not/u);
+  expect(terminal.output).toMatch(/\ncode 1\r?\n/u);
+
+  const next = await rig.run('--kafka', brokers, '--for', '5s');
+  expect(await next.exited).toEqual({ code: 0, signal: null });
+  const output = next.stdout();
+  expect(output).toContain('the mirror was left paused: resumed');
+  expect(output).toMatch(CLEAN);
+  expect(figure(output, 'records arrived')).toBe(figure(output, 'records in the folder'));
+});
+
+test('a cluster that is not there: nothing is lost, and the report says what waits', async () => {
+  const running = await rig.run('--kafka', '127.0.0.1:1', '--for', '3s');
+  expect(await running.exited).toEqual({ code: 1, signal: null });
+  expect(running.stdout()).toContain('0 acknowledged readings missing, 0 out of order');
+  expect(running.stdout()).toMatch(/not complete: the edge lost nothing, but Kafka could not/u);
+});
