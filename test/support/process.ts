@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 
 /**
  * Child processes of the tests. Everything started here is stopped: by `stop` or `kill`, when the
@@ -19,6 +19,8 @@ export interface ProcessSpec {
   readonly input?: string | Buffer;
   /** Standard input stays open (for processes that take its end as "my starter is gone"). */
   readonly holdInput?: boolean;
+  /** What it gets when its starter ends without stopping it. Default: SIGKILL. */
+  readonly orphanSignal?: 'SIGKILL' | 'SIGTERM';
 }
 
 export interface Exit {
@@ -44,14 +46,14 @@ export interface Running {
   endInput(): void;
 }
 
-const running = new Set<ChildProcess>();
+const running = new Map<ChildProcess, NodeJS.Signals>();
 let exitHookSet = false;
 
 function killAllOnExit(): void {
   if (exitHookSet) return;
   exitHookSet = true;
   process.once('exit', () => {
-    for (const child of running) child.kill('SIGKILL');
+    for (const [child, signal] of running) child.kill(signal);
   });
 }
 
@@ -62,12 +64,16 @@ function describe(spec: ProcessSpec): string {
   return [spec.command, ...(spec.args ?? [])].join(' ').slice(0, 200);
 }
 
+function orphanSignal(spec: ProcessSpec): NodeJS.Signals {
+  return spec.orphanSignal ?? 'SIGKILL';
+}
+
 function spawnChild(spec: ProcessSpec): ChildProcess {
   // setpriv replaces itself by the command, so the pid stays; the kernel then kills the command
   // when the thread that started it ends, which is the main thread here.
   const command = diesWithParent ? SETPRIV : spec.command;
   const args = diesWithParent
-    ? ['--pdeathsig', 'KILL', spec.command, ...(spec.args ?? [])]
+    ? ['--pdeathsig', orphanSignal(spec).slice(3), spec.command, ...(spec.args ?? [])]
     : [...(spec.args ?? [])];
   const log = spec.logFile === undefined ? undefined : openSync(spec.logFile, 'a');
   const wantsInput = spec.input !== undefined || spec.holdInput === true;
@@ -87,7 +93,7 @@ function spawnChild(spec: ProcessSpec): ChildProcess {
 export async function startProcess(spec: ProcessSpec): Promise<Running> {
   killAllOnExit();
   const child = spawnChild(spec);
-  running.add(child);
+  running.set(child, orphanSignal(spec));
   const output = new Output(child);
   const exited = new Promise<Exit>((resolve) => {
     child.once('close', (code, signal) => {
@@ -272,4 +278,20 @@ export async function runChecked(spec: ProcessSpec, timeoutMs?: number): Promise
     `${describe(spec)} ended with ${result.code ?? result.signal}:\n` +
       `${result.stdout}\n${result.stderr}`.trim().slice(-4000),
   );
+}
+
+/** Whether a process runs; one that has ended and that nobody has waited for (a zombie) does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  if (process.platform !== 'linux') return true;
+  try {
+    // The state stands behind the name, which is in brackets and may hold anything.
+    return !/\) [ZX] [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return false;
+  }
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Running, startProcess } from '../process.ts';
+import { isAlive, type Running, startProcess } from '../process.ts';
 import * as admin from './admin.ts';
 import { CACHE } from './jars.ts';
 import type { ClusterState, Listener, NodeState, SupervisorOptions } from './state.ts';
@@ -115,15 +115,6 @@ export class KafkaCluster {
   }
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Removes what runs that were killed outright left behind. */
 function removeOldRuns(): void {
   if (!existsSync(RUNS)) return;
@@ -163,6 +154,7 @@ async function startOwnCluster(options: KafkaClusterOptions): Promise<KafkaClust
     command: process.execPath,
     args: [join(import.meta.dirname, 'supervisor.ts'), JSON.stringify(full)],
     holdInput: true,
+    orphanSignal: 'SIGTERM',
     ownGroup: true,
   });
   try {
