@@ -1,7 +1,8 @@
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Level } from 'level';
 import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
+import { silentLogger, type Logger } from '../telemetry.ts';
 import type { Database, Engine, Entries, KeyRange, Write } from './database.ts';
 
 type ByteLevel = Level<Uint8Array, Uint8Array>;
@@ -104,18 +105,21 @@ class LevelEngine implements Engine {
   readonly folder: string;
   readonly #log: string;
   readonly #mayCreate: boolean;
+  readonly #logger: Logger;
 
-  constructor(folder: string, options: { readonly mayCreate: boolean }) {
+  constructor(folder: string, mayCreate: boolean, logger: Logger) {
     this.folder = folder;
     this.#log = join(folder, 'log');
-    this.#mayCreate = options.mayCreate;
+    this.#mayCreate = mayCreate;
+    this.#logger = logger;
   }
 
   async openState(): Promise<Database> {
     const path = join(this.folder, 'state');
     try {
       if (this.#mayCreate) {
-        await mkdir(this.#log, { recursive: true });
+        await makeFolder(this.folder);
+        await makeFolder(this.#log);
       } else {
         await stat(path);
       }
@@ -140,13 +144,30 @@ class LevelEngine implements Engine {
   }
 
   async openSegment(first: number, how: 'create' | 'existing'): Promise<Database> {
+    const path = this.#path(first);
     try {
-      const database = await openLevel(this.#path(first), how === 'create');
+      const database = await openLevel(path, how === 'create');
       // LevelDB syncs its own directory but not the entry in ours.
       if (how === 'create') await syncPath(this.#log);
       return database;
     } catch (error) {
-      throw openError(this.#path(first), error);
+      const failure = openError(path, error);
+      if (failure.code === 'STORE_CORRUPT' && this.#mayCreate) return this.#repaired(path, failure);
+      throw failure;
+    }
+  }
+
+  /**
+   * Rebuilds LevelDB's own books from what tables there are. What it finds again is not to be
+   * trusted more than anything else, and our checksums are verified on every read anyway.
+   */
+  async #repaired(path: string, failure: GatelogError): Promise<Database> {
+    this.#logger.warn({ segment: path, error: failure.message }, 'a damaged segment is repaired');
+    try {
+      await repairLevel(path);
+      return await openLevel(path, false);
+    } catch (error) {
+      throw openError(path, error);
     }
   }
 
@@ -178,6 +199,31 @@ class LevelEngine implements Engine {
 async function isHalfMade(path: string): Promise<boolean> {
   const names = await readdir(path);
   return !names.includes('CURRENT') && !names.some((name) => /\.(?:ldb|sst|log)$/u.test(name));
+}
+
+/** In Node `level` is classic-level, whose repair its types leave out. The folder MUST be closed. */
+async function repairLevel(path: string): Promise<void> {
+  await (Level as unknown as { repair(location: string): Promise<void> }).repair(path);
+}
+
+/** Not mkdir's own recursion: it never ends where a parent can't be made, as below /proc. */
+async function makeFolder(path: string): Promise<void> {
+  const make = async (): Promise<void> => {
+    try {
+      await mkdir(path);
+    } catch (error) {
+      // Something is there: if it is no folder, the next step says so.
+      if (systemCodeOf(error) !== 'EEXIST') throw error;
+    }
+  };
+  try {
+    await make();
+  } catch (error) {
+    const parent = dirname(path);
+    if (systemCodeOf(error) !== 'ENOENT' || parent === path) throw error;
+    await makeFolder(parent);
+    await make();
+  }
 }
 
 async function openLevel(path: string, createIfMissing: boolean): Promise<Database> {
@@ -249,6 +295,11 @@ function adviceFor(code: string | undefined, text: string): string {
   return 'check that the disk is there and that the folder can be read and written';
 }
 
-export function levelEngine(folder: string, readOnly: boolean): Engine {
-  return new LevelEngine(folder, { mayCreate: !readOnly });
+/** `readOnly`: nothing is created and nothing repaired. */
+export function levelEngine(
+  folder: string,
+  readOnly: boolean,
+  logger: Logger = silentLogger,
+): Engine {
+  return new LevelEngine(folder, !readOnly, logger);
 }

@@ -45,15 +45,21 @@ export class LogState {
     }
     this.lastCommit = lastOf(checkpoint, tail.commits);
     if (lost > 0) {
-      const skipped = lost * LIMITS.commitRecords;
-      for (let stream = 0; stream < this.registry.streams; stream++) {
-        this.heads.committed[stream] = (this.heads.committed[stream] ?? 0) + skipped;
-      }
       logger.error(
-        { damage, offsetsSkipped: skipped },
+        { damage },
         'commits at the end of the log are missing or damaged; every partition goes on after the ' +
           'offsets they may have held, and readers get the range as a gap',
       );
+      this.skip(lost);
+    }
+  }
+
+  /** Leaves out the offsets that `commits` unknown commits may have held. */
+  skip(commits: number): void {
+    const offsets = commits * LIMITS.commitRecords;
+    const { committed } = this.heads;
+    for (let stream = 0; stream < this.registry.streams; stream++) {
+      committed[stream] = (committed[stream] ?? 0) + offsets;
     }
   }
 

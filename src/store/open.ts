@@ -1,3 +1,4 @@
+import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Random } from '../random.ts';
 import type { Logger } from '../telemetry.ts';
@@ -27,8 +28,10 @@ import {
   StateSpace,
   forgetStarts,
   readIdentity,
+  readLastCommit,
   readStarts,
   writeIdentity,
+  writeLastCommit,
   type StoredIdentity,
   type StreamStart,
 } from './state.ts';
@@ -59,7 +62,7 @@ export interface StoreOptions {
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const readOnly = options.readOnly ?? false;
-  const engine = options.engine ?? levelEngine(options.folder, readOnly);
+  const engine = options.engine ?? levelEngine(options.folder, readOnly, options.logger);
   const database = await engine.openState();
   const segments = new Segments(engine);
   try {
@@ -111,7 +114,10 @@ async function openLog(
       await forgetLostLog(database, positions, starts, logger);
     } else {
       applyStarts(state, starts);
-      if (raiseToPositions(state, positions, logger)) log.checkpointSoon();
+      const skipped = skipLost(state, await readLastCommit(database), logger);
+      const raised = raiseToPositions(state, positions, logger);
+      // Heads moved beyond what the log says: the next commit says so.
+      if (skipped || raised) log.checkpointSoon();
     }
     if (known?.incarnation !== identity.incarnation) await writeIdentity(database, identity);
     await log.start(identity);
@@ -169,6 +175,21 @@ function applyStarts(state: LogState, starts: ReadonlyMap<number, StreamStart>):
   }
 }
 
+/** LevelDB leaves out damaged commits at its end without a trace; a clean close remembers the last. */
+function skipLost(state: LogState, last: number | undefined, logger: Logger): boolean {
+  if (last === undefined || state.lastCommit >= last) return false;
+  logger.error(
+    { fromCommit: state.lastCommit + 1, toCommit: last + 1 },
+    'the log ends before the last commit at its clean close: synced records are gone from the ' +
+      'disk; every partition goes on after the offsets they may have held',
+  );
+  state.skip(last - state.lastCommit);
+  state.lastCommit = last;
+  state.heads.forgetPending();
+  state.allDurable();
+  return true;
+}
+
 /**
  * A reader had more than the log holds: the disk took back what it had confirmed. Offsets that were
  * seen outside are never given out again.
@@ -212,10 +233,12 @@ interface Parts {
 class OpenStore implements Store {
   readonly #parts: Parts;
   readonly #schedule: Schedule | undefined;
+  readonly #logger: Logger;
   #closing: Promise<void> | undefined;
 
   constructor(parts: Parts, { retentionSchedule, logger }: StoreOptions) {
     this.#parts = parts;
+    this.#logger = logger;
     this.#schedule =
       retentionSchedule === undefined || parts.readOnly
         ? undefined
@@ -273,12 +296,22 @@ class OpenStore implements Store {
   }
 
   async #close(): Promise<void> {
-    const { writer, log, retention, usage, database } = this.#parts;
+    const { writer, log, retention, usage, database, readOnly } = this.#parts;
     await this.#schedule?.stop();
     await retention.settled();
     await writer.close();
     await usage.settled();
     await log.close();
+    if (!readOnly) await this.#rememberEnd();
     await database.close();
+  }
+
+  async #rememberEnd(): Promise<void> {
+    const { state, database } = this.#parts;
+    try {
+      await writeLastCommit(database, state.durableCommit);
+    } catch (error) {
+      this.#logger.error({ error: messageOf(error) }, 'the end of the log could not be noted');
+    }
   }
 }

@@ -7,6 +7,7 @@ import { packed, unpacked } from './pack.ts';
 export const FORMAT_VERSION = 1;
 
 const IDENTITY_KEY = Buffer.from('identity');
+const LAST_COMMIT_KEY = Buffer.from('last-commit');
 const START_PREFIX = 'start/';
 
 export interface StoredIdentity {
@@ -35,6 +36,16 @@ export async function readIdentity(
 
 export async function writeIdentity(database: Database, identity: StoredIdentity): Promise<void> {
   await database.write([{ key: IDENTITY_KEY, value: packed(identity) }]);
+}
+
+/** The last commit at a clean close. undefined: not closed cleanly, or never. */
+export async function readLastCommit(database: Database): Promise<number | undefined> {
+  const value = await database.get(LAST_COMMIT_KEY);
+  return value === undefined ? undefined : (unpacked(value) as number);
+}
+
+export async function writeLastCommit(database: Database, commit: number): Promise<void> {
+  await database.write([{ key: LAST_COMMIT_KEY, value: packed(commit) }]);
 }
 
 /** Where retention lets a stream begin. */

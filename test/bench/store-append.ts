@@ -40,7 +40,7 @@ function run(records: number): Promise<void> {
         answer,
       );
     };
-    for (let index = 0; index < IN_FLIGHT && sent < records; index++) next();
+    for (let index = 0; index < Math.min(IN_FLIGHT, records); index++) next();
   });
 }
 

@@ -1,0 +1,228 @@
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { seededRandom } from '../../src/random.ts';
+import type { StreamId } from '../../src/record.ts';
+import { entryKey } from '../../src/store/commit-key.ts';
+import type { ReadGap, Store, TopicInfo } from '../../src/store/log.ts';
+import { openStore } from '../../src/store/open.ts';
+import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
+import {
+  append,
+  fill,
+  FOREVER,
+  onDisk,
+  readAll,
+  rememberingLogger,
+  type Drained,
+  type Place,
+} from '../support/store-kit.ts';
+import { systemClock } from '../../src/time.ts';
+
+/** Damage as our own checks see it, entry by entry (in memory), and as LevelDB hands it on. */
+let disk: MemoryDisk;
+let place: Place;
+let topic: TopicInfo;
+let left: StreamId;
+let right: StreamId;
+
+const openMemory = (logger = rememberingLogger()): Promise<Store> =>
+  openStore({
+    folder: 'memory',
+    engine: memoryEngine(disk),
+    clock: systemClock,
+    random: seededRandom(1),
+    logger,
+  });
+
+/** 20 commits of one record for each of two partitions; returns the number of the first. */
+async function twentyCommits(store: Store): Promise<number> {
+  topic = store.writer.defineTopic('t', FOREVER);
+  [left, right] = topic.streams as unknown as [StreamId, StreamId];
+  await append(store, left);
+  await append(store, right);
+  const first = store.counters().commits + 1;
+  for (let index = 0; index < 20; index++) {
+    await append(store, index % 2 === 0 ? left : right, { value: Buffer.from(String(index)) });
+  }
+  return first;
+}
+
+/** Every offset of the stream is either read once or in one gap. */
+function expectTotal({ records, gaps }: Drained, stream: StreamId, end: number): void {
+  const seen = (records.get(stream) ?? []).map(({ offset }) => offset);
+  for (const gap of gaps.filter((candidate) => candidate.stream === stream)) {
+    for (let offset = gap.fromOffset; offset < gap.toOffset; offset++) seen.push(offset);
+  }
+  expect(seen.toSorted((a, b) => a - b)).toEqual(Array.from({ length: end }, (_, index) => index));
+}
+
+beforeEach(async () => {
+  disk = new MemoryDisk();
+  place = await onDisk.make();
+});
+afterEach(async () => {
+  await place.remove();
+});
+
+test('a damaged or missing commit is a gap of exactly its offsets, and reading goes on', async () => {
+  const store = await openMemory();
+  const first = await twentyCommits(store);
+  const segment = disk.databases.get('1');
+  const damaged = entryKey(first + 4, 'commit');
+  const value = Buffer.from((await segment?.get(damaged)) ?? []);
+  value[20] = (value[20] ?? 0) ^ 1;
+  await segment?.put(damaged, value);
+  await segment?.del(entryKey(first + 7, 'commit'));
+  const drained = await readAll(store, topic.streams);
+  const gaps: ReadGap[] = [
+    { stream: left, fromOffset: 3, toOffset: 4, reason: 'corruption' },
+    { stream: right, fromOffset: 4, toOffset: 5, reason: 'corruption' },
+  ];
+  expect(drained.gaps).toEqual(gaps);
+  expectTotal(drained, left, 11);
+  expectTotal(drained, right, 11);
+  await store.close();
+});
+
+test('damage at the very end: no offset that may have been acknowledged is given out again', async () => {
+  let store = await openMemory();
+  const first = await twentyCommits(store);
+  await store.close();
+  const segment = disk.databases.get('1');
+  for (const commit of [first + 18, first + 19]) {
+    await segment?.put(entryKey(commit, 'commit'), Buffer.from('rotten'));
+  }
+  const logger = rememberingLogger();
+  store = await openMemory(logger);
+  expect(logger.lines.find(({ level }) => level === 'error')?.message).toMatch(
+    /commits at the end of the log are missing or damaged/u,
+  );
+  const offset = await append(store, left);
+  expect(offset).toBeGreaterThanOrEqual(11);
+  const drained = await readAll(store, topic.streams);
+  expectTotal(drained, left, offset + 1);
+  expect(drained.gaps.map(({ stream, fromOffset }) => [stream, fromOffset])).toEqual([
+    [left, 10],
+    [right, 10],
+  ]);
+  await store.close();
+});
+
+test('commits gone from the end without a trace: a clean close remembered the last one', async () => {
+  let store = await openMemory();
+  const first = await twentyCommits(store);
+  await store.close();
+  await disk.databases.get('1')?.del(entryKey(first + 19, 'commit'));
+  const logger = rememberingLogger();
+  store = await openMemory(logger);
+  expect(logger.lines.find(({ level }) => level === 'error')?.message).toMatch(/clean close/u);
+  const offset = await append(store, right);
+  expect(offset).toBeGreaterThanOrEqual(11);
+  expectTotal(await readAll(store, topic.streams), right, offset + 1);
+  await store.close();
+});
+
+test('a reader was further than the log: its partition goes on after the position', async () => {
+  let store = await openMemory();
+  const first = await twentyCommits(store);
+  const positions = await store.positions('mirror', { pins: true });
+  await positions.advance(new Map([[right, 11]]));
+  await store.close();
+  // The disk took back synced commits without a trace.
+  const segment = disk.databases.get('1');
+  for (let index = 10; index < 20; index++) {
+    await segment?.del(entryKey(first + index, 'commit'));
+  }
+  await disk.databases.get('state')?.del(Buffer.from('last-commit')); // It was not closed cleanly.
+  const logger = rememberingLogger();
+  store = await openMemory(logger);
+  expect(logger.lines.find(({ level }) => level === 'error')?.message).toMatch(
+    /synced records are gone/u,
+  );
+  expect(await append(store, right)).toBe(11);
+  await store.close();
+  store = await openMemory();
+  expect(await append(store, right)).toBe(12);
+  await store.close();
+});
+
+test('a damaged checkpoint: the one before it and the commits after it are enough', async () => {
+  let store = await openMemory();
+  topic = store.writer.defineTopic('t', FOREVER);
+  await fill(store, topic, 3000, { bytes: 1000, perCommit: 100 });
+  const ends = topic.streams.map((stream) => store.reader.range(stream));
+  await store.close();
+  const segment = disk.databases.get('1');
+  const keys = (await segment?.keys().all()) ?? [];
+  const checkpoints = keys.filter((key) => key[8] === 1);
+  expect(checkpoints.length).toBeGreaterThan(3);
+  await segment?.put(checkpoints.at(-1) ?? new Uint8Array(0), Buffer.from('rotten'));
+  store = await openMemory();
+  expect(topic.streams.map((stream) => store.reader.range(stream))).toEqual(ends);
+  expect((await readAll(store, topic.streams)).gaps).toEqual([]);
+  await store.close();
+});
+
+test('LevelDB’s files damaged at random: every offset is read unchanged, or told as a gap', async () => {
+  const random = seededRandom(11);
+  let told = 0;
+  for (let round = 0; round < 12; round++) {
+    const here = await onDisk.make();
+    let store = await here.open({ segmentBytes: 200_000 });
+    topic = store.writer.defineTopic('t', FOREVER);
+    await fill(store, topic, 3000, { bytes: 200, perCommit: 30 });
+    const whole = (await readAll(store, topic.streams)).records;
+    await store.close();
+    const files = (await readdir(join(here.folder, 'log'), { recursive: true }))
+      .filter((name) => /\.(?:ldb|log)$/u.test(name))
+      .toSorted();
+    const file = join(here.folder, 'log', files[Math.floor(random.next() * files.length)] ?? '');
+    const bytes = await readFile(file);
+    const at = Math.floor(random.next() * bytes.length);
+    if (round % 2 === 0) bytes[at] = (bytes[at] ?? 0) ^ (1 << (round % 8));
+    else bytes.fill(0, at, at + 4096);
+    await writeFile(file, bytes);
+    store = await here.open();
+    const drained = await readAll(store, topic.streams);
+    told += drained.gaps.length;
+    for (const stream of topic.streams) {
+      expectTotal(drained, stream, store.reader.range(stream).endOffset);
+      expect(store.reader.range(stream).endOffset).toBeGreaterThanOrEqual(1500);
+      for (const record of drained.records.get(stream) ?? []) {
+        expect(record).toEqual(whole.get(stream)?.[record.offset]);
+      }
+    }
+    await store.close();
+    await here.remove();
+  }
+  expect(told).toBeGreaterThan(0);
+}, 120_000);
+
+test('a segment whose books are damaged is repaired; one that is gone is a gap', async () => {
+  for (const damage of ['MANIFEST', 'folder'] as const) {
+    const here = await onDisk.make();
+    let store = await here.open({ segmentBytes: 100_000 });
+    topic = store.writer.defineTopic('t', FOREVER);
+    await fill(store, topic, 3000, { bytes: 200, perCommit: 30 });
+    await store.close();
+    const segments = (await readdir(join(here.folder, 'log'))).toSorted();
+    const second = join(here.folder, 'log', segments[1] ?? '');
+    if (damage === 'folder') {
+      await rm(second, { recursive: true });
+    } else {
+      const files = await readdir(second);
+      await writeFile(join(second, files.find((name) => name.startsWith('MANIFEST')) ?? ''), 'x');
+    }
+    store = await here.open();
+    const drained = await readAll(store, topic.streams);
+    expect(drained.gaps).toHaveLength(damage === 'folder' ? 2 : 0);
+    for (const stream of topic.streams) {
+      expectTotal(drained, stream, 1500);
+      expect(drained.records.get(stream)?.length).toBeGreaterThan(700);
+      expect(await store.reader.offsetAtTime(stream, 3990)).toBe(1495);
+    }
+    await store.close();
+    await here.remove();
+  }
+});
