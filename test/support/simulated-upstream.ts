@@ -97,6 +97,7 @@ export class SimulatedUpstream implements Upstream {
         reject(error);
       };
     });
+    broken.catch(ignore); // Whoever holds the session may be gone.
     const deliver = async (batch: readonly Slice[]): Promise<Receipt> => {
       if (spent !== undefined) throw spent;
       try {
@@ -148,10 +149,15 @@ export class SimulatedUpstream implements Upstream {
     }
     if (this.options.exactlyOnce) await options.quarantine(this.#rejections(batch, streams));
     if (closed.aborted) throw unreachableError('the session was closed');
-    const take = (): Receipt => this.#take(batch, streams);
+    const take = (): Receipt => {
+      if (this.options.exactlyOnce && this.epoch !== epoch) {
+        throw new GatelogError('UPSTREAM_UNREACHABLE', 'a newer session has begun');
+      }
+      return this.#take(batch, streams);
+    };
     if (does === 'zombie') {
       clock.after(3000, () => {
-        if (!this.options.exactlyOnce || this.epoch === epoch) take();
+        if (!this.options.exactlyOnce || this.epoch === epoch) this.#take(batch, streams);
       });
       throw new GatelogError('UPSTREAM_UNCERTAIN', 'the answer was lost');
     }

@@ -81,6 +81,7 @@ export class MqttSession implements UpstreamSession {
     this.broken = new Promise((_resolve, reject) => {
       this.#breakWith = reject;
     });
+    this.broken.catch(() => {}); // A session may break before anybody looks.
     client.on('error', (error) => {
       // Mosquitto answers an oversized message with a code that MQTT 5 does not allow in a PUBACK;
       // the library's parser stops there and drops the packet's id with it.
