@@ -63,10 +63,10 @@ store:
   compression: ${options.seed % 2 === 0 ? 'zstd' : 'none'}
   retentionSchedule: "* * * * *"
 topics:
-  telemetry: { partitions: 8, durability: fsync, retention: { bytes: 4MiB } }
-  large: { partitions: 2, durability: fsync, retention: { bytes: 8MiB } }
-  ring: { partitions: 2, durability: none, retention: { bytes: 2MiB } }
-  quick: { partitions: 3, durability: os, retention: { bytes: 2MiB } }
+  telemetry: { partitions: 8, durability: fsync, retention: { bytes: 2MiB } }
+  large: { partitions: 2, durability: fsync, retention: { bytes: 2MiB } }
+  ring: { partitions: 2, durability: none, retention: { bytes: 1MiB } }
+  quick: { partitions: 3, durability: os, retention: { bytes: 1MiB } }
 routes:
   - { match: "large/#", topic: large }
   - { match: "ring/#", topic: ring }
@@ -213,7 +213,9 @@ class AckedSetHunt {
       const known = this.#oracle.known(topic, partition);
       return whole ? 0 : Math.max(0, known - Math.floor(this.#random.next() * 2000));
     };
-    await readFolder(this.#data, this.#oracle, from, this.#random.next() < 0.5);
+    const chance = this.#random.next();
+    const how = { from, readOnly: chance < 0.5, retain: chance > 0.8 };
+    await readFolder(this.#data, this.#oracle, how);
     this.#oracle.complete();
   }
 
@@ -225,7 +227,8 @@ class AckedSetHunt {
     await this.#fleet.drain(30_000);
     this.#fleet.stop();
     await agent.stop();
-    await readFolder(this.#data, this.#oracle, () => 0);
+    const whole = { from: () => 0, readOnly: true, retain: false };
+    await readFolder(this.#data, this.#oracle, whole);
     await checkByCommand(this.#data, this.#oracle, [...TOPICS.keys()]);
     this.#oracle.finish();
   }

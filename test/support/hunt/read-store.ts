@@ -47,24 +47,30 @@ export function rangesOf(store: Store): readonly ReadRange[] {
   );
 }
 
-/**
- * Gives the oracle every record at or after `fromOffset(...)` and what the log says of its ranges.
- * Returns the number of records read.
- */
+export interface ReadFolderOptions {
+  /** First offset wanted of a partition. */
+  readonly from: (topic: string, partition: number) => number;
+  readonly readOnly: boolean;
+  /** Runs retention after the reading. */
+  readonly retain: boolean;
+}
+
+/** Gives the oracle what a folder holds and what the log says of its ranges. */
 export async function readFolder(
   folder: string,
-  oracle: LogOracle,
-  fromOffset: (topic: string, partition: number) => number,
-  readOnly = false,
-): Promise<number> {
-  const store = await openFolder(folder, readOnly);
+  oracle: ReadingTaker,
+  options: ReadFolderOptions,
+): Promise<void> {
+  const store = await openFolder(folder, options.readOnly);
   try {
-    return await readStore(store, oracle, fromOffset);
+    await readStore(store, oracle, options.from);
+    if (options.retain) await store.retain();
   } finally {
     await store.close();
   }
 }
 
+/** Returns the number of records read. */
 export async function readStore(
   store: Store,
   oracle: ReadingTaker,
