@@ -180,6 +180,7 @@ describe('the plan of faults', () => {
     expect(plan).toHaveLength(30);
     expect([...new Set(plan.map(({ fault }) => fault.kind))].toSorted()).toEqual([
       'agent-kill',
+      'agent-stop',
       'broker-kill',
       'broker-stop',
       'cut',

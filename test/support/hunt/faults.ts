@@ -16,6 +16,8 @@ export type CutApi =
 
 export type Fault =
   | { readonly kind: 'agent-kill' }
+  /** SIGSTOP, then SIGCONT: as a machine that sleeps, now and then past its own transaction. */
+  | { readonly kind: 'agent-stop'; readonly downMs: number }
   | { readonly kind: 'broker-kill'; readonly broker: number; readonly downMs: number }
   | { readonly kind: 'broker-stop'; readonly broker: number; readonly downMs: number }
   /** New connections are refused and those there are reset, for a while. */
@@ -75,6 +77,12 @@ function deal<T>(random: Random, deck: readonly T[], count: number): T[] {
   return dealt.slice(0, count);
 }
 
+function agentFault(random: Random, kind: 'kill' | 'stop'): Fault {
+  if (kind === 'kill') return { kind: 'agent-kill' };
+  const downMs = random.next() < 0.4 ? 13_000 : between(random, 500, 6000);
+  return { kind: 'agent-stop', downMs };
+}
+
 function brokerFault(random: Random, kind: 'kill' | 'stop'): Fault {
   const broker = one(random, BROKERS);
   if (kind === 'kill') return { kind: 'broker-kill', broker, downMs: between(random, 200, 3000) };
@@ -124,12 +132,9 @@ export function planFaults(random: Random, count: number): readonly PlannedFault
   const brokers = Math.floor(count / 4);
   const links = count - agents - brokers;
   const plan: PlannedFault[] = [];
-  for (let index = 0; index < agents; index++) {
-    plan.push({
-      lane: 'agent',
-      afterMs: between(random, 3000, 16_000),
-      fault: { kind: 'agent-kill' },
-    });
+  for (const kind of deal<'kill' | 'stop'>(random, ['kill', 'kill', 'kill', 'stop'], agents)) {
+    const afterMs = between(random, 3000, 16_000);
+    plan.push({ lane: 'agent', afterMs, fault: agentFault(random, kind) });
   }
   for (const kind of deal<'kill' | 'stop'>(random, ['kill', 'stop', 'stop'], brokers)) {
     const afterMs = between(random, 1000, 6000);
@@ -147,6 +152,8 @@ export function describeFault(fault: Fault): string {
   switch (fault.kind) {
     case 'agent-kill':
       return 'agent-kill';
+    case 'agent-stop':
+      return `agent-stop for ${fault.downMs} ms`;
     case 'broker-kill':
     case 'broker-stop':
       return `${fault.kind} ${fault.broker} for ${fault.downMs} ms`;

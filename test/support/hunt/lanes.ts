@@ -69,6 +69,11 @@ export class FaultRunner {
         await this.#gateway.agent.kill();
         await this.#gateway.start();
         return;
+      case 'agent-stop':
+        this.#gateway.agent.signal('SIGSTOP');
+        await pause(fault.downMs);
+        this.#gateway.agent.signal('SIGCONT');
+        return;
       case 'broker-kill':
         await this.#cluster.kill(fault.broker);
         await pause(fault.downMs);
