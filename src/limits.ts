@@ -25,6 +25,12 @@ export const LIMITS = {
   retainedBytes: 16_777_216, // 16 MiB
   /** Topic aliases of one connection (MQTT 5). */
   topicAliases: 32,
+  /** Acknowledgements that one connection may wait for; at the bound it is not read. */
+  pendingAcks: 16_384,
+  /** Subscriptions of all sessions together; beyond it none is granted. */
+  subscriptions: 100_000,
+  /** While the log can't write, this often it is said on behalf of the devices. */
+  failureLineMs: 10_000,
   /** Messages of one connection on their way to live subscribers; at a bound it is not read. */
   liveDeliveries: 256,
   liveBytes: 1_048_576, // 1 MiB

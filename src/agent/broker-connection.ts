@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
+import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import { ACK, ackCode, type AckRound, encodeAcks, encodeReasonAck } from './broker-acks.ts';
@@ -11,12 +11,13 @@ import {
   takeInput,
   touchKeepAlive,
 } from './broker-aedes.ts';
+import { TopicAliases } from './broker-aliases.ts';
 import { FrameReader } from './broker-frames.ts';
 import { type LiveDelivery, livePacket } from './broker-live.ts';
 import { PendingAcks } from './broker-pending.ts';
 import { checkTopic, PublishDecoder } from './broker-publish.ts';
 import type { Qos2Session, Qos2Sessions } from './broker-qos2.ts';
-import { ProtocolViolation, REASON } from './broker-reasons.ts';
+import { ProtocolViolation, REASON, reasonOfFailure } from './broker-reasons.ts';
 import type { Throttle } from './broker-throttle.ts';
 import type { TopicEntry } from './ingest-topics.ts';
 import type { IngestGate } from './ingest.ts';
@@ -42,7 +43,7 @@ export interface ConnectionCounters {
 }
 
 /** Reasons for which a connection does not read on; bits, for several may hold at once. */
-const HOLD = { store: 1, acks: 2, live: 4, stop: 8 } as const;
+const HOLD = { store: 1, acks: 2, live: 4, window: 8, stop: 16 } as const;
 
 const TYPE = { connect: 1, publish: 3, pubrel: 6, subscribe: 8 } as const;
 const NOTHING = Buffer.alloc(0);
@@ -65,7 +66,7 @@ export class DeviceConnection {
   #liveOpen = 0;
   #liveBytes = 0;
   #qos2: Qos2Session | undefined;
-  #aliases: Map<number, string> | undefined;
+  #aliases: TopicAliases | undefined;
 
   constructor(context: ConnectionContext, client: AedesClient, socket: Socket) {
     this.#context = context;
@@ -102,8 +103,11 @@ export class DeviceConnection {
     const wasOpen = this.#state === 'open';
     this.#state = 'ended';
     this.#context.throttle.leave(this);
-    if (wasOpen) this.#client.disconnect({ reasonCode });
-    else this.#socket.destroy();
+    // Not now: aedes publishes the will at once, and we may be inside the log's own work.
+    process.nextTick(() => {
+      if (wasOpen) this.#client.disconnect({ reasonCode });
+      else this.#socket.destroy();
+    });
   }
 
   /** After the broker's stop: no will, a reason for MQTT 5, and a close that loses no bytes. */
@@ -188,7 +192,10 @@ export class DeviceConnection {
     const { gate, decoder, live } = this.#context;
     const { buffer, first, bodyStart, end } = this.#frames;
     decoder.decode(buffer, first, bodyStart, end, this.#client.version);
-    const topic = decoder.alias === 0 ? decoder.topic : this.#resolveAlias();
+    const topic =
+      decoder.alias === 0
+        ? decoder.topic
+        : (this.#aliases ??= new TopicAliases()).resolve(decoder.alias, decoder.topic);
     const entry = gate.known(topic) ?? this.#learn(topic);
     const { qos, retain, id, payload, properties } = decoder;
     if (entry.reserved) {
@@ -199,14 +206,20 @@ export class DeviceConnection {
     const packet = live.wanted(entry, retain)
       ? livePacket(topic, payload, qos, retain, properties)
       : undefined;
+    if (packet !== undefined) this.#liveBegins(packet);
     const client = this.#client.id;
     if (qos === 0) {
       gate.publish(entry, client, payload, qos, retain, properties, this.#doneUnasked);
       if (packet !== undefined) this.#deliver(packet);
       return;
     }
-    this.#pending.push(ackCode(qos === 1 ? ACK.puback : ACK.pubrec, id), packet);
+    this.#await(ackCode(qos === 1 ? ACK.puback : ACK.pubrec, id), packet);
     if (!gate.publish(entry, client, payload, qos, retain, properties, this.#done)) this.#inTurn();
+  }
+
+  #await(code: number, packet: LivePacket | undefined): void {
+    this.#pending.push(code, packet);
+    if (this.#pending.size >= LIMITS.pendingAcks) this.#hold(HOLD.window);
   }
 
   /** An acknowledgement that waits for no record of its own, only for those before it. */
@@ -220,23 +233,6 @@ export class DeviceConnection {
     return this.#context.gate.entry(topic);
   }
 
-  /** [MQTT-3.3.2-7] to [MQTT-3.3.2-12]; aliases live as long as the connection. */
-  #resolveAlias(): string {
-    const { alias, topic } = this.#context.decoder;
-    if (alias > LIMITS.topicAliases) {
-      throw new ProtocolViolation(REASON.topicAliasInvalid, `topic alias ${alias} is too large`);
-    }
-    this.#aliases ??= new Map();
-    if (topic !== '') {
-      checkTopic(topic);
-      this.#aliases.set(alias, topic);
-      return topic;
-    }
-    const known = this.#aliases.get(alias);
-    if (known !== undefined) return known;
-    throw new ProtocolViolation(REASON.protocolError, `topic alias ${alias} was never set`);
-  }
-
   /** False: it was taken before, and its PUBREC is on its way. */
   #take(id: number): boolean {
     const taken = this.#qos2?.taken(id);
@@ -244,7 +240,7 @@ export class DeviceConnection {
       this.#qos2?.take(id);
       return true;
     }
-    this.#pending.push(ackCode(ACK.pubrec, id), undefined);
+    this.#await(ackCode(ACK.pubrec, id), undefined);
     if (taken) this.#inTurn();
     else this.#context.gate.settled(this.#done);
     return false;
@@ -273,7 +269,7 @@ export class DeviceConnection {
     if (qos === 0) return;
     const type = qos === 1 ? ACK.puback : ACK.pubrec;
     if (this.#client.version !== 5) {
-      this.#pending.push(ackCode(type, id), undefined);
+      this.#await(ackCode(type, id), undefined);
       this.#inTurn();
       return;
     }
@@ -292,9 +288,11 @@ export class DeviceConnection {
     const code = this.#pending.frontCode;
     const packet = this.#pending.frontLive;
     this.#pending.shift();
+    if (this.#pending.size * 2 <= LIMITS.pendingAcks) this.#release(HOLD.window);
     const isQos2 = code >>> 16 === ACK.pubrec;
     if (error !== null) {
       if (isQos2) this.#qos2?.release(code & 0xffff);
+      if (packet !== undefined) this.#liveEnds(packet);
       this.#failed(error);
       return;
     }
@@ -319,27 +317,28 @@ export class DeviceConnection {
    * negative acknowledgement would make an MQTT 5 device drop it.
    */
   #failed(error: Error): void {
-    this.#context.gate.countFailed();
-    if (this.#state === 'ended') return;
-    this.#context.logger.warn(
-      { client: this.#client.id, error: messageOf(error) },
-      'connection ended without an acknowledgement: the log could not take a message',
-    );
-    this.end(reasonOf(error));
+    this.#context.gate.failed(error, this.#client.id);
+    this.end(reasonOfFailure(error));
   }
 
-  #deliver(packet: LivePacket): void {
+  /** A live copy exists from here until it is delivered or dropped; their number is bounded. */
+  #liveBegins(packet: LivePacket): void {
     this.#liveOpen++;
     this.#liveBytes += packet.payload.length;
     if (this.#liveOpen >= LIMITS.liveDeliveries || this.#liveBytes >= LIMITS.liveBytes) {
       this.#hold(HOLD.live);
     }
-    this.#context.live.deliver(packet, this.#client, () => {
-      this.#liveOpen--;
-      this.#liveBytes -= packet.payload.length;
-      if (this.#liveOpen * 2 > LIMITS.liveDeliveries) return;
-      if (this.#liveBytes * 2 <= LIMITS.liveBytes) this.#release(HOLD.live);
-    });
+  }
+
+  #liveEnds(packet: LivePacket): void {
+    this.#liveOpen--;
+    this.#liveBytes -= packet.payload.length;
+    if (this.#liveOpen * 2 > LIMITS.liveDeliveries) return;
+    if (this.#liveBytes * 2 <= LIMITS.liveBytes) this.#release(HOLD.live);
+  }
+
+  #deliver(packet: LivePacket): void {
+    this.#context.live.deliver(packet, this.#client, () => this.#liveEnds(packet));
   }
 
   #hold(reason: number): void {
@@ -350,10 +349,19 @@ export class DeviceConnection {
   #release(reason: number): void {
     if ((this.#holds & reason) === 0) return;
     this.#holds &= ~reason;
-    if (this.#holds === 0 && this.#state === 'open') this.#client.resume();
+    // Not now: reading on appends, and we may be inside the log's own work.
+    if (this.#holds === 0) process.nextTick(this.#readOn);
   }
 
+  readonly #readOn = (): void => {
+    if (this.#holds === 0 && this.#state === 'open') this.#client.resume();
+  };
+
   #violated(error: unknown): void {
+    if (error instanceof GatelogError) {
+      this.#failed(error); // the log's own refusal, thrown
+      return;
+    }
     const reason = error instanceof ProtocolViolation ? error.reasonCode : REASON.malformed;
     this.#context.counters.violations++;
     this.#context.logger.warn(
@@ -362,12 +370,4 @@ export class DeviceConnection {
     );
     this.end(reason);
   }
-}
-
-function reasonOf(error: Error): number {
-  if (error instanceof GatelogError && error.code === 'RECORD_TOO_LARGE') {
-    return REASON.packetTooLarge;
-  }
-  const full = systemCodeOf(error.cause) === 'ENOSPC' || messageOf(error).includes('ENOSPC');
-  return full ? REASON.quotaExceeded : REASON.implementationSpecific;
 }

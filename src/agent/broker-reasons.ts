@@ -1,3 +1,5 @@
+import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
+
 /** Reason codes of MQTT 5 (section 2.4) that the agent itself sends. */
 export const REASON = {
   success: 0x00,
@@ -26,4 +28,13 @@ export class ProtocolViolation extends Error {
     super(message);
     this.reasonCode = reasonCode;
   }
+}
+
+/** What an MQTT 5 device is told when the log could not take its message. */
+export function reasonOfFailure(error: Error): number {
+  if (error instanceof GatelogError && error.code === 'RECORD_TOO_LARGE') {
+    return REASON.packetTooLarge;
+  }
+  const full = systemCodeOf(error.cause) === 'ENOSPC' || messageOf(error).includes('ENOSPC');
+  return full ? REASON.quotaExceeded : REASON.implementationSpecific;
 }

@@ -1,4 +1,6 @@
+import { LIMITS } from '../limits.ts';
 import type { AedesClient, AedesInner, AedesPersistence, Deliver } from './broker-aedes.ts';
+import { FilterTrie } from './broker-filter-trie.ts';
 import type { TopicEntry } from './ingest-topics.ts';
 import type { Qos } from './publication.ts';
 
@@ -13,7 +15,7 @@ import type { Qos } from './publication.ts';
  * other way.
  */
 export class Subscriptions {
-  readonly #filters = new Map<string, { readonly levels: readonly string[]; count: number }>();
+  readonly #filters = new FilterTrie();
   readonly #kept = new Map<string, Set<string>>();
   #generation = 0;
 
@@ -33,11 +35,16 @@ export class Subscriptions {
     this.#watchKept(inner.persistence);
   }
 
+  /** Live and kept ones together are at their bound. */
+  get full(): boolean {
+    return this.#filters.size >= LIMITS.subscriptions;
+  }
+
   /** Nobody is or will be interested in this topic. */
   quiet(entry: TopicEntry): boolean {
     if (this.#filters.size === 0) return true;
     if (entry.quietAt === this.#generation) return true;
-    if (this.#matches(entry.mqttTopic)) return false;
+    if (this.#filters.matches(entry.mqttTopic)) return false;
     entry.quietAt = this.#generation;
     return true;
   }
@@ -76,26 +83,13 @@ export class Subscriptions {
   }
 
   #add(filter: string): void {
-    const known = this.#filters.get(filter);
-    if (known === undefined) this.#filters.set(filter, { levels: filter.split('/'), count: 1 });
-    else known.count++;
+    this.#filters.add(filter);
     this.#generation++;
   }
 
   #remove(filter: string): void {
-    const known = this.#filters.get(filter);
-    if (known === undefined) return;
-    known.count--;
-    if (known.count === 0) this.#filters.delete(filter);
+    this.#filters.remove(filter);
     this.#generation++;
-  }
-
-  #matches(topic: string): boolean {
-    const levels = topic.split('/');
-    for (const filter of this.#filters.values()) {
-      if (levelsMatch(filter.levels, levels)) return true;
-    }
-    return false;
   }
 }
 

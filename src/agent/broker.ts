@@ -1,29 +1,20 @@
 import type { Socket } from 'node:net';
-import type { AedesOptions } from 'aedes';
 import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import { AckRound } from './broker-acks.ts';
-import {
-  adopt,
-  type AedesClient,
-  type AedesHandle,
-  createAedes,
-  type WillPacket,
-} from './broker-aedes.ts';
+import { adopt, type AedesHandle, createAedes } from './broker-aedes.ts';
 import { type BrokerUser, UserTable } from './broker-auth.ts';
 import { SessionBounds } from './broker-bounds.ts';
 import { type ConnectionContext, DeviceConnection } from './broker-connection.ts';
+import { Hooks } from './broker-hooks.ts';
 import { closeListener, type Listener, listenOn } from './broker-listen.ts';
-import { fromAedesProperties, LiveDelivery } from './broker-live.ts';
-import { checkTopic, PublishDecoder } from './broker-publish.ts';
+import { LiveDelivery } from './broker-live.ts';
+import { PublishDecoder } from './broker-publish.ts';
 import { Qos2Sessions } from './broker-qos2.ts';
-import { REASON } from './broker-reasons.ts';
-import { grantedQos, Subscriptions } from './broker-subscriptions.ts';
 import { Throttle } from './broker-throttle.ts';
 import type { IngestCounters, IngestGate } from './ingest.ts';
-import type { Qos } from './publication.ts';
 
 /**
  * The MQTT broker: aedes (2.0.0-beta.1, pinned) for sessions, subscriptions, retained messages and
@@ -82,8 +73,7 @@ export interface Broker {
 
 /** Throws GatelogError LISTEN_FAILED or CONFIG_INVALID. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const users = new UserTable(options.users);
-  const hooks = new Hooks(options, users);
+  const hooks = new Hooks({ ...options, users: new UserTable(options.users) });
   const handle = await createAedes(hooks.aedesOptions());
   handle.broker.addListener('error', (error: unknown) => {
     options.logger.error({}, `broker: ${messageOf(error)}`);
@@ -99,92 +89,6 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     throw error;
   }
   return broker;
-}
-
-/** What aedes asks us. */
-class Hooks {
-  readonly #options: BrokerOptions;
-  readonly #users: UserTable;
-  refusedLogins = 0;
-
-  constructor(options: BrokerOptions, users: UserTable) {
-    this.#options = options;
-    this.#users = users;
-  }
-
-  aedesOptions(): AedesOptions {
-    return {
-      maxTopicLevels: LIMITS.mqttTopicLevels,
-      maximumPacketSize: this.#options.maxPacketBytes,
-      receiveMaximum: LIMITS.inboundQos2Window,
-      topicAliasMaximum: LIMITS.topicAliases,
-      pendingSessionsLimit: LIMITS.mqttSessions,
-      preConnect: (client, packet, callback) => {
-        const trouble = packet.will === undefined ? undefined : willTrouble(packet.will.topic);
-        if (trouble !== undefined && packet.protocolVersion === 5) {
-          client.conn.write(Buffer.from([0x20, 3, 0, REASON.topicNameInvalid, 0]));
-        }
-        callback(trouble ?? null, trouble === undefined);
-      },
-      authenticate: (client, username, password, done) => {
-        const verdict = this.#users.check(username, password);
-        if (verdict === 'accepted') {
-          done(null, true);
-          return;
-        }
-        this.refusedLogins++;
-        this.#options.logger.warn({ client: client.id, username }, loginTrouble(verdict));
-        // Return codes of 3.1.1 (4: bad user name or password, 5: not authorized); aedes makes
-        // 0x86 and 0x87 of them for MQTT 5.
-        const returnCode: number = verdict === 'anonymous' ? 5 : 4;
-        done(Object.assign(new Error(loginTrouble(verdict)), { returnCode }), false);
-      },
-      authorizeForward: (client, packet) => {
-        // aedes lowers a message's QoS to the subscription's only when the filter has no wildcard.
-        if (packet.qos === 2) packet.qos = grantedQos(client as AedesClient, packet.topic);
-        return packet;
-      },
-      authorizePublish: (client, packet, callback) => {
-        this.#will(client?.id ?? '', packet as unknown as WillPacket, callback);
-      },
-    };
-  }
-
-  /** Wills are the only messages that come this way. */
-  #will(client: string, will: WillPacket, callback: (error?: Error | null) => void): void {
-    const { gate, logger } = this.#options;
-    const properties =
-      will.properties === undefined ? undefined : fromAedesProperties(will.properties);
-    const qos = (will.qos ?? 0) as Qos;
-    const done = (error: Error | null): void => {
-      if (error !== null) {
-        gate.countFailed();
-        logger.warn(
-          { client, error: messageOf(error) },
-          'a will was lost: the log could not take it',
-        );
-      }
-      callback(error);
-    };
-    const entry = gate.entry(will.topic);
-    const retain = will.retain === true;
-    if (!gate.publish(entry, client, will.payload, qos, retain, properties, done)) callback(null);
-  }
-}
-
-function willTrouble(topic: string): Error | undefined {
-  try {
-    checkTopic(topic);
-  } catch (error) {
-    return error as Error;
-  }
-  return topic.startsWith('$SYS/') ? new Error('a will may not go to $SYS/') : undefined;
-}
-
-function loginTrouble(verdict: 'anonymous' | 'wrong'): string {
-  return verdict === 'anonymous'
-    ? 'login refused: no user name was given and anonymous clients are not allowed'
-    : 'login refused: unknown user name or wrong password';
 }
 
 class RunningBroker implements Broker {
@@ -204,7 +108,7 @@ class RunningBroker implements Broker {
     this.#options = options;
     this.#handle = handle;
     this.#hooks = hooks;
-    const subscriptions = new Subscriptions();
+    const { subscriptions } = hooks;
     subscriptions.watch(handle.inner);
     this.#bounds = new SessionBounds(options.logger);
     this.#bounds.watch(handle.inner.persistence);

@@ -63,6 +63,7 @@ export class IngestGate {
   #receivedBytes = 0;
   #unrouted = 0;
   #failed = 0;
+  #nextFailureLineMs = -Infinity;
 
   /** Throws GatelogError CONFIG_INVALID for a bad route or an illegal topic. */
   constructor(options: IngestOptions) {
@@ -149,9 +150,19 @@ export class IngestGate {
     return this.#writer.relieved();
   }
 
-  /** The caller tells of a `done` with an error, so that counting costs no closure per message. */
-  countFailed(): void {
+  /**
+   * The caller tells of a `done` with an error, so that it costs no closure per message. While the
+   * log can't write, every device's message fails: one line now and then is enough.
+   */
+  failed(error: Error, client: string): void {
     this.#failed++;
+    const now = this.#clock.monotonicMs();
+    if (now < this.#nextFailureLineMs) return;
+    this.#nextFailureLineMs = now + LIMITS.failureLineMs;
+    this.#logger.warn(
+      { client, error: messageOf(error), failed: this.#failed },
+      'the log could not take a message: not acknowledged, connection ended',
+    );
   }
 
   #define(name: string): TopicInfo {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePorts } from '../support/ports.ts';
-import { runChecked, type Running, startProcess } from '../support/process.ts';
+import { runChecked, type Running, runProcess, startProcess } from '../support/process.ts';
 
 /**
  * npm run bench:ingest [-- ROUNDS [SECONDS]]: the numbers of the device side.
@@ -17,6 +17,7 @@ import { runChecked, type Running, startProcess } from '../support/process.ts';
  *    same number of bytes on the same disk.
  */
 const HERE = dirname(fileURLToPath(import.meta.url));
+const ROOT = join(HERE, '../..');
 const LOAD = join(HERE, '../support/mqtt-load.ts');
 const ROUNDS = Number(process.argv[2] ?? 4);
 const SECONDS = Number(process.argv[3] ?? 4);
@@ -55,14 +56,16 @@ async function load<Result>(port: number, ...args: string[]): Promise<Result> {
   return JSON.parse(stdout) as Result;
 }
 
+/** The built product with its defaults, on a folder of its own. */
 async function startAgent(name: string): Promise<{ agent: Running; port: number }> {
-  const data = join(folder, name);
+  const [port = 0] = await freePorts(1);
+  const listen = `mqtt://127.0.0.1:${port}`;
   const agent = await startProcess({
     command: process.execPath,
-    args: [join(HERE, 'ingest-agent.ts'), '--folder', data],
+    args: [join(ROOT, 'dist/main.js'), 'run', '--data', join(folder, name), '--mqtt', listen],
   });
-  const ready = await agent.waitFor(/ready (\d+)/u);
-  return { agent, port: Number(ready[1]) };
+  await agent.waitFor(new RegExp(`127\\.0\\.0\\.1:${port}`, 'u'));
+  return { agent, port };
 }
 
 async function startMosquitto(): Promise<{ broker: Running; port: number }> {
@@ -87,16 +90,14 @@ async function throughput(): Promise<void> {
     const ours = await load<{ rate: number }>(port);
     peak = Math.max(peak, memory.stop());
     await agent.stop();
-    const told = /counters (.*)/u.exec(agent.stdout())?.[1] ?? '{}';
-    const { commits = 1, recordsAppended = 0 } = JSON.parse(told) as Record<string, number>;
     rmSync(join(folder, `round-${round}`), { recursive: true, force: true });
     const mosquitto = await startMosquitto();
     const theirs = await load<{ rate: number }>(mosquitto.port);
     await mosquitto.broker.stop();
     ratios.push(ours.rate / theirs.rate);
     say(
-      `round ${round}: gatelog ${ours.rate} msg/s (${Math.round(recordsAppended / commits)} a commit), ` +
-        `Mosquitto ${theirs.rate} msg/s, ratio ${(ours.rate / theirs.rate).toFixed(2)}`,
+      `round ${round}: gatelog ${ours.rate} msg/s, Mosquitto ${theirs.rate} msg/s, ` +
+        `ratio ${(ours.rate / theirs.rate).toFixed(2)}`,
     );
   }
   ratios.sort((left, right) => left - right);
@@ -146,6 +147,11 @@ async function latency(): Promise<void> {
 }
 
 try {
+  const built = await runProcess({
+    command: join(ROOT, 'node_modules/.bin/tsc'),
+    args: ['-p', join(ROOT, 'tsconfig.build.json')],
+  });
+  if (built.code !== 0) say(`built with errors:\n${built.stdout}`);
   await latency();
   await throughput();
 } finally {
