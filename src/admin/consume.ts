@@ -48,8 +48,7 @@ export function parseStartPoint(text: string): StartPoint | undefined {
   return timestampMs === undefined ? undefined : { timestampMs };
 }
 
-/** Throws NOT_FOUND, naming what there is. */
-export function findTopic(reader: LogReader, name: string): TopicInfo {
+function findTopic(reader: LogReader, name: string): TopicInfo {
   const topic = reader.topic(name);
   if (topic !== undefined) return topic;
   const known = reader.topics().map((info) => info.name);
@@ -59,13 +58,26 @@ export function findTopic(reader: LogReader, name: string): TopicInfo {
   );
 }
 
+/** Throws NOT_FOUND for a topic or partition that is not there, naming those that are. */
+export function checkConsume(reader: LogReader, request: ConsumeRequest): TopicInfo {
+  const topic = findTopic(reader, request.topic);
+  const { partition } = request;
+  if (partition !== undefined && topic.streams[partition] === undefined) {
+    throw new GatelogError(
+      'NOT_FOUND',
+      `topic ${topic.name} has partitions 0 to ${topic.streams.length - 1}, not ${partition}`,
+    );
+  }
+  return topic;
+}
+
 /** Blocks of JSON lines, each ending in a line end. Throws NOT_FOUND before the first. */
 export async function* consumeLines(
   reader: LogReader,
   request: ConsumeRequest,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
-  const topic = findTopic(reader, request.topic);
+  const topic = checkConsume(reader, request);
   const starts = await startOffsets(reader, topic, request);
   const reading = new TopicReading(reader, topic, request, [...starts.keys()]);
   const cursor = reader.cursor(starts);
@@ -146,12 +158,6 @@ async function startOffsets(
   request: ConsumeRequest,
 ): Promise<Map<StreamId, number>> {
   const { partition: only, from } = request;
-  if (only !== undefined && topic.streams[only] === undefined) {
-    throw new GatelogError(
-      'NOT_FOUND',
-      `topic ${topic.name} has partitions 0 to ${topic.streams.length - 1}, not ${only}`,
-    );
-  }
   const starts = new Map<StreamId, number>();
   for (const [partition, stream] of topic.streams.entries()) {
     if (only !== undefined && partition !== only) continue;

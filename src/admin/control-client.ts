@@ -24,25 +24,31 @@ export class ControlClient {
 
   async steer(mirror: string, action: MirrorAction, body: MirrorBody): Promise<unknown> {
     const path = `/mirrors/${encodeURIComponent(mirror)}/${action}`;
-    return this.#json('POST', path, JSON.stringify(body));
+    return this.#json('POST', path, { body: JSON.stringify(body) });
   }
 
   /**
    * Blocks of whole JSON lines, to be read from what this resolves with. `from` is the start point
-   * as a person wrote it. Reading throws AGENT_NOT_RUNNING when the agent stops meanwhile.
+   * as a person wrote it. Reading ends when `signal` aborts, and throws AGENT_NOT_RUNNING when the
+   * agent stops meanwhile.
    */
-  async consume(request: ConsumeRequest, from: string): Promise<AsyncGenerator<string>> {
-    return wholeLines(await this.#ask('GET', `/consume?${consumeQuery(request, from)}`));
+  async consume(
+    request: ConsumeRequest,
+    from: string,
+    signal: AbortSignal,
+  ): Promise<AsyncGenerator<string>> {
+    const path = `/consume?${consumeQuery(request, from)}`;
+    return wholeLines(await this.#ask('GET', path, { signal }), signal);
   }
 
-  async #json(method: string, path: string, body?: string): Promise<unknown> {
-    return JSON.parse(await textOf(await this.#ask(method, path, body)));
+  async #json(method: string, path: string, extra: Extra = {}): Promise<unknown> {
+    return JSON.parse(await textOf(await this.#ask(method, path, extra)));
   }
 
-  async #ask(method: string, path: string, body?: string): Promise<IncomingMessage> {
+  async #ask(method: string, path: string, extra: Extra): Promise<IncomingMessage> {
     const address = await socketAddress(this.#dataFolder);
     try {
-      const response = await send({ socketPath: address.path, method, path }, body);
+      const response = await send({ socketPath: address.path, method, path }, extra);
       if (response.statusCode === 200) return response;
       throw errorOf(await textOf(response), response.statusCode ?? 0);
     } catch (error) {
@@ -58,7 +64,7 @@ export class ControlClient {
   }
 }
 
-async function* wholeLines(response: IncomingMessage): AsyncGenerator<string> {
+async function* wholeLines(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<string> {
   let rest = '';
   response.setEncoding('utf8');
   try {
@@ -69,6 +75,7 @@ async function* wholeLines(response: IncomingMessage): AsyncGenerator<string> {
       if (end > 0) yield block.slice(0, end);
     }
   } catch (error) {
+    if (signal.aborted) return;
     if (systemCodeOf(error) === undefined) throw error;
     throw new GatelogError('AGENT_NOT_RUNNING', 'the agent stopped while we were reading', {
       cause: error,
@@ -81,12 +88,21 @@ function nobodyThere(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR';
 }
 
+interface Extra {
+  readonly body?: string;
+  /** Breaks the request off, and the reading of its answer. */
+  readonly signal?: AbortSignal;
+}
+
 function send(
   options: { socketPath: string; method: string; path: string },
-  body: string | undefined,
+  { body, signal }: Extra,
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({ ...options, agent: false }, resolve);
+    const abort = (): void => void request.destroy();
+    signal?.addEventListener('abort', abort, { once: true });
+    request.once('close', () => signal?.removeEventListener('abort', abort));
     request.once('error', reject);
     request.end(body);
   });

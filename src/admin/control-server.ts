@@ -8,7 +8,7 @@ import type { SeekRequest } from '../mirror/seek.ts';
 import type { LogReader } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import { suggestion } from '../words.ts';
-import { consumeLines } from './consume.ts';
+import { checkConsume, consumeLines } from './consume.ts';
 import type { ControlError, MirrorAction } from './control-api.ts';
 import { consumeRequestOf, httpStatusOf, mirrorRequestOf } from './control-api.ts';
 import { SOCKET_NAME, socketAddress } from './socket-path.ts';
@@ -151,17 +151,19 @@ class ControlRequests {
 
   /** One block at a time: a slow reader slows the reading of the log, and nothing piles up. */
   async #consume(query: URLSearchParams, response: ServerResponse): Promise<void> {
+    const { reader } = this.#options;
     const request = consumeRequestOf(query);
+    checkConsume(reader, request);
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    // There may be no line for a long time, and the reader is to know that it is heard.
+    response.flushHeaders();
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     const signal = AbortSignal.any([gone.signal, this.#ending.signal]);
-    for await (const lines of consumeLines(this.#options.reader, request, signal)) {
-      if (!response.headersSent)
-        response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    for await (const lines of consumeLines(reader, request, signal)) {
       if (!response.write(lines)) await drained(response, signal);
       if (signal.aborted) break;
     }
-    if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     if (this.#ending.signal.aborted) response.destroy();
     else response.end();
   }

@@ -28,7 +28,7 @@ export async function consume(context: CliContext, options: ConsumeOptions): Pro
   const print = (blocks: AsyncGenerator<string>): Promise<void> =>
     printBlocks(context, options.json, blocks, signal);
   try {
-    const running = await askAgent(folder, request, options.from);
+    const running = await askAgent(folder, request, options.from, signal);
     if (running !== undefined) await print(running);
     else {
       await withFolder(context, folder, (store) =>
@@ -47,9 +47,10 @@ async function askAgent(
   folder: string,
   request: ConsumeRequest,
   from: string,
+  signal: AbortSignal,
 ): Promise<AsyncGenerator<string> | undefined> {
   try {
-    return await new ControlClient(folder).consume(request, from);
+    return await new ControlClient(folder).consume(request, from, signal);
   } catch (error) {
     if (!(error instanceof GatelogError) || error.code !== 'AGENT_NOT_RUNNING') throw error;
     if (!request.follow) return undefined;
@@ -65,8 +66,6 @@ async function printBlocks(
   blocks: AsyncGenerator<string>,
   signal: AbortSignal,
 ): Promise<void> {
-  const stop = (): void => void blocks.return(undefined);
-  signal.addEventListener('abort', stop, { once: true });
   for await (const block of blocks) {
     if (signal.aborted) return;
     const lines = block.split('\n').filter((line) => line !== '');

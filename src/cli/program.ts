@@ -31,11 +31,14 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** `gatelog consume … | head`: when the reader of our output goes away, so do we, without a word. */
+/**
+ * `gatelog consume … | head`: when the reader of our output goes away, so do we, without a word.
+ * EIO is the same of a terminal whose window was closed.
+ */
 function endQuietlyWithoutReader(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
     });
   }
 }
@@ -75,6 +78,9 @@ function knownOptions(parser: Argv): readonly string[] {
 /** The library's words made into our one line; a mistyped option gets the near one. */
 function sayUsage(message: string | undefined, options: readonly string[]): string {
   const text = (message ?? 'this is not how the command is called').replaceAll('\n', ' ');
+  if (text.startsWith('Not enough non-option arguments')) {
+    return 'an argument is missing; --help shows how the command is called';
+  }
   const unknown = /^Unknown arguments?: ([^, ]+)/u.exec(text)?.[1];
   const near = unknown === undefined ? undefined : nearest(unknown, options);
   const first = text.charAt(0).toLowerCase() + text.slice(1);

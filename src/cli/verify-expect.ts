@@ -67,7 +67,7 @@ async function fromAgent(options: ExpectOptions): Promise<Expectation> {
   );
   const topics = status.topics.map(({ name }) => name);
   const blocks = topics.includes(QUARANTINE)
-    ? await client.consume(WHOLE_QUARANTINE, 'beginning')
+    ? await client.consume(WHOLE_QUARANTINE, 'beginning', new AbortController().signal)
     : undefined;
   return {
     gateway: status.gateway,

@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { request } from 'node:http';
+import { request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -22,6 +22,8 @@ const WHOLE = {
   follow: false,
   limit: undefined,
 } as const;
+
+const NEVER = new AbortController().signal;
 
 let folder: string;
 let log: MemoryLog;
@@ -71,7 +73,7 @@ async function textOf(blocks: AsyncGenerator<string>): Promise<string> {
 function ask(method: string, url: string, body?: string): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const socketPath = path.join(folder, 'agent.sock');
-    const sent = request({ socketPath, method, path: url }, resolve);
+    const sent = httpRequest({ socketPath, method, path: url }, resolve);
     sent.once('error', reject);
     sent.end(body);
   });
@@ -120,7 +122,9 @@ describe('the socket', () => {
     const running = await start(deep);
     expect(statSync(path.join(deep, 'agent.sock')).mode & 0o777).toBe(0o600);
     expect(await new ControlClient(deep).status()).toEqual(STATUS);
-    expect(await textOf(await new ControlClient(deep).consume(WHOLE, 'beginning'))).not.toBe('');
+    expect(await textOf(await new ControlClient(deep).consume(WHOLE, 'beginning', NEVER))).not.toBe(
+      '',
+    );
     await running.stop();
     expect(() => statSync(path.join(deep, 'agent.sock'))).toThrow('ENOENT');
   });
@@ -129,7 +133,9 @@ describe('the socket', () => {
     const message = `no agent is running on ${folder}; start one with gatelog run --data ${folder}`;
     const refusal = { code: 'AGENT_NOT_RUNNING', message };
     await expect(new ControlClient(folder).status()).rejects.toMatchObject(refusal);
-    await expect(new ControlClient(folder).consume(WHOLE, 'end')).rejects.toMatchObject(refusal);
+    await expect(new ControlClient(folder).consume(WHOLE, 'end', NEVER)).rejects.toMatchObject(
+      refusal,
+    );
   });
 });
 
@@ -142,15 +148,16 @@ describe('requests', () => {
   });
 
   test('consume gives lines as the log has them', async () => {
-    const text = await textOf(await new ControlClient(folder).consume(WHOLE, 'beginning'));
+    const text = await textOf(await new ControlClient(folder).consume(WHOLE, 'beginning', NEVER));
     expect(text.trimEnd().split('\n')).toHaveLength(4);
     const one = { ...WHOLE, partition: 1, limit: 1 };
-    const lines = await textOf(await new ControlClient(folder).consume(one, '1'));
+    const lines = await textOf(await new ControlClient(folder).consume(one, '1', NEVER));
     expect(JSON.parse(lines)).toMatchObject({ partition: 1, offset: 1, value: 'b' });
   });
 
   test('consume follows, and ends with an error when the agent stops', async () => {
-    const blocks = await new ControlClient(folder).consume({ ...WHOLE, follow: true }, 'beginning');
+    const request = { ...WHOLE, follow: true };
+    const blocks = await new ControlClient(folder).consume(request, 'beginning', NEVER);
     const first = await blocks.next();
     expect(String(first.value).trimEnd().split('\n')).toHaveLength(4);
     log.add(must(log.reader.topic('telemetry')?.streams[0], 'defined above'), 'c');
@@ -162,6 +169,18 @@ describe('requests', () => {
       code: 'AGENT_NOT_RUNNING',
       message: 'the agent stopped while we were reading',
     });
+  });
+
+  test('following ends when the reader aborts, on both ends', async () => {
+    const controller = new AbortController();
+    const request = { ...WHOLE, follow: true };
+    const client = new ControlClient(folder);
+    const blocks = await client.consume(request, 'end', controller.signal);
+    const next = blocks.next();
+    controller.abort();
+    expect(await next).toEqual({ done: true, value: undefined });
+    // The server waits for no reader that is gone: stopping would hang otherwise.
+    await server?.stop();
   });
 
   test('a reader that takes nothing is not read ahead for', async () => {

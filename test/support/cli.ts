@@ -27,6 +27,13 @@ export class CliFolder {
     return running;
   }
 
+  /** A shell's line that begins with a gatelog command. */
+  shell(line: string): Promise<Finished> {
+    const { cwd, env } = this.#spec([], {});
+    const command = `"${process.execPath}" "${MAIN}" ${line}`;
+    return runProcess({ command: '/bin/bash', args: ['-c', command], cwd, env });
+  }
+
   /** `gatelog run` on a free port. */
   async startAgent(args: readonly string[] = []): Promise<{ agent: Running; url: string }> {
     const agent = await this.start(['run', '--mqtt', 'mqtt://127.0.0.1:0', ...args]);
