@@ -93,7 +93,8 @@ export class CommitLog {
     }
     state.restoreCheckpoint(checkpoint);
     for (const [producer, sequence] of producers) state.producers.restore(producer, sequence);
-    state.replay(checkpoint, { checkpoint, commits, entriesRead: 0 }, logger);
+    // What was skipped once is not skipped again at every start.
+    if (state.replay(checkpoint, commits, logger)) this.#checkpointDue = true;
     state.heads.forgetPending();
     state.allDurable();
     this.#identity = { incarnation: checkpoint.incarnation, createdMs: checkpoint.createdMs };

@@ -4,7 +4,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import type { CommitHead, StreamRun } from './commit-head.ts';
 import { Heads } from './heads.ts';
 import { Producers } from './producers.ts';
-import { damageIn, lastOf, type Tail } from './recovery.ts';
+import { damageIn, lastOf, type TailCommit } from './recovery.ts';
 import { Registry } from './registry.ts';
 
 /** What is known in memory of the log: topics, where each stream stands, producers, numbers. */
@@ -35,15 +35,15 @@ export class LogState {
 
   /**
    * Puts the commits after a checkpoint on top of it. Where commits are missing or damaged, the
-   * offsets they may have held are left out: an offset is never given out twice.
+   * offsets they may have held are left out: an offset is never given out twice. True when there were such.
    */
-  replay(checkpoint: Checkpoint, tail: Tail, logger: Logger): void {
-    const damage = damageIn(checkpoint.commit, tail.commits);
+  replay(checkpoint: Checkpoint, commits: readonly TailCommit[], logger: Logger): boolean {
+    const damage = damageIn(checkpoint.commit, commits);
     const lost = damage.reduce((sum, { fromCommit, toCommit }) => sum + toCommit - fromCommit, 0);
-    for (const { head, storedBytes } of tail.commits) {
+    for (const { head, storedBytes } of commits) {
       if (head !== undefined) this.applyHead(head, storedBytes);
     }
-    this.lastCommit = lastOf(checkpoint, tail.commits);
+    this.lastCommit = lastOf(checkpoint, commits);
     if (lost > 0) {
       logger.error(
         { damage },
@@ -52,6 +52,7 @@ export class LogState {
       );
       this.skip(lost);
     }
+    return lost > 0;
   }
 
   /** Leaves out the offsets that `commits` unknown commits may have held. */
