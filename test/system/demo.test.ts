@@ -135,7 +135,9 @@ describe('the demo on a terminal', () => {
     await terminal.until(/link cut by you[\s\S]*backing off/u);
     terminal.type('\u0003');
     await terminal.until(/\ncode \d+/u);
-    expect(terminal.output).toMatch(/not complete: nothing is lost, but \d+ records? could not/u);
+    expect(terminal.output).toMatch(
+      /not complete: nothing is lost; left for the next run: \d+ records?/u,
+    );
     expect(terminal.output).toMatch(/\ncode 1\r?\n/u);
     const next = await rig.run('--for', '2s');
     expect(await next.exited).toEqual({ code: 0, signal: null });

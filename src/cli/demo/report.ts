@@ -120,8 +120,7 @@ function verdictLine(report: DemoReport, paint: Paint): string {
     case 'waiting':
       return paint(
         'yellow',
-        `  not complete: nothing is lost, but ${plural(centre.waiting, 'record')} could not be sent ` +
-          'yet; the next run goes on with them',
+        `  not complete: nothing is lost; left for the next run: ${plural(centre.waiting, 'record')}`,
       );
     case 'unread':
       return paint(

@@ -194,7 +194,7 @@ describe('the verifier', () => {
     const report = await verify({ devices, confirmed: CONFIRMED_4 });
     expect(report.centre.waiting).toBe(2);
     expect(verdictOf(report)).toBe('waiting');
-    expect(reportLines(report, noColours).at(-1)).toContain('2 records could not be sent yet');
+    expect(reportLines(report, noColours).at(-1)).toContain('left for the next run: 2 records');
   });
 
   test('a hole, a repeat, disorder and an altered record at the centre are told apart', async () => {
