@@ -1,4 +1,4 @@
-import { assert, must } from '../assert.ts';
+import { assert } from '../assert.ts';
 import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { streamId } from '../record.ts';
@@ -121,9 +121,4 @@ function sameOptions(left: TopicOptions, right: TopicOptions): boolean {
     left.retentionMs === right.retentionMs &&
     left.retentionBytes === right.retentionBytes
   );
-}
-
-/** The topic of a stream that the registry gave out. */
-export function ownerOf(registry: Registry, stream: number): TopicInfo {
-  return must(registry.topicOf(stream), 'a stream in use belongs to a defined topic');
 }

@@ -12,7 +12,7 @@ import { systemClock } from '../../src/time.ts';
  * A reader at the end of a log that grows: what becomes durable while a read is under way is not
  * missing, it was only not read yet. Taken for a gap it would be skipped for ever, by the mirror too.
  */
-test('a cursor that follows a growing log reports no gap and misses nothing', async () => {
+test('a read that ends while the log grows reports no gap and misses nothing', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'gatelog-cursor-live-'));
   const random = seededRandom(1);
   const store = await openStore({ folder, clock: systemClock, random, logger: silentLogger });
@@ -23,33 +23,41 @@ test('a cursor that follows a growing log reports no gap and misses nothing', as
     retentionMs: undefined,
     retentionBytes: undefined,
   });
-  const records = 3000;
   let appended = 0;
-  const appendNext = (): void => {
+  const append = (done: () => void): void => {
     const stream = streams[appended % streams.length];
-    if (stream === undefined || appended >= records) return;
+    if (stream === undefined) return;
     const value = Buffer.from(String(appended++));
-    writer.append(stream, 1, null, value, new Uint8Array(0), 'fsync', appendNext);
+    writer.append(stream, 1, null, value, new Uint8Array(0), 'fsync', done);
   };
-  // Several chains, so that commits follow each other without a pause.
-  for (let chain = 0; chain < 4; chain++) appendNext();
+  // Enough to make a read take longer than a commit, then one commit after the other.
+  await new Promise<void>((resolve) => {
+    for (let count = 0; count < 20_000; count++) append(() => {});
+    append(resolve);
+  });
+  const end = appended + 300;
+  const appendNext = (): void => {
+    if (appended < end) append(appendNext);
+  };
+  appendNext();
 
-  const cursor = reader.cursor(new Map(streams.map((stream) => [stream, 0])));
   const gaps: ReadGap[] = [];
-  const values: number[] = [];
-  while (values.length < records && gaps.length === 0) {
-    await cursor.wait(new AbortController().signal);
-    const batch = await cursor.next({ maxRecords: 1000, maxBytes: 1_000_000 });
-    gaps.push(...batch.gaps);
-    for (const slice of batch.slices) {
-      for (const { value } of slice.records) values.push(Number(Buffer.from(value ?? '')));
+  let shortest = Infinity;
+  while (appended < end) {
+    const cursor = reader.cursor(new Map(streams.map((stream) => [stream, 0])));
+    const known = appended - 1;
+    let records = 0;
+    for (;;) {
+      const batch = await cursor.next({ maxRecords: 10_000, maxBytes: 10_000_000 });
+      gaps.push(...batch.gaps);
+      records += batch.records;
+      if (batch.records === 0 || records > end) break;
     }
+    shortest = Math.min(shortest, records - known);
+    await cursor.close();
   }
-  await cursor.close();
   await store.close();
   await rm(folder, { recursive: true });
   expect(gaps).toEqual([]);
-  expect(values.toSorted((one, other) => one - other)).toEqual(
-    Array.from({ length: records }, (_, index) => index),
-  );
+  expect(shortest).toBeGreaterThanOrEqual(0);
 });
