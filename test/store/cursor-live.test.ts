@@ -36,14 +36,15 @@ test('a read that ends while the log grows reports no gap and misses nothing', a
     append(resolve);
   });
   const end = appended + 300;
+  const grows = (): boolean => appended < end;
   const appendNext = (): void => {
-    if (appended < end) append(appendNext);
+    if (grows()) append(appendNext);
   };
   appendNext();
 
   const gaps: ReadGap[] = [];
   let shortest = Infinity;
-  while (appended < end) {
+  while (grows()) {
     const cursor = reader.cursor(new Map(streams.map((stream) => [stream, 0])));
     const known = appended - 1;
     let records = 0;
