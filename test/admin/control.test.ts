@@ -23,6 +23,8 @@ const WHOLE = {
   limit: undefined,
 } as const;
 
+const PATIENT = { timeout: 30_000, interval: 50 };
+
 const NEVER = new AbortController().signal;
 
 let folder: string;
@@ -201,14 +203,14 @@ describe('requests', () => {
     };
     const response = await ask('GET', '/consume?topic=telemetry');
     response.pause();
-    await expect.poll(() => reads).toBeGreaterThan(0);
+    await expect.poll(() => reads, PATIENT).toBeGreaterThan(0);
     let before = -1;
     await expect
       .poll(() => {
         const still = reads === before;
         before = reads;
         return still;
-      })
+      }, PATIENT)
       .toBe(true);
     expect(reads).toBeLessThan(20);
     response.destroy();

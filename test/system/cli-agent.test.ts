@@ -5,6 +5,8 @@ import type { RecordJson } from '../../src/admin/record-json.ts';
 import type { AgentStatus } from '../../src/admin/status.ts';
 import { CliFolder, publish } from '../support/cli.ts';
 
+const PATIENT = { timeout: 30_000, interval: 50 };
+
 /** The command line with a real agent: beside it while it runs, and on its folder afterwards. */
 let cli: CliFolder;
 beforeEach(() => {
@@ -131,7 +133,7 @@ describe('looking in', () => {
       .poll(async () => {
         await publish(url, [{ topic: 'a', payload: `after-${count++}` }]);
         return follower.stdout();
-      })
+      }, PATIENT)
       .toContain('"value":"after-');
     expect(follower.stdout()).not.toContain('before');
     expect(await limited.exited).toEqual({ code: 0, signal: null });
@@ -141,7 +143,7 @@ describe('looking in', () => {
       .poll(async () => {
         await publish(url, [{ topic: 'a', payload: 'more' }]);
         return interrupted.stdout();
-      })
+      }, PATIENT)
       .toContain('more');
     interrupted.signal('SIGINT');
     expect(await interrupted.exited).toEqual({ code: 0, signal: null });
@@ -213,7 +215,7 @@ describe('starting', () => {
     const agent = await cli.start(['run', '--config', config, '--gateway', 'from-flag']);
     await agent.waitFor(/topics\.unused: no route leads to this topic/u);
     await expect
-      .poll(async () => (await cli.run(['status', '--config', config, '--json'])).code)
+      .poll(async () => (await cli.run(['status', '--config', config, '--json'])).code, PATIENT)
       .toBe(0);
     const { stdout } = await cli.run(['status', '--config', config, '--json']);
     const status = JSON.parse(stdout) as AgentStatus;
@@ -230,7 +232,7 @@ describe('starting', () => {
       .poll(async () => {
         const { stdout } = await cli.run(['mirror', 'status', 'kafka', '--json']);
         return JSON.parse(stdout) as unknown;
-      })
+      }, PATIENT)
       .toMatchObject({ name: 'kafka', state: 'backing off', lagRecords: 1 });
   });
 });

@@ -7,6 +7,8 @@ import type { RecordJson } from '../../src/admin/record-json.ts';
 import { CliFolder, publish } from '../support/cli.ts';
 import type { Running } from '../support/process.ts';
 
+const PATIENT = { timeout: 30_000, interval: 50 };
+
 /** How an agent ends. */
 let cli: CliFolder;
 beforeEach(() => {
@@ -81,7 +83,7 @@ describe('an upstream that takes everything and confirms nothing', () => {
   async function startDraining(): Promise<Running> {
     const { agent, url } = await cli.startAgent(['--config', 'gatelog.yaml']);
     await publish(url, [{ topic: 'a', payload: 'in flight' }]);
-    await expect.poll(() => silent.received).toContain('in flight');
+    await expect.poll(() => silent.received, PATIENT).toContain('in flight');
     agent.signal('SIGTERM');
     await agent.waitFor(/"event":"agent\.stopping"/u);
     return agent;
