@@ -153,6 +153,8 @@ export const LIMITS = {
   demoSensorWindow: 16,
   /** Waiting for the mirror to catch up before the verify report. */
   demoDrainMs: 20_000,
+  /** For agents of a demo that was killed to stop by themselves. */
+  demoVacancyMs: 8000,
   /** Starts in a row after which an agent that never came up is given up. */
   demoStartAttempts: 5,
   demoRestartFirstMs: 400,

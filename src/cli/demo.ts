@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { ControlClient } from '../admin/control-client.ts';
+import type { AgentStatus } from '../admin/status.ts';
 import { GatelogError } from '../errors.ts';
 import { connectPublisher } from '../mirror/mqtt/publisher.ts';
 import { silentLogger } from '../telemetry.ts';
@@ -17,6 +18,7 @@ import { reportLines, verdictOf } from './demo/report.ts';
 import { Show } from './demo/show.ts';
 import { openStage, type Stage } from './demo/stage.ts';
 import { colours, noColours, plural } from './demo/text.ts';
+import { awaitVacancy } from './demo/vacancy.ts';
 import { endsOf, sumOf } from './demo/watch.ts';
 
 export interface DemoOptions {
@@ -44,12 +46,18 @@ export async function runDemo(context: CliContext, options: DemoOptions): Promis
   const port = portOf(options.port);
   const root = path.resolve(context.workingFolder, options.data ?? DEFAULT_FOLDER);
   const folder = await openDemoFolder(root, context.random);
+  const { clock } = context;
   const held = holdProcess();
   try {
+    await awaitVacancy({ folder, clock, ask });
     await new DemoRun(context, { folder, kafka, forMs, port }).run();
   } finally {
     held.cancel();
   }
+}
+
+function ask(dataFolder: string): Promise<AgentStatus> {
+  return new ControlClient(dataFolder).status();
 }
 
 function durationOf(text: string | undefined): number | undefined {
@@ -129,7 +137,7 @@ class DemoRun {
       kafka,
       clock,
       env: childEnvironment(this.#context),
-      ask: (dataFolder) => new ControlClient(dataFolder).status(),
+      ask,
       onAsk: (name) => this.#show?.asking(name),
       onAnswer: (name) => this.#show?.answered(name),
       onUp: (name, again) => this.#show?.cameUp(name, again),

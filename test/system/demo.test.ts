@@ -69,6 +69,18 @@ describe('the demo without a terminal', () => {
     expect(second.stdout()).toMatch(CLEAN);
   });
 
+  test('a second demo on the same folder is refused and does not disturb the first', async () => {
+    const first = await rig.run();
+    await first.waitFor(/in \d+ msg\/s {2}acknowledged [1-9]/u, WAIT_MS);
+    const second = await rig.run('--for', '2s');
+    expect(await second.exited).toEqual({ code: 75, signal: null });
+    expect(second.stderr()).toContain(`another demo runs on ${rig.folder}`);
+    first.signal('SIGTERM');
+    expect(await first.exited).toEqual({ code: 0, signal: null });
+    expect(first.stdout()).toMatch(CLEAN);
+    expect(first.stdout()).not.toContain('restarting');
+  });
+
   test('a taken port is said, and the next one used', async () => {
     const server = createServer();
     server.listen(0, '127.0.0.1');
