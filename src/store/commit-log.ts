@@ -266,7 +266,8 @@ export class CommitLog {
     producers.checkpointed();
     this.#previousCheckpoint = lastCommit;
     this.#checkpointDue = false;
-    this.#checkpointBytes = bytes;
+    // A segment's first one may hold many producers; those after it hold only what changed.
+    if (!first) this.#checkpointBytes = bytes;
     this.#sinceCheckpoint = 0;
     this.#segmentBytes += bytes;
   }

@@ -17,6 +17,7 @@ export class DiskUsage {
     this.#segments = segments;
     this.#clock = clock;
     this.#logger = logger;
+    void this.measure();
   }
 
   /** The last measure; an old one is renewed for the next call. */

@@ -50,15 +50,12 @@ export class Positions {
       reader = new Reader(name, this.#options);
       this.#readers.set(name, reader);
     }
-    if (reader.pins !== pins) {
-      reader.pins = pins;
-      await reader.save();
-    }
+    if (reader.pins !== pins) await reader.setPins(pins);
     return reader;
   }
 
   async forget(name: string): Promise<void> {
-    this.#readers.get(name)?.forget();
+    await this.#readers.get(name)?.forget();
     this.#readers.delete(name);
     await this.#options.database.write([{ key: keyOf(name), value: undefined }]);
   }
@@ -94,7 +91,7 @@ class Reader implements PositionStore {
   readonly #name: string;
   readonly #options: PositionsOptions;
   #positions = new Map<StreamId, number>();
-  #saving: Promise<void> = Promise.resolve();
+  #changing: Promise<void> = Promise.resolve();
   #forgotten = false;
   pins = false;
 
@@ -117,33 +114,46 @@ class Reader implements PositionStore {
   }
 
   async advance(positions: ReadonlyMap<StreamId, number>): Promise<void> {
-    for (const [stream, next] of positions) {
-      assert(next >= (this.#positions.get(stream) ?? 0), 'a position never moves backwards');
-    }
-    await this.seek(positions);
+    await this.#change(positions, true);
   }
 
   async seek(positions: ReadonlyMap<StreamId, number>): Promise<void> {
-    await this.#options.topicsDurable();
-    for (const [stream, next] of positions) this.#positions.set(stream, next);
-    await this.save();
+    await this.#change(positions, false);
   }
 
-  /** One write after the other, each with all that is known when it begins. */
-  save(): Promise<void> {
-    const saving = this.#saving.catch(() => {}).then(() => this.#write());
-    this.#saving = saving;
-    return saving;
+  async setPins(pins: boolean): Promise<void> {
+    this.pins = pins;
+    await this.#change(new Map(), false);
   }
 
-  forget(): void {
+  /** Resolves when no change of before is under way any more. */
+  async forget(): Promise<void> {
     this.#forgotten = true;
-    this.#positions.clear();
+    this.#positions = new Map();
+    await this.#changing;
+    this.#positions = new Map();
   }
 
-  async #write(): Promise<void> {
-    if (this.#forgotten) return;
-    const value = packed([this.pins, [...this.#positions]]);
+  /** One change after the other; a position shows (and frees what it pinned) once it is durable. */
+  #change(positions: ReadonlyMap<StreamId, number>, forward: boolean): Promise<void> {
+    const before = this.#changing;
+    const change = (async () => {
+      await before;
+      for (const [stream, next] of forward ? positions : []) {
+        assert(next >= (this.#positions.get(stream) ?? 0), 'a position never moves backwards');
+      }
+      await this.#options.topicsDurable();
+      if (this.#forgotten) return;
+      const changed = new Map([...this.#positions, ...positions]);
+      await this.#write(changed);
+      this.#positions = changed;
+    })();
+    this.#changing = change.catch(() => {});
+    return change;
+  }
+
+  async #write(positions: ReadonlyMap<StreamId, number>): Promise<void> {
+    const value = packed([this.pins, [...positions]]);
     try {
       await this.#options.database.write([{ key: keyOf(this.#name), value }]);
     } catch (error) {

@@ -62,14 +62,19 @@ export class Retention {
   }
 
   async #run(): Promise<void> {
-    const { state, log } = this.#options;
+    const { state, log, logger } = this.#options;
     const plans = state.registry
       .all()
       .filter(
         ({ options }) => options.retentionMs !== undefined || options.retentionBytes !== undefined,
       )
       .map((topic) => new Plan(topic, this.#options));
-    await this.#walk(plans);
+    try {
+      await this.#walk(plans);
+    } catch (error) {
+      // As when the disk is full and a segment can't be opened: then removing matters most.
+      logger.warn({ error: messageOf(error) }, 'retention could not look at all of the log');
+    }
     const starts = new Map<number, StreamStart>();
     for (const plan of plans) for (const [stream, start] of plan.starts) starts.set(stream, start);
     if (starts.size > 0) {

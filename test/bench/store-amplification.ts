@@ -5,7 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { folderSize } from '../support/store-kit.ts';
-import { systemClock } from '../../src/time.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Store } from '../../src/store/log.ts';
 import { defineTopics, open, samples, say, streamOf, writtenBytes } from './store-data.ts';
 
@@ -61,7 +61,7 @@ for (const { perCommit, records, ...bounds } of CASES) {
     const started = performance.now();
     const payload = await ingest(store, perCommit, count);
     const seconds = (performance.now() - started) / 1000;
-    await systemClock.sleep(1500); // Compactions in the background come to their end.
+    await sleep(1500); // Compactions in the background come to their end.
     const amplification = (writtenBytes() - before) / payload;
     await store.close();
     const disk = (await folderSize(join(folder, 'log'))) / count;

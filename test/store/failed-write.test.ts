@@ -183,6 +183,20 @@ test('class os: after a failed sync the records stay unread until they are synce
   expect(await words()).toEqual(['before', 'os']);
 });
 
+test('readers see a record when it is durable and not when it is written', async () => {
+  let release = (): void => {};
+  faults.hold = new Promise((resolve) => {
+    release = resolve;
+  });
+  const appended = append(store, stream, value('written'));
+  await expect.poll(() => faults.counts.puts).toBe(3);
+  expect(store.reader.range(stream).endOffset).toBe(1);
+  expect(await words()).toEqual(['before']);
+  release();
+  expect(await appended).toBe(1);
+  expect(await words()).toEqual(['before', 'written']);
+});
+
 test('a batch of class fsync is written synced, once, and a batch of class os is not', async () => {
   const before = { ...faults.counts };
   await Promise.all([append(store, stream), append(store, topic.streams[1] as StreamId)]);

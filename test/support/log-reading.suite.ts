@@ -149,6 +149,22 @@ export function describeReading(factory: PlaceFactory): void {
         expect([...(await store.positions('mirror', { pins: true })).all()]).toEqual([]);
       });
 
+      test('changes of positions happen one after the other, and a forgotten reader has none', async () => {
+        const reader = await store.positions('mirror', { pins: true });
+        const changes = await Promise.allSettled([
+          reader.advance(new Map([[left, 10]])),
+          reader.advance(new Map([[left, 7]])),
+          reader.advance(new Map([[left, 12]])),
+        ]);
+        expect(changes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+        expect(reader.get(left)).toBe(12);
+        const late = reader.advance(new Map([[left, 13]]));
+        await store.forgetPositions('mirror');
+        await late;
+        await reopen();
+        expect([...(await store.positions('mirror', { pins: true })).all()]).toEqual([]);
+      });
+
       test('positions make the topics they name durable first', async () => {
         const late = store.writer.defineTopic('late', FOREVER);
         const reader = await store.positions('mirror', { pins: true });
