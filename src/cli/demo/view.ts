@@ -306,16 +306,18 @@ function keyLines(state: DemoState, columns: number, paint: Paint): string[] {
   if (state.notice !== undefined) {
     return [rule, ` ${paint(['bold', 'yellow'], clip(state.notice, columns - 2))}`];
   }
-  const pairs = keyHelp(state);
-  for (const texts of [pairs, pairs.map(({ key, brief }) => ({ key, long: brief, brief }))]) {
-    const width = texts.reduce((sum, { key, long }) => sum + key.length + long.length + 4, 0);
-    if (width <= columns) {
-      const line = texts.map(({ key, long }) => ` ${paint('inverse', ` ${key} `)} ${long}`);
-      return [rule, line.join('')];
-    }
-  }
-  const text = pairs.map(({ key, brief }) => `${key} ${brief}`).join('  ');
-  return [rule, ` ${clip(text, columns - 2)}`];
+  const keys = keyHelp(state);
+  const usual = keys.filter(({ key }) => key !== KILL_CENTRAL);
+  const brief = usual.map(({ key, brief: text }) => ({ key, long: text }));
+  const fits = [keys, usual, brief].find(
+    (texts) =>
+      texts.reduce((sum, { key, long }) => sum + key.length + long.length + 4, 0) <= columns,
+  );
+  const line =
+    fits === undefined
+      ? brief.map(({ key, long }) => ` ${paint('inverse', key)} ${long}`)
+      : fits.map(({ key, long }) => ` ${paint('inverse', ` ${key} `)} ${long}`);
+  return [rule, line.join('')];
 }
 
 interface KeyHelp {
@@ -323,6 +325,9 @@ interface KeyHelp {
   readonly long: string;
   readonly brief: string;
 }
+
+/** A key for the curious: told where there is room. */
+const KILL_CENTRAL = 'K';
 
 function keyHelp(state: DemoState): KeyHelp[] {
   const { link, sensors, centre } = state;
@@ -336,6 +341,7 @@ function keyHelp(state: DemoState): KeyHelp[] {
     cut,
     ...(kafka ? [] : [hole]),
     { key: 'k', long: 'kill agent', brief: 'kill' },
+    ...(kafka ? [] : [{ key: KILL_CENTRAL, long: 'kill central', brief: 'central' }]),
     pause,
     { key: '+-', long: 'speed', brief: 'speed' },
     { key: 'q', long: 'quit', brief: 'quit' },

@@ -97,6 +97,16 @@ describe('the live view', () => {
     expect(at(50)).toMatch(/ backing off +lag/u);
   });
 
+  test('the keys fit at every width that is drawn', () => {
+    const keysAt = (columns: number): string =>
+      renderView(sampleState(), { columns, rows: 24 }, noColours).at(-1) ?? '';
+    for (let columns = 50; columns <= 160; columns++) {
+      expect(keysAt(columns)).toMatch(/ c .+ b .+ k .+ p .+ \+- .+ q {1,2}quit/u);
+    }
+    expect(keysAt(80)).not.toContain(' K ');
+    expect(keysAt(100)).toContain('K  kill central');
+  });
+
   test('the newest events stay when there is little room', () => {
     const events = Array.from({ length: 50 }, (_, index) => ({
       atMs: index,
