@@ -66,6 +66,11 @@ export interface StoredPacket {
   readonly payload: Buffer;
 }
 
+export interface KeptSubscription {
+  readonly topic: string;
+  readonly qos: Qos;
+}
+
 export interface SubscriptionRef {
   readonly topic: string;
 }
@@ -75,6 +80,7 @@ export interface AedesPersistence {
   addSubscriptions(client: { id: string }, subs: readonly SubscriptionRef[]): Promise<void>;
   removeSubscriptions(client: { id: string }, topics: readonly string[]): Promise<void>;
   cleanSubscriptions(client: { id: string }): Promise<void>;
+  subscriptionsByClient(client: { id: string }): Promise<readonly KeptSubscription[]>;
   storeRetained(packet: LivePacket): Promise<void>;
   outgoingEnqueueCombi(
     subs: readonly { readonly clientId: string }[],

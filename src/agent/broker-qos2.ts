@@ -1,18 +1,15 @@
 import { LIMITS } from '../limits.ts';
+import type { AedesPersistence } from './broker-aedes.ts';
 import { ProtocolViolation, REASON } from './broker-reasons.ts';
 
 /**
- * Inbound QoS 2 of one session (method B of MQTT 5, section 4.3.3): which packet ids were taken
+ * What the agent itself keeps of a session: inbound QoS 2 (method B of MQTT 5, section 4.3.3): which packet ids were taken
  * and not yet released. It outlives the connection when the session does, so that a resend after
  * a reconnect is known. Kept in memory: a restart of the agent forgets it.
  */
 export class Qos2Session {
   /** Packet id → whether its record is durable. */
   readonly #open = new Map<number, boolean>();
-
-  get empty(): boolean {
-    return this.#open.size === 0;
-  }
 
   /** undefined: a new message; else whether the one taken before is durable. */
   taken(id: number): boolean | undefined {
@@ -39,9 +36,25 @@ export class Qos2Session {
   }
 }
 
-/** The QoS 2 sessions by client id; those without a connection are bounded, oldest forgotten. */
+/**
+ * A filter that matches nothing that anybody can publish. aedes says "session present" only for a
+ * session with subscriptions, and a device that only publishes would be told that its session is
+ * gone, upon which an MQTT 5 device drops what it has in flight [MQTT-3.2.2-5].
+ */
+const MARKER = '$SYS/session';
+
+/** The sessions by client id; those without a connection are bounded, oldest forgotten. */
 export class Qos2Sessions {
   readonly #sessions = new Map<string, Qos2Session>();
+
+  watch(persistence: AedesPersistence): void {
+    const find = persistence.subscriptionsByClient.bind(persistence);
+    persistence.subscriptionsByClient = async (client) => {
+      const found = await find(client);
+      if (found.length > 0 || !this.#sessions.has(client.id)) return found;
+      return [{ topic: MARKER, qos: 0 }];
+    };
+  }
 
   /** Continues the client's session, or begins one. */
   open(clientId: string, fresh: boolean): Qos2Session {
@@ -55,7 +68,7 @@ export class Qos2Sessions {
   /** The connection ended. `keep`: the session outlives it. */
   leave(clientId: string, session: Qos2Session, keep: boolean): void {
     if (this.#sessions.get(clientId) !== session) return; // taken over meanwhile
-    if (!keep || session.empty) this.#sessions.delete(clientId);
+    if (!keep) this.#sessions.delete(clientId);
     while (this.#sessions.size > LIMITS.mqttSessions) {
       const [oldest] = this.#sessions.keys();
       if (oldest === undefined) return;

@@ -113,6 +113,8 @@ class RunningBroker implements Broker {
     this.#bounds = new SessionBounds(options.logger);
     this.#bounds.watch(handle.inner.persistence);
     const qos2 = new Qos2Sessions();
+    qos2.watch(handle.inner.persistence);
+    handle.broker.on('sessionLimitReached', (client) => qos2.forget(client.id));
     handle.broker.on('sessionExpired', (client) => qos2.forget(client.id));
     this.#context = {
       gate: options.gate,

@@ -70,6 +70,21 @@ describe.each([4, 5] as const)('QoS 2, protocol version %i', (version) => {
     expect(writer.values()).toEqual(['x']);
   });
 
+  test('a lasting session is said to be present, also without subscriptions', async () => {
+    const { port, broker } = await startTestBroker();
+    const present = async (fields: Record<string, unknown>): Promise<unknown> => {
+      const device = await RawDevice.connect(port, version, fields);
+      device.close();
+      await expect.poll(() => broker.counters().connections).toBe(0);
+      return device.last('connack')?.['sessionPresent'];
+    };
+    expect(await present(lasting(version))).toBe(false);
+    expect(await present(lasting(version))).toBe(true);
+    expect(await present({ clean: true })).toBe(false);
+    expect(await present(lasting(version))).toBe(false);
+    expect(await present(lasting(version))).toBe(true);
+  });
+
   test('a session that begins anew has no memory of packet ids', async () => {
     const { writer, port, broker } = await startTestBroker();
     const device = await RawDevice.connect(port, version, lasting(version));

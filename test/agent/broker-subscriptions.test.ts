@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type AedesPersistence, createAedes } from '../../src/agent/broker-aedes.ts';
+import {
+  type AedesInner,
+  type AedesPersistence,
+  createAedes,
+} from '../../src/agent/broker-aedes.ts';
 import { Subscriptions } from '../../src/agent/broker-subscriptions.ts';
+import { LIMITS } from '../../src/limits.ts';
 import { TopicEntry } from '../../src/agent/ingest-topics.ts';
 
 const nobody = (): void => {};
@@ -60,6 +65,19 @@ test('quiet is never wrong: whatever is subscribed and dropped, in any order', a
   });
 });
 
+test('subscriptions of all sessions together are bounded', () => {
+  const inner = { ...bareEmitter(), persistence: barePersistence() } as unknown as AedesInner;
+  const subscriptions = new Subscriptions();
+  subscriptions.watch(inner);
+  for (let index = 0; index < LIMITS.subscriptions; index++) {
+    expect(subscriptions.full).toBe(false);
+    inner.subscribe(`device/${index}`, nobody);
+  }
+  expect(subscriptions.full).toBe(true);
+  inner.unsubscribe('device/0', nobody);
+  expect(subscriptions.full).toBe(false);
+});
+
 /** An independent way to say the same (MQTT 5, section 4.7.1). */
 function byRegExp(filter: string): RegExp {
   const source = filter
@@ -85,6 +103,7 @@ function barePersistence(): AedesPersistence {
     addSubscriptions: nothing,
     removeSubscriptions: nothing,
     cleanSubscriptions: nothing,
+    subscriptionsByClient: async () => [],
     storeRetained: nothing,
     outgoingEnqueueCombi: nothing,
     outgoingClearMessageId: nothing,

@@ -204,6 +204,25 @@ test('devices are slowed at the bound of waiting bytes, and go on when relieved'
   await other.until(() => other.ids('puback').length === 1);
 });
 
+test('acknowledgements that one device waits for are bounded', async () => {
+  const { writer, port } = await startTestBroker();
+  writer.hold();
+  const device = await RawDevice.connect(port);
+  const total = 60_000;
+  const all = Array.from({ length: total }, (_, index) =>
+    device.bytes(device.publish('a', '', 1, index + 1)),
+  );
+  device.sendBytes(Buffer.concat(all));
+  const other = await RawDevice.connect(port, 4, { clientId: 'other' });
+  for (let turn = 0; turn < 100; turn++) await other.ping();
+  const chunk = Math.ceil(65_536 / (all[0]?.length ?? 1));
+  expect(writer.waiting).toBeGreaterThanOrEqual(LIMITS.pendingAcks);
+  expect(writer.waiting).toBeLessThan(LIMITS.pendingAcks + 3 * chunk);
+  writer.resume();
+  await device.until(() => device.ids('puback').length === total);
+  expect(device.ids('puback').at(-1)).toBe(total);
+});
+
 test('a $SYS topic is nobody’s to publish; other $ topics are live only', async () => {
   const { writer, port, broker } = await startTestBroker();
   const five = await RawDevice.connect(port, 5, { clientId: 'five' });

@@ -4,6 +4,8 @@ import type { PublishProperties, Qos } from '../../src/agent/publication.ts';
 import { decodeHeaders } from '../../src/headers.ts';
 import { LIMITS } from '../../src/limits.ts';
 import { partitionOfKey } from '../../src/murmur2.ts';
+import { silentLogger } from '../../src/telemetry.ts';
+import { systemClock } from '../../src/time.ts';
 import { MemoryWriter } from '../support/memory-writer.ts';
 import { ingestOptions, TELEMETRY } from '../support/mqtt-broker.ts';
 
@@ -119,6 +121,23 @@ describe('records', () => {
     expect(bench.gate.known('t/1')).toBeDefined();
     expect(bench.publish('first', 'x').logged).toBe(true);
   });
+});
+
+test('a log that can’t write is said now and then, not for every message', () => {
+  const lines: Record<string, unknown>[] = [];
+  let now = 0;
+  const bench = new Bench({
+    logger: { ...silentLogger, warn: (fields) => lines.push(fields) },
+    clock: { ...systemClock, monotonicMs: () => now },
+  });
+  for (let index = 0; index < 100; index++) bench.gate.failed(new Error('no space'), 'pump');
+  now = LIMITS.failureLineMs;
+  bench.gate.failed(new Error('no space'), 'pump');
+  expect(lines).toEqual([
+    { client: 'pump', error: 'no space', failed: 1 },
+    { client: 'pump', error: 'no space', failed: 101 },
+  ]);
+  expect(bench.gate.counters().failed).toBe(101);
 });
 
 describe('central mode', () => {
