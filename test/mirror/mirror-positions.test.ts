@@ -173,6 +173,25 @@ describe('what a person decides', () => {
     await clock.settled(mirror.stop());
   });
 
+  test('where positions are ours, a seek back is stored before anything is sent again', async () => {
+    const { clock, log, mirror, again, positions, texts, upstream } = rig({ exactlyOnce: false });
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    for (const text of ['a', 'b']) log.add(stream, text);
+    await mirror.start();
+    await clock.until(() => mirror.status().lagRecords === 0);
+    upstream.options = { ...upstream.options, fate: () => 'silent' };
+    await mirror.seek({ topic: 't', to: 0 });
+    await clock.until(() => mirror.status().pendingSeeks.length === 0);
+    expect(positions.get(stream)).toBe(0);
+    // A restart in the middle of it: the seek still holds.
+    await clock.settled(mirror.stop());
+    upstream.options = { ...upstream.options, fate: () => 'ok' };
+    const second = again();
+    await second.start();
+    await clock.until(() => texts().length === 4);
+    await clock.settled(second.stop());
+  });
+
   test('a seek made while the far side is away outlives a restart', async () => {
     const { clock, log, mirror, again, texts, upstream } = rig();
     const [stream = streamId(-1)] = log.topic('t').streams;

@@ -175,6 +175,8 @@ describe('failures of the far side', () => {
     await clock.until(() => texts().length === 1);
     expect(mirror.status()).toMatchObject({ state: 'live', reconnects: 1 });
     await clock.settled(mirror.stop());
+    expect(upstream.mostOpenSessions).toBe(1);
+    expect(upstream.openSessions).toBe(0);
   });
 
   test('being fenced halts the mirror until a person resumes it', async () => {

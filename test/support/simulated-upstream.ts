@@ -49,6 +49,9 @@ export class SimulatedUpstream implements Upstream {
   readonly connects: MirrorStream[][] = [];
   readonly batching?: Batching;
   sends: number = 0;
+  /** Sessions begun and not closed. */
+  openSessions: number = 0;
+  mostOpenSessions: number = 0;
   /** Sends begun and not settled, at most ever. */
   mostInFlight: number = 0;
   epoch: number = 0;
@@ -86,7 +89,10 @@ export class SimulatedUpstream implements Upstream {
     const epoch = this.epoch;
     const byStream = new Map(streams.map((at) => [at.stream, at]));
     const known = [...this.positions].filter(([stream]) => byStream.has(stream));
+    this.openSessions++;
+    this.mostOpenSessions = Math.max(this.mostOpenSessions, this.openSessions);
     let spent: Error | undefined;
+    let isClosed = false;
     let inFlight = 0;
     let chain: Promise<unknown> = Promise.resolve();
     const closed = new AbortController();
@@ -124,6 +130,8 @@ export class SimulatedUpstream implements Upstream {
       close: () => {
         spent ??= unreachableError('the session was closed');
         closed.abort();
+        if (!isClosed) this.openSessions--;
+        isClosed = true;
         return Promise.resolve();
       },
     };

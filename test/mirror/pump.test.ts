@@ -1,0 +1,167 @@
+import { describe, expect, test } from 'vitest';
+import { GatelogError } from '../../src/errors.ts';
+import { Pump, type PumpObserver, type Settlement } from '../../src/mirror/pump.ts';
+import type { Receipt, UpstreamSession } from '../../src/mirror/upstream.ts';
+import { streamId, type StreamId } from '../../src/record.ts';
+import type { Slice } from '../../src/store/log.ts';
+import { MemoryLog } from '../support/memory-log.ts';
+import { SimClock } from '../support/sim-clock.ts';
+
+/** A session whose receipts come when the test says so, in any order and after any end. */
+class HandSession implements UpstreamSession {
+  readonly positions = new Map<StreamId, number>();
+  readonly batches: (readonly Slice[])[] = [];
+  readonly #answers: { resolve: (receipt: Receipt) => void; reject: (error: Error) => void }[] = [];
+  readonly broken: Promise<never>;
+  break: (error: Error) => void = () => {};
+
+  constructor() {
+    this.broken = new Promise((_resolve, reject) => {
+      this.break = reject;
+    });
+  }
+
+  send(batch: readonly Slice[]): Promise<Receipt> {
+    this.batches.push(batch);
+    return new Promise((resolve, reject) => {
+      this.#answers.push({ resolve, reject });
+    });
+  }
+
+  confirm(index: number): void {
+    const positions = new Map(
+      (this.batches[index] ?? []).map(({ stream, records }) => [
+        stream,
+        (records.at(-1)?.offset ?? 0) + 1,
+      ]),
+    );
+    this.#answers[index]?.resolve({ positions, rejected: [], bytesSent: 1 });
+  }
+
+  refuse(index: number, error: Error): void {
+    this.#answers[index]?.reject(error);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+interface Rig {
+  readonly clock: SimClock;
+  readonly log: MemoryLog;
+  readonly stream: StreamId;
+  readonly session: HandSession;
+  readonly pump: Pump;
+  readonly settled: Settlement[];
+  readonly stop: AbortController;
+}
+
+function rig(window = 2): Rig {
+  const clock = new SimClock();
+  const log = new MemoryLog();
+  const stream = log.topic('t').streams[0] ?? streamId(-1);
+  const settled: Settlement[] = [];
+  const observer: PumpObserver = {
+    quarantine: () => Promise.resolve(),
+    settled: (settlement) => void settled.push(settlement),
+    atEnd: () => {},
+  };
+  const cursor = log.reader.cursor(new Map([[stream, 0]]));
+  const batching = { maxRecords: 1, maxBytes: 1e6, maxWaitMs: 0 };
+  const pump = new Pump({ cursor, batching, window, sendMs: 1000, clock, observer });
+  const session = new HandSession();
+  return { clock, log, stream, session, pump, settled, stop: new AbortController() };
+}
+
+function positionsOf(settled: readonly Settlement[]): number[] {
+  return settled.flatMap(({ positions }) => [...positions.values()]);
+}
+
+describe('the pump', () => {
+  test('settles in send order, whatever order the receipts come in', async () => {
+    const { clock, log, stream, session, pump, settled, stop } = rig();
+    for (const text of ['a', 'b', 'c']) log.add(stream, text);
+    const run = pump.run(session, stop.signal);
+    await clock.settle();
+    expect(session.batches.length).toBe(2);
+    session.confirm(1);
+    await clock.settle();
+    expect(settled).toEqual([]);
+    session.confirm(0);
+    await clock.settle();
+    expect(positionsOf(settled)).toEqual([1, 2]);
+    session.confirm(2);
+    stop.abort();
+    expect(await clock.settled(run)).toBeUndefined();
+    expect(positionsOf(settled)).toEqual([1, 2, 3]);
+  });
+
+  test('a receipt after the end of the session is not taken', async () => {
+    const { clock, log, stream, session, pump, settled, stop } = rig();
+    for (const text of ['a', 'b']) log.add(stream, text);
+    const run = pump.run(session, stop.signal);
+    await clock.settle();
+    session.break(new GatelogError('UPSTREAM_UNREACHABLE', 'cut'));
+    expect(await clock.settled(run)).toMatchObject({ error: { message: 'cut' }, local: false });
+    await pump.finished();
+    session.confirm(0);
+    session.confirm(1);
+    await clock.settle();
+    expect(settled).toEqual([]);
+  });
+
+  test('what is in flight when it is told to stop is waited for', async () => {
+    const { clock, log, stream, session, pump, settled, stop } = rig();
+    log.add(stream, 'a');
+    const run = pump.run(session, stop.signal);
+    await clock.settle();
+    stop.abort();
+    log.add(stream, 'too late');
+    await clock.advance(500);
+    session.confirm(0);
+    expect(await clock.settled(run)).toBeUndefined();
+    expect(positionsOf(settled)).toEqual([1]);
+    expect(session.batches.length).toBe(1);
+  });
+
+  test('the first failure in send order is the one that counts', async () => {
+    const { clock, log, stream, session, pump, stop } = rig();
+    for (const text of ['a', 'b']) log.add(stream, text);
+    const run = pump.run(session, stop.signal);
+    await clock.settle();
+    session.refuse(1, new Error('second'));
+    session.refuse(0, new Error('first'));
+    expect(await clock.settled(run)).toMatchObject({ error: { message: 'first' }, local: false });
+  });
+
+  test('a receipt that does not cover its batch is a broken contract, not a position', async () => {
+    const { clock, log, stream, session, pump, settled, stop } = rig();
+    log.add(stream, 'a');
+    session.confirm = () => {};
+    const run = pump.run(
+      Object.assign(session, {
+        send: () => Promise.resolve({ positions: new Map(), rejected: [], bytesSent: 0 }),
+      }),
+      stop.signal,
+    );
+    expect(await clock.settled(run)).toMatchObject({
+      error: { message: 'a receipt names every stream of its batch' },
+      local: true,
+    });
+    expect(settled).toEqual([]);
+  });
+
+  test('no answer within the limit ends the session; each receipt starts it anew', async () => {
+    const { clock, log, stream, session, pump, stop } = rig();
+    for (const text of ['a', 'b', 'c', 'd']) log.add(stream, text);
+    const run = pump.run(session, stop.signal);
+    await clock.advance(900);
+    session.confirm(0);
+    await clock.advance(900);
+    session.confirm(1);
+    await clock.advance(900);
+    expect(pump.waitingSinceMs).toBeDefined();
+    expect(await clock.settled(run, 200)).toMatchObject({ error: { code: 'UPSTREAM_UNCERTAIN' } });
+  });
+});
