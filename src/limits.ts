@@ -65,6 +65,10 @@ export const LIMITS = {
   checkpointEveryBytes: 1_048_576, // 1 MiB
   /** A segment's successor is opened this many commits ahead of its use. */
   segmentAheadCommits: 16,
+  /** Appends are refused when less than this, or than this share of a smaller disk, is free. */
+  diskReserveBytes: 67_108_864, // 64 MiB
+  diskReserveShare: 0.05,
+  diskFreeMs: 1000,
   /** A measure of the log's space on disk is renewed after this. */
   diskUsageMs: 2000,
   /** Segments kept open after they were read, besides the newest. */
@@ -137,6 +141,8 @@ export const LIMITS = {
   consumeReadRecords: 1000,
   /** Body of a control request. */
   controlBodyBytes: 65_536, // 64 KiB
+  /** Log lines kept for a reader that takes none; beyond it they are dropped. */
+  logBufferBytes: 1_048_576, // 1 MiB
   /** A control socket's path: sun_path of unix(7) without its closing NUL. */
   socketPathBytes: 107,
 

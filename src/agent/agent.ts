@@ -1,7 +1,5 @@
 import { startControlServer } from '../admin/control-server.ts';
 import type { AgentStatus } from '../admin/status.ts';
-import { GatelogError, messageOf } from '../errors.ts';
-import { LIMITS } from '../limits.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import type { Random } from '../random.ts';
 import type { Store } from '../store/log.ts';
@@ -16,6 +14,7 @@ import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
 import { IngestGate } from './ingest.ts';
 import { buildMirrors } from './mirrors.ts';
+import { StopStack } from './stop-stack.ts';
 
 export interface AgentSurroundings {
   readonly clock: Clock;
@@ -41,7 +40,7 @@ export interface Agent {
  * delays nothing. When a step fails, those before it are undone and its error is thrown.
  */
 export async function startAgent(config: Config, surroundings: AgentSurroundings): Promise<Agent> {
-  const stack = new StopStack(surroundings);
+  const stack = new StopStack(surroundings.clock, surroundings.logger);
   try {
     return await buildAgent(config, surroundings, stack);
   } catch (error) {
@@ -147,60 +146,5 @@ class RunningAgent implements Agent {
 
   stop(): Promise<boolean> {
     return this.#parts.stack.stop();
-  }
-}
-
-/** What was started, undone in reverse within one bound. A step that fails does not stop the rest. */
-class StopStack {
-  readonly #surroundings: AgentSurroundings;
-  readonly #steps: { readonly name: string; readonly stop: () => Promise<void> }[] = [];
-  #stopped: Promise<boolean> | undefined;
-  #current = '';
-
-  constructor(surroundings: AgentSurroundings) {
-    this.#surroundings = surroundings;
-  }
-
-  push(name: string, stop: () => Promise<void>): void {
-    this.#steps.push({ name, stop });
-  }
-
-  stop(): Promise<boolean> {
-    this.#stopped ??= this.#stopInTime();
-    return this.#stopped;
-  }
-
-  async #stopInTime(): Promise<boolean> {
-    const { clock, logger } = this.#surroundings;
-    const done = new AbortController();
-    const late = clock.sleep(LIMITS.stopMs, done.signal).then(() => done.signal.aborted);
-    const stopped = this.#stopAll().finally(() => done.abort());
-    const inTime = await Promise.race([stopped, late]);
-    if (!inTime) {
-      logger.error(
-        { event: 'agent.stop-late', step: this.#current },
-        `${this.#current} did not end within ${LIMITS.stopMs} ms`,
-      );
-    }
-    return inTime;
-  }
-
-  async #stopAll(): Promise<boolean> {
-    let clean = true;
-    for (;;) {
-      const step = this.#steps.pop();
-      if (step === undefined) return clean;
-      this.#current = step.name;
-      try {
-        await step.stop();
-      } catch (error) {
-        clean = false;
-        const failure = error instanceof GatelogError ? { code: error.code } : {};
-        this.#surroundings.logger.error(
-          { event: 'agent.stop-failed', step: step.name, ...failure },
-          `${step.name} did not end well: ${messageOf(error)}`,
-        );
-      }
-    }
   }
 }

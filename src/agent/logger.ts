@@ -1,5 +1,6 @@
 import pino from 'pino';
 import type { DestinationStream } from 'pino';
+import { LIMITS } from '../limits.ts';
 import type { LogLevel } from './config-types.ts';
 import type { Logger } from '../telemetry.ts';
 
@@ -31,9 +32,9 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
   return logger;
 }
 
-function lineStream(fd: number): DestinationStream {
-  const stream = pino.destination({ fd, sync: true });
-  // Whoever read the log may go away (EPIPE); the agent stays.
+function lineStream(fd: number): ReturnType<typeof pino.destination> {
+  // Whoever read the log may go away (EPIPE): the agent stays, and does not hoard lines.
+  const stream = pino.destination({ fd, sync: true, maxLength: LIMITS.logBufferBytes });
   stream.on('error', () => {});
   return stream;
 }
@@ -43,7 +44,7 @@ async function prettyStream(options: LoggerOptions): Promise<DestinationStream> 
   const { default: pretty } = await import('pino-pretty');
   return pretty({
     colorize: options.colour,
-    destination: pino.destination({ fd: options.fd, sync: true }),
+    destination: lineStream(options.fd),
     sync: true,
     singleLine: true,
     translateTime: 'SYS:HH:MM:ss.l',

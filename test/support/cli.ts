@@ -9,6 +9,13 @@ import { type Finished, type Running, runProcess, startProcess } from './process
 const ROOT = path.join(import.meta.dirname, '../..');
 const MAIN = path.join(ROOT, 'src/main.ts');
 
+interface CliSpec {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
 export class CliFolder {
   readonly folder: string = mkdtempSync(path.join(tmpdir(), 'gatelog-cli-'));
   readonly #started: Running[] = [];
@@ -29,14 +36,21 @@ export class CliFolder {
 
   /** A shell's line that begins with a gatelog command. */
   shell(line: string): Promise<Finished> {
-    const { cwd, env } = this.#spec([], {});
-    const command = `"${process.execPath}" "${MAIN}" ${line}`;
-    return runProcess({ command: '/bin/bash', args: ['-c', command], cwd, env });
+    return runProcess(this.#shellSpec(line));
+  }
+
+  async startShell(line: string): Promise<Running> {
+    const running = await startProcess(this.#shellSpec(line));
+    this.#started.push(running);
+    return running;
   }
 
   /** `gatelog run` on a free port. */
-  async startAgent(args: readonly string[] = []): Promise<{ agent: Running; url: string }> {
-    const agent = await this.start(['run', '--mqtt', 'mqtt://127.0.0.1:0', ...args]);
+  async startAgent(
+    args: readonly string[] = [],
+    env: Record<string, string> = {},
+  ): Promise<{ agent: Running; url: string }> {
+    const agent = await this.start(['run', '--mqtt', 'mqtt://127.0.0.1:0', ...args], env);
     const [, url = ''] = await agent.waitFor(/"listeners":\["(mqtt:[^"]+)"/u);
     return { agent, url };
   }
@@ -46,10 +60,12 @@ export class CliFolder {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  #spec(
-    args: readonly string[],
-    env: Record<string, string>,
-  ): { command: string; args: string[]; cwd: string; env: Record<string, string> } {
+  #shellSpec(line: string): CliSpec {
+    const command = `"${process.execPath}" "${MAIN}" ${line}`;
+    return { ...this.#spec([], {}), command: '/bin/bash', args: ['-c', command] };
+  }
+
+  #spec(args: readonly string[], env: Record<string, string>): CliSpec {
     return {
       command: process.execPath,
       args: [MAIN, ...args],
