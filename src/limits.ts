@@ -10,6 +10,10 @@ export const LIMITS = {
   /** Largest MQTT packet accepted. A record must fit one Kafka batch of the default 1 MiB. */
   mqttPacketBytes: 983_040, // 960 KiB
   mqttTopicLevels: 64,
+  /** Parts of packets that have not come whole yet, all connections together. */
+  heldBytes: 33_554_432, // 32 MiB
+  /** While devices are slowed, their keep-alive (at least 1.5 s) is renewed this often. */
+  touchMs: 1000,
   mqttConnections: 10_000,
   /** Inbound QoS 2 handshakes open per session (MQTT 5: our Receive Maximum). */
   inboundQos2Window: 1024,

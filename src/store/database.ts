@@ -49,4 +49,6 @@ export interface Engine {
   removeSegment(first: number): Promise<void>;
   /** Bytes the segment occupies; 0 when it is gone. */
   segmentBytes(first: number): Promise<number>;
+  /** Room on the disk below; an engine without has as much as is wanted. */
+  room?(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
 }

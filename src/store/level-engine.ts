@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Level } from 'level';
 import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
@@ -185,6 +185,11 @@ class LevelEngine implements Engine {
 
   segmentBytes(first: number): Promise<number> {
     return folderBytes(this.#path(first));
+  }
+
+  async room(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }> {
+    const { bavail, blocks, bsize } = await statfs(this.folder);
+    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
   }
 
   #path(first: number): string {

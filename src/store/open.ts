@@ -5,6 +5,7 @@ import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import { CommitLog, type LogIdentity } from './commit-log.ts';
 import type { Database, Engine } from './database.ts';
+import { DiskReserve } from './disk-reserve.ts';
 import { DiskUsage } from './disk-usage.ts';
 import { levelEngine } from './level-engine.ts';
 import type {
@@ -66,7 +67,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const database = await engine.openState();
   const segments = new Segments(engine);
   try {
-    return await openLog(options, database, segments, readOnly);
+    return await openLog({ ...options, readOnly, engine }, database, segments);
   } catch (error) {
     await segments.close();
     await database.close();
@@ -74,13 +75,14 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   }
 }
 
+type DecidedOptions = StoreOptions & { readonly engine: Engine; readonly readOnly: boolean };
+
 async function openLog(
-  options: StoreOptions,
+  options: DecidedOptions,
   database: Database,
   segments: Segments,
-  readOnly: boolean,
 ): Promise<Store> {
-  const { clock, logger } = options;
+  const { clock, logger, readOnly, engine } = options;
   const known = await readIdentity(database, options.folder);
   await segments.load();
   const state = new LogState();
@@ -94,6 +96,8 @@ async function openLog(
   });
   const found = await log.open();
   const waiters = new Waiters();
+  const reserve = new DiskReserve(engine, clock, logger);
+  if (!readOnly) await reserve.check();
   const writer = new Writer({
     log,
     state,
@@ -101,6 +105,7 @@ async function openLog(
     logger,
     lingerMs: options.lingerMs ?? 0,
     readOnly,
+    reserve,
     onDurable: () => waiters.wake(),
   });
   const positions = new Positions({ database, topicsDurable: () => writer.topicsDurable() });

@@ -6,9 +6,11 @@ import type { Logger } from '../telemetry.ts';
 import type { Clock, Timer } from '../time.ts';
 import type { Batch } from './batch.ts';
 import type { CommitLog } from './commit-log.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 import type { AppendDone, LogWriter, TopicInfo, TopicOptions } from './log.ts';
 import type { LogState } from './log-state.ts';
 import { Queue } from './queue.ts';
+import { brokenError, closedError, readOnlyError, tooLarge } from './write-errors.ts';
 
 export interface WriterOptions {
   readonly log: CommitLog;
@@ -17,6 +19,7 @@ export interface WriterOptions {
   readonly logger: Logger;
   readonly lingerMs: number;
   readonly readOnly: boolean;
+  readonly reserve: DiskReserve;
   /** The durable end moved. */
   readonly onDurable: () => void;
 }
@@ -157,7 +160,8 @@ export class Writer implements LogWriter {
 
   /** A refusal keeps its place in the order. */
   #refuses(bytes: number, done: AppendDone): boolean {
-    const ready = this.#phase === 'ready' && !this.#options.readOnly;
+    const { readOnly, reserve } = this.#options;
+    const ready = this.#phase === 'ready' && !readOnly && reserve.refusal === undefined;
     if (ready && bytes <= LIMITS.recordBytes) return false;
     const error = ready ? tooLarge(bytes) : this.#refusal();
     if (this.#queue.waiting === 0) {
@@ -170,9 +174,11 @@ export class Writer implements LogWriter {
   }
 
   #refusal(): GatelogError {
-    if (this.#options.readOnly) return readOnlyError();
-    const closed = this.#phase === 'closed' || this.#phase === 'closing';
-    return closed ? closedError() : brokenError();
+    const { readOnly, reserve } = this.#options;
+    if (readOnly) return readOnlyError();
+    if (this.#phase === 'closed' || this.#phase === 'closing') return closedError();
+    reserve.touch(); // No commit does it now.
+    return reserve.refusal ?? brokenError();
   }
 
   #room(bytes: number): Batch {
@@ -268,7 +274,8 @@ export class Writer implements LogWriter {
   }
 
   async #commit(batch: Batch): Promise<{ readonly cause: unknown } | undefined> {
-    const { log, onDurable } = this.#options;
+    const { log, onDurable, reserve } = this.#options;
+    reserve.touch();
     const sync = batch.needsSync || this.#phase === 'closing';
     const definitions = sync && this.#state.registry.undurable().length > 0;
     try {
@@ -370,31 +377,4 @@ function repeated(done: AppendDone): AppendDone {
 
 function failing(error: Error, done: AppendDone): AppendDone {
   return () => done(error, -1);
-}
-
-function tooLarge(bytes: number): GatelogError {
-  return new GatelogError(
-    'RECORD_TOO_LARGE',
-    `a record of ${bytes} bytes was appended; at most ${LIMITS.recordBytes} bytes of key, value ` +
-      `and headers are possible`,
-  );
-}
-
-function closedError(): GatelogError {
-  return new GatelogError('STORE_CLOSED', 'the store is closed: nothing can be appended');
-}
-
-function readOnlyError(): GatelogError {
-  return new GatelogError(
-    'STORE_UNAVAILABLE',
-    'the store was opened for reading only: nothing can be defined or appended',
-  );
-}
-
-function brokenError(): GatelogError {
-  return new GatelogError(
-    'STORE_WRITE_FAILED',
-    `the log can't be written at present: check the disk's space and health; gatelog opens it ` +
-      `again by itself as soon as that works`,
-  );
 }

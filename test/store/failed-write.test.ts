@@ -183,6 +183,21 @@ test('class os: after a failed sync the records stay unread until they are synce
   expect(await words()).toEqual(['before', 'os']);
 });
 
+test('below the disk’s reserve appends are refused before they fail, and taken again after', async () => {
+  disk.freeBytes = LIMITS.diskReserveBytes - 1;
+  await clock.advance(LIMITS.diskFreeMs);
+  expect(await append(store, stream)).toBe(1); // It finds out.
+  await expect
+    .poll(() => append(store, stream).catch(({ message }) => String(message)))
+    .toMatch(
+      /has 64.0 MiB left and 64.0 MiB are kept in reserve.*free space, or lower the topics' retention/u,
+    );
+  expect(faults.counts.puts).toBe(3);
+  disk.freeBytes = LIMITS.diskReserveBytes;
+  await clock.advance(LIMITS.diskFreeMs);
+  await expect.poll(() => append(store, stream).catch(() => -1)).toBe(2);
+});
+
 test('readers see a record when it is durable and not when it is written', async () => {
   let release = (): void => {};
   faults.hold = new Promise((resolve) => {

@@ -181,7 +181,6 @@ test('opening reads one segment and no further back than a checkpoint, whatever 
   const opened: number[] = [];
   const engine = levelEngine(place.folder, false);
   const counting = {
-    ...engine,
     folder: engine.folder,
     openState: () => engine.openState(),
     segments: () => engine.segments(),

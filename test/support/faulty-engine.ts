@@ -39,6 +39,7 @@ export function faultyEngine(engine: Engine, faults: Faults): Engine {
     },
     removeSegment: (first) => engine.removeSegment(first),
     segmentBytes: (first) => engine.segmentBytes(first),
+    room: () => engine.room?.() ?? Promise.resolve({ freeBytes: 1e12, totalBytes: 1e12 }),
   };
 }
 

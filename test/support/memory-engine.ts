@@ -15,6 +15,7 @@ type Bytes = MemoryLevel<Uint8Array, Uint8Array>;
 export class MemoryDisk {
   readonly databases: Map<string, Bytes> = new Map();
   locked = false;
+  freeBytes = 1e12;
 }
 
 /** The engine's door over databases in memory, which outlive closing but not the test. */
@@ -49,6 +50,7 @@ export function memoryEngine(disk: MemoryDisk): Engine {
     removeSegment: async (first) => {
       disk.databases.delete(String(first));
     },
+    room: async () => ({ freeBytes: disk.freeBytes, totalBytes: 1e12 }),
     segmentBytes: async (first) => {
       let bytes = 0;
       const level = disk.databases.get(String(first));
