@@ -4,9 +4,9 @@ import type { Slice } from '../../store/log.ts';
 import type { Receipt, Rejection } from '../upstream.ts';
 import { CODE, condemnsRecords } from './codes.ts';
 import type { Destinations } from './destinations.ts';
-import type { Cargo, PieceEncoder } from './encode.ts';
+import type { Cargo, PieceEncoder, Shipment } from './encode.ts';
 import type { Links } from './links.ts';
-import { positionsAfter, targetsOf, wholeOf } from './plan.ts';
+import { positionsAfter, rangesOf, targetsOf, wholeOf } from './plan.ts';
 import { refineCargo } from './refine-cargo.ts';
 import { refusal, type RefusalContext } from './refusal.ts';
 import { type Delivered, produceAll } from './rounds.ts';
@@ -40,16 +40,17 @@ export class AtLeastOnceDelivery {
     this.#parts = parts;
   }
 
-  prepare(slices: readonly Slice[]): Promise<Cargo[]> {
+  async prepare(slices: readonly Slice[]): Promise<Shipment> {
     const { destinations, encoder } = this.#parts;
     const wayOf = (stream: StreamId) =>
       must(destinations.ways.get(stream), 'only streams that were connected are sent');
-    return encoder.encode(targetsOf(slices, wayOf).map(wholeOf));
+    const ranges = rangesOf(slices);
+    return { ranges, cargo: await encoder.encode(targetsOf(slices, wayOf).map(wholeOf)) };
   }
 
-  async deliver(slices: readonly Slice[], prepared: readonly Cargo[]): Promise<Receipt> {
+  async deliver({ ranges, cargo: prepared }: Shipment): Promise<Receipt> {
     const rejected: Rejection[] = [];
-    let cargo = prepared;
+    let cargo: readonly Cargo[] = prepared;
     let bytesSent = 0;
     while (cargo.length > 0) {
       bytesSent += cargo.reduce((sum, { batch }) => sum + batch.bytes.length, 0);
@@ -59,12 +60,14 @@ export class AtLeastOnceDelivery {
         delivered.filter(({ answer }) => answer.code === CODE.none).map(({ cargo: one }) => one),
       );
       const rest = cargo.filter((one) => !done.has(one));
-      const refined = await refineCargo(this.#parts.encoder, rest, condemned);
+      const { encoder, destinations } = this.#parts;
+      const wayOf = (topic: string, partition: number) => destinations.wayOf(topic, partition);
+      const refined = await refineCargo(encoder, rest, condemned, wayOf);
       if (refined.rejected.length > 0) await this.#parts.quarantine(refined.rejected);
       rejected.push(...refined.rejected);
       cargo = refined.cargo;
     }
-    return { positions: positionsAfter(slices), rejected, bytesSent };
+    return { positions: positionsAfter(ranges), rejected, bytesSent };
   }
 
   #produce(cargo: readonly Cargo[]): Promise<Delivered[]> {

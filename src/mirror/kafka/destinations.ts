@@ -14,6 +14,8 @@ import { TopicTrouble } from './topic-trouble.ts';
 /** Where every stream goes in this session, and which broker leads each central partition. */
 export interface Destinations {
   readonly ways: ReadonlyMap<StreamId, Way>;
+  /** By the stream's local topic and partition. */
+  wayOf(topic: string, partition: number): Way;
   leaderOf(topic: string, partition: number): Address;
 }
 
@@ -48,6 +50,11 @@ export async function findDestinations(
   }
   return {
     ways,
+    wayOf: (topic, partition) =>
+      must(
+        [...ways.values()].find((way) => way.topic === topic && way.partition === partition),
+        'only streams that were connected are sent',
+      ),
     leaderOf: (topic, partition) =>
       must(topics.get(topic)?.leaders[partition], 'a leader was there for every partition'),
   };

@@ -1,12 +1,25 @@
 import { must } from '../../assert.ts';
 import type { Compressor } from './compressor.ts';
-import type { Piece, Target } from './plan.ts';
+import type { Piece, Range, Target, Way } from './plan.ts';
 import { type EncodedBatch, RecordBatchEncoder } from './record-batch.ts';
 
-/** A piece and its batch, ready to be sealed and sent. */
+/**
+ * A batch, ready to be sealed and sent. It holds bytes only: the records that it was made of are
+ * garbage as soon as it is made, which keeps the mirror's memory small while batches wait for the
+ * far side. Should they be needed again, `decodeCargo` takes them out of the bytes.
+ */
 export interface Cargo {
-  readonly piece: Piece;
+  readonly topic: string;
+  readonly partition: number;
   readonly batch: EncodedBatch;
+  /** Its first record: where it came from. */
+  readonly first: { readonly way: Way; readonly offset: number };
+}
+
+/** One `send`: its batches, and which records they are. */
+export interface Shipment {
+  readonly ranges: readonly Range[];
+  readonly cargo: readonly Cargo[];
 }
 
 /** Key, value, headers and identity: an upper bound of the rest of a record. */
@@ -39,7 +52,7 @@ export class PieceEncoder {
         while (start < to) {
           const made = await this.#fill(target, start, to);
           cargo.push(made);
-          start = made.piece.to;
+          start += made.batch.records;
         }
       }
       return cargo;
@@ -72,7 +85,10 @@ export class PieceEncoder {
     }
     const compressed = await this.#compressor.compress(encoder.records());
     const batch = encoder.finish(compressed, this.#compressor.codec);
-    return { piece: { target, from, to: index }, batch };
+    const { topic, partition } = target;
+    const way = must(ways[from], 'a record of a target has a way');
+    const { offset } = must(records[from], 'a piece has a first record');
+    return { topic, partition, batch, first: { way, offset } };
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -6,12 +6,12 @@ import type { Slice } from '../../store/log.ts';
 import type { MirrorStream, Receipt, Rejection } from '../upstream.ts';
 import { CODE, codeName, condemnsRecords, isFenced } from './codes.ts';
 import type { Destinations } from './destinations.ts';
-import type { Cargo, PieceEncoder } from './encode.ts';
+import type { Cargo, PieceEncoder, Shipment } from './encode.ts';
 import type { FenceJudge } from './fencing.ts';
 import type { Journal } from './journal.ts';
 import type { Links } from './links.ts';
 import type { KafkaUpstreamOptions } from './options.ts';
-import { positionsAfter, targetsOf, wholeOf } from './plan.ts';
+import { positionsAfter, type Range, rangesOf, targetsOf, wholeOf } from './plan.ts';
 import { refineCargo } from './refine-cargo.ts';
 import { refusal, type RefusalContext } from './refusal.ts';
 import { positionMetadata } from './resume.ts';
@@ -60,21 +60,22 @@ export class ExactlyOnceDelivery {
   }
 
   /** Encodes at once; the result is to be handed to `deliver` in call order. */
-  prepare(slices: readonly Slice[]): Promise<Cargo[]> {
+  async prepare(slices: readonly Slice[]): Promise<Shipment> {
     const { destinations, encoder } = this.#parts;
     const wayOf = (stream: StreamId) =>
       must(destinations.ways.get(stream), 'only streams that were connected are sent');
-    return encoder.encode(targetsOf(slices, wayOf).map(wholeOf));
+    const ranges = rangesOf(slices);
+    return { ranges, cargo: await encoder.encode(targetsOf(slices, wayOf).map(wholeOf)) };
   }
 
-  async deliver(slices: readonly Slice[], prepared: readonly Cargo[]): Promise<Receipt> {
-    const positions = positionsAfter(slices);
+  async deliver({ ranges, cargo: prepared }: Shipment): Promise<Receipt> {
+    const positions = positionsAfter(ranges);
     const rejected: Rejection[] = [];
-    let cargo = prepared;
+    let cargo: readonly Cargo[] = prepared;
     let bytesSent = 0;
     for (;;) {
       bytesSent += cargo.reduce((sum, { batch }) => sum + batch.bytes.length, 0);
-      const condemned = await this.#attempt(slices, cargo, positions);
+      const condemned = await this.#attempt(ranges, cargo, positions);
       if (condemned.length === 0) return { positions, rejected, bytesSent };
       const refined = await this.#refine(cargo, condemned);
       if (refined.rejected.length > 0) await this.#parts.quarantine(refined.rejected);
@@ -90,7 +91,7 @@ export class ExactlyOnceDelivery {
 
   /** One transaction. Empty when it was committed; else the condemned batches of an aborted one. */
   async #attempt(
-    slices: readonly Slice[],
+    ranges: readonly Range[],
     cargo: readonly Cargo[],
     positions: ReadonlyMap<StreamId, number>,
   ): Promise<Delivered[]> {
@@ -109,7 +110,7 @@ export class ExactlyOnceDelivery {
         await this.#abort();
         return condemned;
       }
-      await this.#writeJournal(slices, delivered);
+      await this.#writeJournal(ranges, delivered);
       this.#check('EndTxn', await client.end(true));
       this.#opened = undefined;
       return [];
@@ -128,14 +129,10 @@ export class ExactlyOnceDelivery {
         transactionalId: refusals.transactionalId,
         requestTimeoutMs,
         pipelined: true,
-        stampOf: ({ piece, batch }) => ({
+        stampOf: ({ topic, partition, batch }) => ({
           producerId: id,
           producerEpoch: epoch,
-          baseSequence: this.#nextSequence(
-            piece.target.topic,
-            piece.target.partition,
-            batch.records,
-          ),
+          baseSequence: this.#nextSequence(topic, partition, batch.records),
           transactional: true,
         }),
       },
@@ -191,8 +188,9 @@ export class ExactlyOnceDelivery {
     cargo: readonly Cargo[],
     condemned: readonly Delivered[],
   ): Promise<{ cargo: Cargo[]; rejected: Rejection[] }> {
-    const { encoder, options } = this.#parts;
-    const refined = await refineCargo(encoder, cargo, condemned);
+    const { encoder, options, destinations } = this.#parts;
+    const wayOf = (topic: string, partition: number) => destinations.wayOf(topic, partition);
+    const refined = await refineCargo(encoder, cargo, condemned, wayOf);
     const { rejected } = refined;
     const { length } = condemned;
     options.logger.info(
@@ -202,28 +200,22 @@ export class ExactlyOnceDelivery {
     return refined;
   }
 
-  async #writeJournal(slices: readonly Slice[], delivered: readonly Delivered[]): Promise<void> {
+  async #writeJournal(ranges: readonly Range[], delivered: readonly Delivered[]): Promise<void> {
     const { journal, options, clusterId } = this.#parts;
-    if (slices.length === 0) return;
-    const ranges = slices.flatMap(({ stream, records }) => {
-      const first = records[0];
-      const last = records.at(-1);
-      if (first === undefined || last === undefined) return [];
-      return [{ stream, from: first.offset, to: last.offset + 1 }];
-    });
-    const witnesses = delivered.map(({ cargo: { piece }, answer }) => {
-      const way = must(piece.target.ways[piece.from], 'a piece has a first record');
-      const record = must(piece.target.records[piece.from], 'a piece has a first record');
-      const { gateway, incarnation } = options;
-      const { topic, partition } = way;
-      const identity = { gateway, incarnation, topic, partition, offset: record.offset };
-      return {
-        topic: answer.topic,
-        partition: answer.partition,
-        offset: Number(answer.baseOffset),
-        identity: formatIdentity(identity),
-      };
-    });
+    if (ranges.length === 0) return;
+    const { gateway, incarnation } = options;
+    const witnesses = delivered.map(({ cargo: { first }, answer }) => ({
+      topic: answer.topic,
+      partition: answer.partition,
+      offset: Number(answer.baseOffset),
+      identity: formatIdentity({
+        gateway,
+        incarnation,
+        topic: first.way.topic,
+        partition: first.way.partition,
+        offset: first.offset,
+      }),
+    }));
     await journal.write({ clusterId, ranges, witnesses });
   }
 
@@ -273,8 +265,7 @@ export class ExactlyOnceDelivery {
 
 function partitionsOf(cargo: readonly Cargo[]): Map<string, number[]> {
   const topics = new Map<string, Set<number>>();
-  for (const { piece } of cargo) {
-    const { topic, partition } = piece.target;
+  for (const { topic, partition } of cargo) {
     const known = topics.get(topic);
     if (known === undefined) topics.set(topic, new Set([partition]));
     else known.add(partition);

@@ -1,6 +1,7 @@
 import { GatelogError } from '../../errors.ts';
 import { type StreamId, streamId } from '../../record.ts';
 import type { KeyValue } from '../../store/log.ts';
+import type { Range } from './plan.ts';
 
 /**
  * The little that must survive a crash on this side: which cluster we deliver to, whether an
@@ -11,12 +12,6 @@ import type { KeyValue } from '../../store/log.ts';
  * forgotten our positions (expired after days offline, topic made anew) at the very time when the
  * outcome of that one transaction is not known here.
  */
-export interface JournalRange {
-  readonly stream: StreamId;
-  readonly from: number;
-  readonly to: number;
-}
-
 /** A record of the transaction, and where the broker put it. */
 export interface JournalWitness {
   readonly topic: string;
@@ -28,7 +23,7 @@ export interface JournalWitness {
 
 export interface JournalEntry {
   readonly clusterId: string;
-  readonly ranges: readonly JournalRange[];
+  readonly ranges: readonly Range[];
   /** First record of each batch: one found, read_committed, proves the whole transaction. */
   readonly witnesses: readonly JournalWitness[];
 }

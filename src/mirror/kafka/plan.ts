@@ -80,14 +80,25 @@ export function targetsOf(
   return [...targets.values()].flatMap((byPartition) => Object.values(byPartition));
 }
 
-/** Next offset wanted of every stream in the batch. */
-export function positionsAfter(slices: readonly Slice[]): Map<StreamId, number> {
-  const positions = new Map<StreamId, number>();
-  for (const { stream, records } of slices) {
+/** The offsets of a stream that a batch takes along. */
+export interface Range {
+  readonly stream: StreamId;
+  readonly from: number;
+  /** One past the last: the next offset wanted once they are delivered. */
+  readonly to: number;
+}
+
+export function rangesOf(slices: readonly Slice[]): Range[] {
+  return slices.flatMap(({ stream, records }) => {
+    const first = records[0];
     const last = records.at(-1);
-    if (last !== undefined) positions.set(stream, last.offset + 1);
-  }
-  return positions;
+    if (first === undefined || last === undefined) return [];
+    return [{ stream, from: first.offset, to: last.offset + 1 }];
+  });
+}
+
+export function positionsAfter(ranges: readonly Range[]): Map<StreamId, number> {
+  return new Map(ranges.map(({ stream, to }) => [stream, to]));
 }
 
 export interface Refinement {

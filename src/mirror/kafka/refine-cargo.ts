@@ -1,7 +1,8 @@
 import type { Rejection } from '../upstream.ts';
 import { CODE, codeName } from './codes.ts';
 import type { Cargo, PieceEncoder } from './encode.ts';
-import { refine } from './plan.ts';
+import { decodeCargo } from './decode.ts';
+import { refine, type Way, wholeOf } from './plan.ts';
 import type { Delivered } from './rounds.ts';
 
 /** What is to be sent after brokers condemned some batches: those cut smaller, the others as they are. */
@@ -9,6 +10,7 @@ export async function refineCargo(
   encoder: PieceEncoder,
   cargo: readonly Cargo[],
   condemned: readonly Delivered[],
+  wayOf: (topic: string, partition: number) => Way,
 ): Promise<{ readonly cargo: Cargo[]; readonly rejected: Rejection[] }> {
   const refined: Cargo[] = [];
   const rejected: Rejection[] = [];
@@ -21,7 +23,7 @@ export async function refineCargo(
     const { answer } = found;
     if (answer.code === CODE.messageTooLarge) encoder.learnTooLarge(answer.topic, one.batch);
     const reason = `Kafka refuses the record: ${answer.message ?? codeName(answer.code)}`;
-    const cut = refine(one.piece, answer, reason);
+    const cut = refine(wholeOf(decodeCargo(one, wayOf)), answer, reason);
     refined.push(...(await encoder.encode(cut.pieces)));
     rejected.push(...cut.rejected);
   }

@@ -54,7 +54,7 @@ function roundsOf(cargo: readonly Cargo[]): Cargo[][] {
   const rounds: Cargo[][] = [];
   const next = new Map<string, number>();
   for (const one of cargo) {
-    const { topic, partition } = one.piece.target;
+    const { topic, partition } = one;
     const place = placeOf(topic, partition);
     const round = next.get(place) ?? 0;
     next.set(place, round + 1);
@@ -69,7 +69,7 @@ async function produceRound(
 ): Promise<Delivered[]> {
   const byLeader = new Map<string, { leader: Address; cargo: Cargo[] }>();
   for (const one of round) {
-    const { topic, partition } = one.piece.target;
+    const { topic, partition } = one;
     const leader = context.leaderOf(topic, partition);
     const name = `${leader.host}:${leader.port}`;
     const known = byLeader.get(name);
@@ -92,7 +92,7 @@ async function produceRound(
     answers.flat().map((answer) => [placeOf(answer.topic, answer.partition), answer]),
   );
   return round.map((cargo) => {
-    const { topic, partition } = cargo.piece.target;
+    const { topic, partition } = cargo;
     const answer = byPlace.get(placeOf(topic, partition));
     return { cargo, answer: must(answer, 'Produce answers for every partition that was sent') };
   });
@@ -100,8 +100,7 @@ async function produceRound(
 
 function topicsOf(cargo: readonly Cargo[]): ProduceTopic[] {
   const topics = new Map<string, { partition: number; batch: Buffer }[]>();
-  for (const { piece, batch } of cargo) {
-    const { topic, partition } = piece.target;
+  for (const { topic, partition, batch } of cargo) {
     const partitions = topics.get(topic);
     const entry = { partition, batch: batch.bytes };
     if (partitions === undefined) topics.set(topic, [entry]);

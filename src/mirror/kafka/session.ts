@@ -3,13 +3,14 @@ import type { StreamId } from '../../record.ts';
 import type { Slice } from '../../store/log.ts';
 import type { Clock, Timer } from '../../time.ts';
 import type { Receipt, UpstreamSession } from '../upstream.ts';
-import type { Cargo } from './encode.ts';
+import type { Shipment } from './encode.ts';
 import { type Links, parseAddress } from './links.ts';
 
 /** What the two kinds of delivery have in common. */
 export interface Delivery {
-  prepare(slices: readonly Slice[]): Promise<readonly Cargo[]>;
-  deliver(slices: readonly Slice[], cargo: readonly Cargo[]): Promise<Receipt>;
+  /** Encodes and compresses; keeps none of the records. */
+  prepare(slices: readonly Slice[]): Promise<Shipment>;
+  deliver(shipment: Shipment): Promise<Receipt>;
   /** Commits positions alone; absent where the far side keeps none. */
   commitPositions?(positions: ReadonlyMap<StreamId, number>): Promise<void>;
 }
@@ -59,9 +60,9 @@ export class KafkaSession implements UpstreamSession {
     const ready = this.#delivery.prepare(batch);
     ready.catch(() => {});
     const delivered = this.#tail.then(async () => {
-      const cargo = await ready;
+      const shipment = await ready;
       this.#mustBeOpen();
-      const receipt = await this.#delivery.deliver(batch, cargo);
+      const receipt = await this.#delivery.deliver(shipment);
       for (const [stream, position] of receipt.positions) this.#committed.set(stream, position);
       return receipt;
     });
