@@ -35,6 +35,9 @@ export interface GapLine {
   };
 }
 
+/** How a GapLine begins, and no record's line does. */
+export const GAP_LINE: string = '{"gap":';
+
 export const START_EXPECTED: string =
   'beginning, end, an offset, or a time such as 2026-11-22T08:00:00Z';
 

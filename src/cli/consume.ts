@@ -1,4 +1,4 @@
-import { consumeLines, parseStartPoint, START_EXPECTED } from '../admin/consume.ts';
+import { consumeLines, GAP_LINE, parseStartPoint, START_EXPECTED } from '../admin/consume.ts';
 import type { ConsumeRequest, GapLine } from '../admin/consume.ts';
 import { ControlClient } from '../admin/control-client.ts';
 import type { RecordJson } from '../admin/record-json.ts';
@@ -79,8 +79,6 @@ async function printBlocks(
     if (shown.length > 0) await writeOut(context, `${shown.join('\n')}\n`);
   }
 }
-
-const GAP_LINE = '{"gap":';
 
 function gapText({ gap }: GapLine): string {
   const { topic, partition, fromOffset, toOffset, reason } = gap;

@@ -1,3 +1,6 @@
+import { GAP_LINE } from '../admin/consume.ts';
+import { ControlClient } from '../admin/control-client.ts';
+import type { RecordJson } from '../admin/record-json.ts';
 import { kafkaConnection } from '../agent/mirrors.ts';
 import type { Config, KafkaUpstreamConfig, MirrorConfig } from '../agent/config-types.ts';
 import { decodeHeaders } from '../headers.ts';
@@ -9,7 +12,7 @@ import { topicMatcher } from '../mirror/selection.ts';
 import type { LogRecord } from '../record.ts';
 import type { Store } from '../store/log.ts';
 import type { CliContext } from './context.ts';
-import { withFolder } from './folder.ts';
+import { withAgentOrFolder } from './folder.ts';
 
 /** Where records arrived, read independently of the mirror that sent them. */
 
@@ -31,7 +34,7 @@ export async function auditKafka(
   }
 }
 
-/** Feeds everything in the data folder of a central agent that is stopped. */
+/** Feeds everything in the data folder of a central agent, which may be running. */
 export async function auditLog(
   context: CliContext,
   folder: string,
@@ -39,7 +42,46 @@ export async function auditLog(
   auditor: Auditor,
   signal: AbortSignal,
 ): Promise<void> {
-  await withFolder(context, folder, (store) => feedStore(store, topics, auditor, signal));
+  await withAgentOrFolder(
+    context,
+    folder,
+    () => feedFromAgent(folder, topics, auditor, signal),
+    (store) => feedStore(store, topics, auditor, signal),
+  );
+}
+
+async function feedFromAgent(
+  folder: string,
+  wanted: readonly string[] | undefined,
+  auditor: Auditor,
+  signal: AbortSignal,
+): Promise<void> {
+  const client = new ControlClient(folder);
+  const isWanted = topicMatcher(wanted ?? ['*']);
+  for (const { name } of (await client.status()).topics) {
+    if (!isWanted(name)) continue;
+    const request = { ...WHOLE_TOPIC, topic: name };
+    for await (const block of await client.consume(request, 'beginning', signal)) {
+      for (const line of block.split('\n')) {
+        if (line !== '' && !line.startsWith(GAP_LINE)) feedLine(auditor, line);
+      }
+    }
+  }
+}
+
+const WHOLE_TOPIC = {
+  partition: undefined,
+  from: 'beginning',
+  follow: false,
+  limit: undefined,
+} as const;
+
+function feedLine(auditor: Auditor, line: string): void {
+  const { topic, partition, offset, key, keyBase64, headers } = JSON.parse(line) as RecordJson;
+  const identity = headers.findLast((header) => header.key === IDENTITY_HEADER)?.value ?? '';
+  const bytes = keyBase64 === undefined ? key : Buffer.from(keyBase64, 'base64');
+  const keyBytes = bytes === null || bytes === undefined ? null : Buffer.from(bytes);
+  auditor.feed(parseIdentity(identity), keyText(keyBytes), { topic, partition, offset });
 }
 
 async function feedStore(

@@ -126,6 +126,10 @@ describe('with the gateway’s own word', () => {
     await expect
       .poll(async () => JSON.parse((await cli.run(status)).stdout) as unknown, { timeout: 30_000 })
       .toMatchObject({ lagRecords: 0, recordsSent: 3 });
+    expect(await verify('--config', 'edge.yaml')).toMatchObject({
+      code: 0,
+      report: { records: 3 },
+    });
     await centre.stop();
 
     const clean = { code: 0, report: { clean: true, records: 3, missing: 0 } };
