@@ -122,6 +122,8 @@ export const LIMITS = {
   mqttBatchBytes: 524_288, // 512 KiB
   /** PUBLISH packets without their PUBACK, if the far side's Receive Maximum allows as many. */
   mqttWindow: 2000,
+  /** PUBLISH packets written in one turn of the event loop. */
+  mqttPacketsPerTurn: 128,
   mqttConnectMs: 20_000,
   /** No acknowledgement at all for this long while some are due: connect anew. */
   mqttAckMs: 30_000,

@@ -6,6 +6,9 @@ export function ackCode(type: number, id: number): number {
   return type * 0x10000 + id;
 }
 
+/** Marks a code whose acknowledgement says "not authorized" instead of success (MQTT 5). */
+export const REFUSED = 0x100_0000;
+
 /** The bytes of acknowledgements that all say success: four each, in MQTT 5 too. */
 export function encodeAcks(codes: readonly number[]): Buffer {
   const target = Buffer.allocUnsafe(codes.length * 4);
@@ -21,8 +24,8 @@ export function encodeAcks(codes: readonly number[]): Buffer {
 }
 
 /** An MQTT 5 acknowledgement with a reason code. */
-export function encodeReasonAck(type: number, id: number, reasonCode: number): Buffer {
-  return Buffer.from([type, 3, id >>> 8, id & 0xff, reasonCode]);
+export function encodeReasonAck(code: number, reasonCode: number): Buffer {
+  return Buffer.from([(code >>> 16) & 0xff, 3, (code >>> 8) & 0xff, code & 0xff, reasonCode]);
 }
 
 export interface Flushable {

@@ -2,17 +2,24 @@ import type { Socket } from 'node:net';
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
-import { ACK, ackCode, type AckRound, encodeAcks, encodeReasonAck } from './broker-acks.ts';
+import {
+  ACK,
+  ackCode,
+  type AckRound,
+  encodeAcks,
+  encodeReasonAck,
+  REFUSED,
+} from './broker-acks.ts';
 import {
   type AedesClient,
   askedCleanStart,
   type LivePacket,
-  pauseReading,
   takeInput,
   touchKeepAlive,
 } from './broker-aedes.ts';
 import { TopicAliases } from './broker-aliases.ts';
 import { FrameReader } from './broker-frames.ts';
+import { HOLD, Holds } from './broker-holds.ts';
 import { type LiveDelivery, livePacket } from './broker-live.ts';
 import { PendingAcks } from './broker-pending.ts';
 import { checkTopic, PublishDecoder } from './broker-publish.ts';
@@ -40,10 +47,9 @@ export interface ConnectionCounters {
   refused: number;
   /** Connections ended because the peer broke the protocol or a limit. */
   violations: number;
+  /** Bytes of packets that have not come whole. */
+  heldBytes: number;
 }
-
-/** Reasons for which a connection does not read on; bits, for several may hold at once. */
-const HOLD = { store: 1, acks: 2, live: 4, window: 8, stop: 16 } as const;
 
 const TYPE = { connect: 1, publish: 3, pubrel: 6, subscribe: 8 } as const;
 const NOTHING = Buffer.alloc(0);
@@ -62,7 +68,8 @@ export class DeviceConnection {
   readonly #pending = new PendingAcks();
   #state: 'greeting' | 'waiting' | 'open' | 'ended' = 'greeting';
   #acks: number[] = [];
-  #holds = 0;
+  readonly #holds: Holds;
+  #held = 0;
   #liveOpen = 0;
   #liveBytes = 0;
   #qos2: Qos2Session | undefined;
@@ -73,6 +80,7 @@ export class DeviceConnection {
     this.#client = client;
     this.#socket = socket;
     this.#frames = new FrameReader(context.maxPacketBytes);
+    this.#holds = new Holds(client, () => this.#state === 'open');
     this.#giveAedes = takeInput(client, (chunk) => this.#read(chunk));
     client.once('connected', () => this.#open());
     socket.once('close', () => this.#left());
@@ -84,16 +92,21 @@ export class DeviceConnection {
 
   /** The throttle's: the log can take no more for now. */
   hold(): void {
-    this.#hold(HOLD.store);
+    this.#holds.add(HOLD.store);
   }
 
   release(): void {
-    this.#release(HOLD.store);
+    this.#holds.remove(HOLD.store);
+  }
+
+  /** It is we who do not listen: the device's keep-alive must not run out over it. */
+  touch(): void {
+    touchKeepAlive(this.#client);
   }
 
   /** Reads nothing more, for good. */
   stopReading(): void {
-    this.#hold(HOLD.stop);
+    this.#holds.add(HOLD.stop);
   }
 
   /** Ends the connection; an MQTT 5 peer is told why. Unsettled messages stay unacknowledged. */
@@ -132,9 +145,9 @@ export class DeviceConnection {
     this.#acks = [];
     if (this.#state === 'ended' || this.#socket.destroyed) return;
     this.#socket.write(encodeAcks(codes));
-    if (!this.#socket.writableNeedDrain || (this.#holds & HOLD.acks) !== 0) return;
-    this.#hold(HOLD.acks); // the peer does not read its acknowledgements
-    this.#socket.once('drain', () => this.#release(HOLD.acks));
+    if (!this.#socket.writableNeedDrain || this.#holds.has(HOLD.acks)) return;
+    this.#holds.add(HOLD.acks); // the peer does not read its acknowledgements
+    this.#socket.once('drain', () => this.#holds.remove(HOLD.acks));
   }
 
   #open(): void {
@@ -147,6 +160,7 @@ export class DeviceConnection {
 
   #left(): void {
     this.#state = 'ended';
+    this.#countHeld();
     this.#context.throttle.leave(this);
     if (this.#qos2 === undefined) return;
     this.#context.qos2.leave(this.#client.id, this.#qos2, !this.#client.clean);
@@ -156,16 +170,25 @@ export class DeviceConnection {
     if (this.#state === 'ended') return;
     this.#frames.push(chunk);
     this.#work();
+    this.#countHeld();
     touchKeepAlive(this.#client);
     this.#context.throttle.check();
+  }
+
+  /** Parts of packets, of all connections together, are bounded too. */
+  #countHeld(): void {
+    const { counters } = this.#context;
+    const held = this.#state === 'ended' ? 0 : this.#frames.held;
+    counters.heldBytes += held - this.#held;
+    const grew = held > this.#held;
+    this.#held = held;
+    if (!grew || counters.heldBytes <= LIMITS.heldBytes) return;
+    this.#violated(new ProtocolViolation(REASON.quotaExceeded, 'too many unfinished packets'));
   }
 
   #work(): void {
     try {
       while (this.#mayHandle() && this.#frames.next()) this.#handle();
-      if (this.#frames.held > 2 * this.#context.maxPacketBytes) {
-        throw new ProtocolViolation(REASON.quotaExceeded, 'too much was sent before CONNACK');
-      }
     } catch (error) {
       this.#violated(error);
     }
@@ -219,7 +242,7 @@ export class DeviceConnection {
 
   #await(code: number, packet: LivePacket | undefined): void {
     this.#pending.push(code, packet);
-    if (this.#pending.size >= LIMITS.pendingAcks) this.#hold(HOLD.window);
+    if (this.#pending.size >= LIMITS.pendingAcks) this.#holds.add(HOLD.window);
   }
 
   /** An acknowledgement that waits for no record of its own, only for those before it. */
@@ -257,7 +280,7 @@ export class DeviceConnection {
     const id = buffer.readUInt16BE(bodyStart);
     const known = this.#qos2?.release(id) === true;
     if (known || this.#client.version !== 5) this.#acknowledge(ackCode(ACK.pubcomp, id));
-    else this.#socket.write(encodeReasonAck(ACK.pubcomp, id, REASON.packetIdNotFound));
+    else this.#say(encodeReasonAck(ackCode(ACK.pubcomp, id), REASON.packetIdNotFound));
   }
 
   /**
@@ -267,20 +290,9 @@ export class DeviceConnection {
   #refuse(qos: number, id: number): void {
     this.#context.counters.refused++;
     if (qos === 0) return;
-    const type = qos === 1 ? ACK.puback : ACK.pubrec;
-    if (this.#client.version !== 5) {
-      this.#await(ackCode(type, id), undefined);
-      this.#inTurn();
-      return;
-    }
-    const write = (): void => {
-      if (this.#state === 'open') {
-        this.flush();
-        this.#socket.write(encodeReasonAck(type, id, REASON.notAuthorized));
-      }
-    };
-    if (this.#pending.size === 0) write();
-    else this.#context.gate.settled(write);
+    const code = ackCode(qos === 1 ? ACK.puback : ACK.pubrec, id);
+    this.#await(this.#client.version === 5 ? code + REFUSED : code, undefined);
+    this.#inTurn();
   }
 
   /** The log has settled the message at the front. Bound once, called for every message. */
@@ -288,7 +300,7 @@ export class DeviceConnection {
     const code = this.#pending.frontCode;
     const packet = this.#pending.frontLive;
     this.#pending.shift();
-    if (this.#pending.size * 2 <= LIMITS.pendingAcks) this.#release(HOLD.window);
+    if (this.#pending.size * 2 <= LIMITS.pendingAcks) this.#holds.remove(HOLD.window);
     const isQos2 = code >>> 16 === ACK.pubrec;
     if (error !== null) {
       if (isQos2) this.#qos2?.release(code & 0xffff);
@@ -308,8 +320,18 @@ export class DeviceConnection {
 
   #acknowledge(code: number): void {
     if (this.#state === 'ended') return;
+    if (code >= REFUSED) {
+      this.#say(encodeReasonAck(code, REASON.notAuthorized));
+      return;
+    }
     this.#acks.push(code);
     if (this.#acks.length === 1) this.#context.acks.add(this);
+  }
+
+  /** Behind the acknowledgements that are on their way. */
+  #say(bytes: Buffer): void {
+    this.flush();
+    this.#socket.write(bytes);
   }
 
   /**
@@ -326,7 +348,7 @@ export class DeviceConnection {
     this.#liveOpen++;
     this.#liveBytes += packet.payload.length;
     if (this.#liveOpen >= LIMITS.liveDeliveries || this.#liveBytes >= LIMITS.liveBytes) {
-      this.#hold(HOLD.live);
+      this.#holds.add(HOLD.live);
     }
   }
 
@@ -334,28 +356,12 @@ export class DeviceConnection {
     this.#liveOpen--;
     this.#liveBytes -= packet.payload.length;
     if (this.#liveOpen * 2 > LIMITS.liveDeliveries) return;
-    if (this.#liveBytes * 2 <= LIMITS.liveBytes) this.#release(HOLD.live);
+    if (this.#liveBytes * 2 <= LIMITS.liveBytes) this.#holds.remove(HOLD.live);
   }
 
   #deliver(packet: LivePacket): void {
     this.#context.live.deliver(packet, this.#client, () => this.#liveEnds(packet));
   }
-
-  #hold(reason: number): void {
-    this.#holds |= reason;
-    pauseReading(this.#client);
-  }
-
-  #release(reason: number): void {
-    if ((this.#holds & reason) === 0) return;
-    this.#holds &= ~reason;
-    // Not now: reading on appends, and we may be inside the log's own work.
-    if (this.#holds === 0) process.nextTick(this.#readOn);
-  }
-
-  readonly #readOn = (): void => {
-    if (this.#holds === 0 && this.#state === 'open') this.#client.resume();
-  };
 
   #violated(error: unknown): void {
     if (error instanceof GatelogError) {

@@ -1,9 +1,12 @@
+import { LIMITS } from '../limits.ts';
+import type { Clock } from '../time.ts';
 import type { IngestGate } from './ingest.ts';
 
 /** Who can be told to stop and go on reading. */
 export interface Throttled {
   hold(): void;
   release(): void;
+  touch(): void;
 }
 
 /**
@@ -12,16 +15,14 @@ export interface Throttled {
  * at most the chunk at hand.
  */
 export class Throttle {
-  readonly #gate: IngestGate;
+  readonly #gate: Pick<IngestGate, 'congested' | 'relieved'>;
+  readonly #clock: Pick<Clock, 'after'>;
   readonly #members = new Set<Throttled>();
   #congested = false;
 
-  constructor(gate: IngestGate) {
+  constructor(gate: Pick<IngestGate, 'congested' | 'relieved'>, clock: Pick<Clock, 'after'>) {
     this.#gate = gate;
-  }
-
-  get congested(): boolean {
-    return this.#congested;
+    this.#clock = clock;
   }
 
   join(member: Throttled): void {
@@ -38,7 +39,13 @@ export class Throttle {
     if (this.#congested || !this.#gate.congested()) return;
     this.#congested = true;
     for (const member of this.#members) member.hold();
+    let timer = this.#clock.after(LIMITS.touchMs, () => touch());
+    const touch = (): void => {
+      for (const member of this.#members) member.touch();
+      timer = this.#clock.after(LIMITS.touchMs, () => touch());
+    };
     const release = (): void => {
+      timer.cancel();
       this.#congested = false;
       for (const member of this.#members) member.release();
     };

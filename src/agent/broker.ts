@@ -58,6 +58,8 @@ export interface BrokerCounters extends IngestCounters {
   readonly violations: number;
   /** Live copies not retained or not queued for a session, at their bounds. */
   readonly notKept: number;
+  /** Bytes of packets that have not come whole yet. */
+  readonly heldBytes: number;
 }
 
 export interface Broker {
@@ -120,12 +122,12 @@ class RunningBroker implements Broker {
       gate: options.gate,
       live: new LiveDelivery(handle.inner, subscriptions),
       qos2,
-      throttle: new Throttle(options.gate),
+      throttle: new Throttle(options.gate, options.clock),
       acks: new AckRound(),
       decoder: new PublishDecoder(),
       logger: options.logger,
       maxPacketBytes: options.maxPacketBytes,
-      counters: { refused: 0, violations: 0 },
+      counters: { refused: 0, violations: 0, heldBytes: 0 },
     };
   }
 

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { LIMITS } from '../../src/limits.ts';
 import { startTestBroker, stopTestBrokers } from '../support/mqtt-broker.ts';
 import { RawDevice } from '../support/mqtt-raw.ts';
 
@@ -239,6 +240,28 @@ describe('users', () => {
     await device.until(() => device.ids('puback').length === 1);
     expect(device.last('connack')?.[version === 5 ? 'reasonCode' : 'returnCode']).toBe(0);
   });
+});
+
+test('unfinished packets of all connections together are bounded', async () => {
+  const { port, broker } = await startTestBroker();
+  const part = Buffer.alloc(900_000);
+  const begun = (device: RawDevice): Buffer =>
+    device.bytes(device.publish('a', part, 1, 1)).subarray(0, 890_000);
+  const devices: RawDevice[] = [];
+  const fit = Math.floor(LIMITS.heldBytes / 890_000);
+  for (let index = 0; index < fit; index++) {
+    const device = await RawDevice.connect(port, 5, { clientId: `slow-${index}` });
+    device.sendBytes(begun(device));
+    devices.push(device);
+  }
+  await expect.poll(() => broker.counters().heldBytes).toBe(fit * 890_000);
+  const last = await RawDevice.connect(port, 5, { clientId: 'last' });
+  last.sendBytes(begun(last));
+  await last.untilClosed();
+  expect(last.last('disconnect')?.['reasonCode']).toBe(0x97);
+  expect(broker.counters()).toMatchObject({ connections: fit, violations: 1 });
+  for (const device of devices) device.close();
+  await expect.poll(() => broker.counters().heldBytes).toBe(0);
 });
 
 test('connections over the limit are turned away', async () => {

@@ -240,6 +240,27 @@ test('a $SYS topic is nobody’s to publish; other $ topics are live only', asyn
   expect(broker.counters()).toMatchObject({ refused: 3, unrouted: 1 });
 });
 
+test('a refusal waits its turn behind messages that are to be logged', async () => {
+  const { writer, port } = await startTestBroker();
+  writer.hold();
+  const device = await RawDevice.connect(port, 5);
+  device.send(
+    device.publish('a', 'x', 1, 1),
+    device.publish('$SYS/x', 'x', 2, 2),
+    device.publish('a', 'x', 1, 3),
+  );
+  await device.ping();
+  expect(device.ids('pubrec')).toEqual([]);
+  writer.resume();
+  await device.until(() => device.ids('puback').length === 2);
+  const acks = device.packets.filter((one) => one.cmd === 'puback' || one.cmd === 'pubrec');
+  expect(acks).toMatchObject([
+    { messageId: 1, reasonCode: 0 },
+    { messageId: 2, reasonCode: 0x87 },
+    { messageId: 3, reasonCode: 0 },
+  ]);
+});
+
 test('topic aliases (MQTT 5)', async () => {
   const { writer, port } = await startTestBroker();
   const device = await RawDevice.connect(port, 5);
