@@ -78,7 +78,10 @@ export class CommitLog {
         await this.#dropEmpty(first);
         continue;
       }
-      if (this.#active === 0) this.#active = first;
+      if (this.#active === 0) {
+        this.#active = first;
+        state.lastCheckpoint = { segment: first, commit: -1 };
+      }
       commits = tail.commits.concat(commits);
       const found = tail.checkpoint;
       if (found === undefined) continue;
@@ -190,7 +193,12 @@ export class CommitLog {
         'a commit whose write was reported as failed is in the log; it counts',
       );
     }
-    const found = Math.max(tail.checkpoint?.commit ?? 0, tail.commits.at(-1)?.commit ?? 0);
+    // What came before this segment was synced before the segment was begun.
+    const found = Math.max(
+      this.#active - 1,
+      tail.checkpoint?.commit ?? 0,
+      tail.commits.at(-1)?.commit ?? 0,
+    );
     if (found < expected) {
       logger.error(
         { fromCommit: found + 1, toCommit: expected + 1 },
@@ -224,6 +232,7 @@ export class CommitLog {
     this.#sinceCheckpoint = after;
     this.#checkpointDue = after >= LIMITS.checkpointEveryBytes;
     this.#previousCheckpoint = checkpoint.commit;
+    this.#options.state.lastCheckpoint = { segment: this.#active, commit: checkpoint.commit };
     const holdsProducers = checkpoint.producers.length > 0 || checkpoint.producersBefore < 0;
     this.#previousProducers = holdsProducers ? checkpoint.commit : checkpoint.producersBefore;
   }
@@ -265,6 +274,7 @@ export class CommitLog {
     if (first || producers.changed().length > 0) this.#previousProducers = lastCommit;
     producers.checkpointed();
     this.#previousCheckpoint = lastCommit;
+    this.#options.state.lastCheckpoint = { segment: this.#active, commit: lastCommit };
     this.#checkpointDue = false;
     // A segment's first one may hold many producers; those after it hold only what changed.
     if (!first) this.#checkpointBytes = bytes;

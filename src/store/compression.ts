@@ -12,25 +12,18 @@ const MIN_CHUNK_BYTES = 64;
  * the one-shot functions' native contexts (90 MB against 42: research/store.md, section 8).
  */
 export class Compressor {
-  readonly #stream: ZstdCompress;
+  #stream: ZstdCompress | undefined;
   #chunks: Uint8Array[] = [];
   #reject: ((error: Error) => void) | undefined;
 
-  constructor() {
-    this.#stream = createZstdCompress({
-      chunkSize: COMPRESSED_CHUNK_BYTES,
-      params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
-    });
-    this.#stream.on('data', (chunk: Uint8Array) => this.#chunks.push(chunk));
-    this.#stream.on('error', (error) => this.#reject?.(error));
-  }
-
   /** One call at a time; `bytes` MUST NOT be changed until it settles. */
   compress(bytes: Uint8Array): Promise<readonly Uint8Array[]> {
+    this.#stream ??= this.#open();
+    const stream = this.#stream;
     return new Promise((resolve, reject) => {
       this.#reject = reject;
-      this.#stream.write(bytes);
-      this.#stream.flush(constants.ZSTD_e_end, () => {
+      stream.write(bytes);
+      stream.flush(constants.ZSTD_e_end, () => {
         const chunks = this.#chunks;
         this.#chunks = [];
         resolve(chunks);
@@ -39,7 +32,22 @@ export class Compressor {
   }
 
   close(): void {
-    this.#stream.destroy();
+    this.#stream?.destroy();
+    this.#stream = undefined;
+  }
+
+  #open(): ZstdCompress {
+    const stream = createZstdCompress({
+      chunkSize: COMPRESSED_CHUNK_BYTES,
+      params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
+    });
+    stream.on('data', (chunk: Uint8Array) => this.#chunks.push(chunk));
+    stream.on('error', (error) => {
+      this.#stream = undefined;
+      this.#chunks = [];
+      this.#reject?.(error);
+    });
+    return stream;
   }
 }
 

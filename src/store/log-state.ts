@@ -15,6 +15,11 @@ export class LogState {
   /** Number of the last commit written; and of the last one that a crash cannot take back. */
   lastCommit = 0;
   durableCommit = 0;
+  /** In the segment being written; -1 while that has none. */
+  lastCheckpoint: { readonly segment: number; readonly commit: number } = {
+    segment: 0,
+    commit: -1,
+  };
   recordsAppended = 0;
   bytesAppended = 0;
   commits = 0;

@@ -1,19 +1,32 @@
+import { LIMITS } from '../limits.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { isDamage } from './damage.ts';
 import type { Database } from './database.ts';
+import type { LogState } from './log-state.ts';
 import { readCheckpoint, readTail } from './recovery.ts';
 import type { Segments } from './segments.ts';
-import { isDamage } from './damage.ts';
-import { LIMITS } from '../limits.ts';
 
-/** Finds places in the log by its checkpoints, so that no search reads more than it must. */
+interface KnownCheckpoints {
+  readonly list: readonly Checkpoint[];
+  /** The segment was not written to any more when they were read. */
+  readonly whole: boolean;
+}
+
+/**
+ * Finds places in the log by its checkpoints, so that no search reads more than it must. Those that
+ * were read are kept, up to a bound counted in streams: they never change.
+ */
 export class Lookup {
   readonly #segments: Segments;
-  /** First checkpoints of segments, few: they never change. */
-  readonly #firsts = new Map<number, Checkpoint>();
-  #kept = 0;
+  readonly #state: LogState;
+  readonly #firsts: Kept<Checkpoint>;
+  readonly #lists: Kept<KnownCheckpoints>;
 
-  constructor(segments: Segments) {
+  constructor(segments: Segments, state: LogState) {
     this.#segments = segments;
+    this.#state = state;
+    this.#firsts = new Kept(({ next }) => next.length);
+    this.#lists = new Kept(({ list }) => list.reduce((sum, { next }) => sum + next.length, 0));
   }
 
   /** What a segment knew when it began; undefined when that can't be read, or it is gone. */
@@ -24,14 +37,23 @@ export class Lookup {
     const checkpoint = await this.#reading(first, undefined, (database) =>
       readCheckpoint(database, first - 1),
     );
-    if (checkpoint !== undefined) this.#keep(first, checkpoint);
+    if (checkpoint !== undefined) this.#firsts.set(first, checkpoint);
     return checkpoint;
   }
 
   /** All checkpoints of a segment that can be read, ascending. */
-  async checkpoints(first: number): Promise<Checkpoint[]> {
+  async checkpoints(first: number): Promise<readonly Checkpoint[]> {
+    const known = this.#lists.get(first);
+    if (known?.whole === true) return known.list;
     if (!this.#segments.has(first)) return [];
-    return this.#reading(first, [], allCheckpoints);
+    const { segment, commit } = this.#state.lastCheckpoint;
+    const last = segment === first && commit >= 0 ? commit : undefined;
+    const whole = first < segment;
+    const list = await this.#reading(first, [], (database) =>
+      checkpointsAfter(database, known?.list ?? [], last),
+    );
+    this.#lists.set(first, { list, whole });
+    return list;
   }
 
   /**
@@ -82,25 +104,53 @@ export class Lookup {
       throw error;
     }
   }
+}
 
-  #keep(first: number, checkpoint: Checkpoint): void {
-    this.#firsts.set(first, checkpoint);
-    this.#kept += checkpoint.next.length;
-    for (const [oldest, { next }] of this.#firsts) {
-      if (this.#kept <= LIMITS.keptCheckpointStreams || oldest === first) break;
-      this.#firsts.delete(oldest);
-      this.#kept -= next.length;
+/** The newest entries, up to a bound on the sum of their sizes. */
+class Kept<T> {
+  readonly #entries = new Map<number, T>();
+  readonly #sizeOf: (entry: T) => number;
+  #size = 0;
+
+  constructor(sizeOf: (entry: T) => number) {
+    this.#sizeOf = sizeOf;
+  }
+
+  get(key: number): T | undefined {
+    return this.#entries.get(key);
+  }
+
+  set(key: number, entry: T): void {
+    this.#drop(key);
+    this.#entries.set(key, entry);
+    this.#size += this.#sizeOf(entry);
+    for (const oldest of this.#entries.keys()) {
+      if (this.#size <= LIMITS.keptCheckpointStreams || oldest === key) return;
+      this.#drop(oldest);
     }
+  }
+
+  #drop(key: number): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
+    this.#size -= this.#sizeOf(entry);
   }
 }
 
-async function allCheckpoints(database: Database): Promise<Checkpoint[]> {
-  const { checkpoint } = await readTail(database);
+/** `known` and those after them, back from `last`, or from what the segment ends with. */
+async function checkpointsAfter(
+  database: Database,
+  known: readonly Checkpoint[],
+  last: number | undefined,
+): Promise<Checkpoint[]> {
   const newestFirst: Checkpoint[] = [];
-  let current = checkpoint;
-  while (current !== undefined) {
+  const stop = known.at(-1)?.commit ?? -1;
+  let current = last === undefined ? undefined : await readCheckpoint(database, last);
+  current ??= (await readTail(database)).checkpoint;
+  while (current !== undefined && current.commit > stop) {
     newestFirst.push(current);
     current = current.previous < 0 ? undefined : await readCheckpoint(database, current.previous);
   }
-  return newestFirst.toReversed();
+  return [...known, ...newestFirst.toReversed()];
 }

@@ -127,7 +127,7 @@ async function openLog(
     if (known?.incarnation !== identity.incarnation) await writeIdentity(database, identity);
     await log.start(identity);
   }
-  const lookup = new Lookup(segments);
+  const lookup = new Lookup(segments, state);
   const reader = new Reader({ state, segments, lookup, waiters, logger });
   const retention = new Retention({
     state,
@@ -301,11 +301,12 @@ class OpenStore implements Store {
   }
 
   async #close(): Promise<void> {
-    const { writer, log, retention, usage, database, readOnly } = this.#parts;
+    const { writer, log, retention, usage, waiters, database, readOnly } = this.#parts;
     await this.#schedule?.stop();
     await retention.settled();
     await writer.close();
     await usage.settled();
+    waiters.close();
     await log.close();
     if (!readOnly) await this.#rememberEnd();
     await database.close();

@@ -1,4 +1,5 @@
 import { assert, must } from '../assert.ts';
+import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Database, Engine } from './database.ts';
 
@@ -18,6 +19,7 @@ export class Segments {
   readonly #engine: Engine;
   #list: Segment[] = [];
   #uses = 0;
+  #closed = false;
   /** How many times a segment was opened: that opening the store does not grow with the log. */
   opened = 0;
 
@@ -82,6 +84,7 @@ export class Segments {
 
   /** Runs `task` with the segment open; it is not closed meanwhile. */
   async using<T>(first: number, task: (database: Database) => Promise<T>): Promise<T> {
+    if (this.#closed) throw new GatelogError('STORE_CLOSED', 'the store is closed');
     const segment = this.#find(first);
     segment.users++;
     segment.used = ++this.#uses;
@@ -145,7 +148,9 @@ export class Segments {
     return bytes;
   }
 
+  /** After it nothing is opened any more; reads under way fail. */
   async close(): Promise<void> {
+    this.#closed = true;
     for (const segment of this.#list) await this.#close(segment);
   }
 

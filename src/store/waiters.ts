@@ -1,9 +1,11 @@
 /** Those who wait for the durable end to move. Woken by the writer; nobody polls. */
 export class Waiters {
   readonly #waiting = new Set<() => void>();
+  #closed = false;
 
-  /** Resolves when `ready` holds after a wake, or when `signal` aborts. */
+  /** Resolves when `ready` holds after a wake, when `signal` aborts, or when the store closes. */
   until(ready: () => boolean, signal: AbortSignal): Promise<void> {
+    if (this.#closed) return Promise.resolve();
     return new Promise((resolve) => {
       const end = (): void => {
         this.#waiting.delete(check);
@@ -11,11 +13,16 @@ export class Waiters {
         resolve();
       };
       const check = (): void => {
-        if (ready()) end();
+        if (this.#closed || ready()) end();
       };
       this.#waiting.add(check);
       signal.addEventListener('abort', end, { once: true });
     });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.wake();
   }
 
   wake(): void {

@@ -10,6 +10,7 @@ import {
   fill,
   FOREVER,
   NONE,
+  readAll,
   text,
   type Place,
   type PlaceFactory,
@@ -109,6 +110,20 @@ export function describeReading(factory: PlaceFactory): void {
         const closed = cursor.wait(new AbortController().signal);
         await cursor.close();
         await closed;
+      });
+
+      test('closing the store ends waiting, and reading then fails with its code', async () => {
+        await append(store, left);
+        const cursor = store.reader.cursor(new Map([[right, 0]]));
+        const waiting = cursor.wait(new AbortController().signal);
+        await store.close();
+        await waiting;
+        const late = store.reader.cursor(new Map([[left, 0]]));
+        await expect(late.next({ maxRecords: 1, maxBytes: 1 })).rejects.toMatchObject({
+          code: 'STORE_CLOSED',
+        });
+        store = await place.open();
+        expect((await readAll(store, [left])).records.get(left)).toHaveLength(1);
       });
 
       test('timestampAt tells the record’s time, or nothing at the end', async () => {
