@@ -5,7 +5,8 @@ import { parseStartPoint, START_EXPECTED } from './consume.ts';
 import type { ConsumeRequest } from './consume.ts';
 
 /** The forms of what goes over the control socket, for both of its ends. */
-export type MirrorAction = 'pause' | 'resume' | 'seek';
+export const MIRROR_ACTIONS = ['pause', 'resume', 'seek', 'forget'] as const;
+export type MirrorAction = (typeof MIRROR_ACTIONS)[number];
 
 /** Body of every answer that is not 200. */
 export interface ControlError {
@@ -15,7 +16,8 @@ export interface ControlError {
 
 export type MirrorRequest =
   | { readonly action: 'pause' | 'resume'; readonly topic: string | undefined }
-  | { readonly action: 'seek'; readonly request: SeekRequest };
+  | { readonly action: 'seek'; readonly request: SeekRequest }
+  | { readonly action: 'forget' };
 
 /** Body of POST /mirrors/NAME/ACTION; `to` as on the command line. */
 export interface MirrorBody {
@@ -64,6 +66,7 @@ function wholeNumber(query: URLSearchParams, name: string): number | undefined {
 /** Throws USAGE. */
 export function mirrorRequestOf(action: MirrorAction, text: string): MirrorRequest {
   const body = parseBody(text);
+  if (action === 'forget') return { action };
   if (action !== 'seek') return { action, topic: body.topic };
   const to = parseStartPoint(body.to ?? '');
   if (body.topic === undefined || to === undefined) {

@@ -10,7 +10,7 @@ import type { Logger } from '../telemetry.ts';
 import { suggestion } from '../words.ts';
 import { checkConsume, consumeLines } from './consume.ts';
 import type { ControlError, MirrorAction } from './control-api.ts';
-import { consumeRequestOf, httpStatusOf, mirrorRequestOf } from './control-api.ts';
+import { consumeRequestOf, httpStatusOf, MIRROR_ACTIONS, mirrorRequestOf } from './control-api.ts';
 import { SOCKET_NAME, socketAddress } from './socket-path.ts';
 import type { AgentStatus } from './status.ts';
 
@@ -26,6 +26,8 @@ export interface ControlServerOptions {
   readonly dataFolder: string;
   readonly reader: LogReader;
   readonly mirrors: ReadonlyMap<string, SteeredMirror>;
+  /** Lets go of the position of a mirror that is not configured any more. */
+  readonly forgetMirror: (name: string) => Promise<void>;
   readonly status: () => Promise<AgentStatus>;
   readonly logger: Logger;
 }
@@ -135,13 +137,18 @@ class ControlRequests {
     body: string,
     response: ServerResponse,
   ): Promise<void> {
+    const asked = mirrorRequestOf(action, body);
+    if (asked.action === 'forget') {
+      await this.#options.forgetMirror(name);
+      sendJson(response, {});
+      return;
+    }
     const mirror = this.#options.mirrors.get(name);
     if (mirror === undefined) {
       const known = [...this.#options.mirrors.keys()];
       const message = `there is no mirror ${JSON.stringify(name)}${suggestion(name, known)}`;
       throw new GatelogError('NOT_FOUND', message);
     }
-    const asked = mirrorRequestOf(action, body);
     if (asked.action === 'seek') sendJson(response, await mirror.seek(asked.request));
     else {
       await mirror[asked.action](asked.topic);
@@ -182,7 +189,7 @@ class ControlRequests {
 }
 
 function isAction(text: string | undefined): text is MirrorAction {
-  return text === 'pause' || text === 'resume' || text === 'seek';
+  return MIRROR_ACTIONS.some((action) => action === text);
 }
 
 function sendJson(response: ServerResponse, value: unknown): void {

@@ -13,6 +13,7 @@ import type { Broker } from './broker.ts';
 import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
 import { IngestGate } from './ingest.ts';
+import { KnownMirrors } from './known-mirrors.ts';
 import { buildMirrors } from './mirrors.ts';
 import { StopStack } from './stop-stack.ts';
 
@@ -66,6 +67,8 @@ async function buildAgent(
     defaultTopic: defaultTopicOptions(),
     central: config.mqtt.central,
   });
+  const known = await KnownMirrors.load(store, Object.keys(config.mirrors));
+  known.warn(logger);
   const mirrors = await buildMirrors(config, { store, clock, random, logger });
   stack.push('the mirrors', () => stopMirrors(mirrors));
   for (const mirror of mirrors.values()) await mirror.start();
@@ -74,6 +77,7 @@ async function buildAgent(
     dataFolder: config.data,
     reader: store.reader,
     mirrors,
+    forgetMirror: (name) => known.forget(name),
     status: () => agent.status(),
     logger,
   });
@@ -85,6 +89,7 @@ async function buildAgent(
     listen: config.mqtt.listen,
     users: config.mqtt.users,
     maxPacketBytes: config.mqtt.maxPacketBytes,
+    maxConnections: config.mqtt.maxConnections,
   });
   const { broker } = agent;
   stack.push('the broker', () => broker.stop());

@@ -65,6 +65,7 @@ const mqttSection: z.ZodType<MqttConfig> = section({
     { min: 1024, max: LIMITS.mqttPacketBytes },
     'from 1KiB to 960KiB, such as 256KiB',
   ).default(LIMITS.mqttPacketBytes),
+  maxConnections: integer({ min: 1, max: 1_000_000 }).default(LIMITS.mqttConnections),
   central: flag().default(false),
 }).transform(({ maxPacket, ...rest }) => ({ ...rest, maxPacketBytes: maxPacket }));
 

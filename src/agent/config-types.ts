@@ -40,6 +40,7 @@ export interface MqttConfig {
   /** Empty: everyone may connect. */
   readonly users: readonly MqttUser[];
   readonly maxPacketBytes: number;
+  readonly maxConnections: number;
   /** Takes the identity properties of other gateways and drops their repeats. */
   readonly central: boolean;
 }

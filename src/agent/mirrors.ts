@@ -14,6 +14,7 @@ import type {
   MirrorConfig,
   MqttUpstreamConfig,
 } from './config-types.ts';
+import { positionsName } from './known-mirrors.ts';
 
 /** Builds the mirrors that a configuration names. Clients are loaded only where they are used. */
 export interface MirrorSurroundings {
@@ -49,7 +50,7 @@ export async function buildMirrors(
       gateway: config.gateway,
       incarnation: identity.incarnation,
       reader,
-      positions: await store.positions(`mirror.${name}`, { pins: true }),
+      positions: await store.positions(positionsName(name), { pins: true }),
       quarantine,
       decisions: store.keyValue(`mirror.${name}`),
       upstream: await buildUpstream(name, mirror, config, { ...surroundings, logger }),

@@ -17,6 +17,12 @@ const DATA = {
 } as const;
 const JSON_LINES = { boolean: true, default: false, describe: 'Print JSON' } as const;
 
+const MIRROR_NAME = {
+  type: 'string',
+  demandOption: true,
+  describe: 'Name of the mirror',
+} as const;
+
 function withPlace<T>(parser: Argv<T>): Argv<T & PlaceOptions> {
   return parser.option('config', CONFIG).option('data', DATA) as Argv<T & PlaceOptions>;
 }
@@ -163,13 +169,12 @@ function addStatus(parser: Argv, context: CliContext): void {
 }
 
 function addMirror(parser: Argv, context: CliContext): void {
-  const name = { type: 'string', demandOption: true, describe: 'Name of the mirror' } as const;
   const topic = {
     string: true,
     requiresArg: true,
     describe: 'Only this topic [default: all of the mirror]',
   } as const;
-  parser.command('mirror', 'Look at and steer the mirrors of a running agent', (command) =>
+  parser.command('mirror', 'Look at and steer the mirrors of a running agent', (command) => {
     command
       .command(
         'status [name]',
@@ -186,7 +191,7 @@ function addMirror(parser: Argv, context: CliContext): void {
       .command(
         'pause <name>',
         'Stop sending, keep the position',
-        (pause) => withPlace(pause).positional('name', name).option('topic', topic),
+        (pause) => withPlace(pause).positional('name', MIRROR_NAME).option('topic', topic),
         async (options) => {
           const { steerMirror } = await import('./mirror.ts');
           await steerMirror(context, 'pause', options);
@@ -195,37 +200,57 @@ function addMirror(parser: Argv, context: CliContext): void {
       .command(
         'resume <name>',
         'Go on after a pause, or after a failure that was mended',
-        (resume) => withPlace(resume).positional('name', name).option('topic', topic),
+        (resume) => withPlace(resume).positional('name', MIRROR_NAME).option('topic', topic),
         async (options) => {
           const { steerMirror } = await import('./mirror.ts');
           await steerMirror(context, 'resume', options);
         },
       )
       .command(
-        'seek <name>',
-        'Move the position, to send again or to leave out',
-        (seek) =>
-          withPlace(seek)
-            .positional('name', name)
-            .option('topic', { ...topic, demandOption: true, describe: 'The topic' })
-            .option('partition', {
-              number: true,
-              requiresArg: true,
-              describe: 'Only this partition [default: all]',
-            })
-            .option('to', {
-              string: true,
-              requiresArg: true,
-              demandOption: true,
-              describe: 'beginning, end, an offset, or a time (ISO 8601)',
-            })
-            .example('$0 mirror seek central --topic telemetry --to beginning', 'Send all again'),
+        'forget <name>',
+        'Let go of the position of a mirror that is not configured any more',
+        (forget) => withPlace(forget).positional('name', MIRROR_NAME),
         async (options) => {
-          const { seekMirror } = await import('./mirror.ts');
-          await seekMirror(context, options);
+          const { forgetMirror } = await import('./mirror.ts');
+          await forgetMirror(context, options);
         },
-      )
-      .demandCommand(1, 'what about the mirrors? Say gatelog mirror --help'),
+      );
+    return addSeek(command, context).demandCommand(
+      1,
+      'what about the mirrors? Say gatelog mirror --help',
+    );
+  });
+}
+
+function addSeek(parser: Argv, context: CliContext): Argv {
+  return parser.command(
+    'seek <name>',
+    'Move the position, to send again or to leave out',
+    (seek) =>
+      withPlace(seek)
+        .positional('name', MIRROR_NAME)
+        .option('topic', {
+          string: true,
+          requiresArg: true,
+          demandOption: true,
+          describe: 'The topic',
+        })
+        .option('partition', {
+          number: true,
+          requiresArg: true,
+          describe: 'Only this partition [default: all]',
+        })
+        .option('to', {
+          string: true,
+          requiresArg: true,
+          demandOption: true,
+          describe: 'beginning, end, an offset, or a time (ISO 8601)',
+        })
+        .example('$0 mirror seek central --topic telemetry --to beginning', 'Send all again'),
+    async (options) => {
+      const { seekMirror } = await import('./mirror.ts');
+      await seekMirror(context, options);
+    },
   );
 }
 

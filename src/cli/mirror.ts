@@ -82,6 +82,13 @@ export async function steerMirror(
   printLine(context, `mirror ${name}${scope}: ${action === 'pause' ? 'paused' : 'resumed'}`);
 }
 
+/** `gatelog mirror forget`. */
+export async function forgetMirror(context: CliContext, options: MirrorOptions): Promise<void> {
+  const { name } = options;
+  await new ControlClient(dataFolderOf(context, options)).steer(name, 'forget', {});
+  printLine(context, `mirror ${name}: forgotten`);
+}
+
 /** `gatelog mirror seek`. */
 export async function seekMirror(context: CliContext, options: SeekOptions): Promise<void> {
   const { name, topic, partition, to } = options;

@@ -2,6 +2,7 @@ import { consumeLines } from '../admin/consume.ts';
 import type { ConsumeRequest } from '../admin/consume.ts';
 import { ControlClient } from '../admin/control-client.ts';
 import type { RecordJson } from '../admin/record-json.ts';
+import { positionsName } from '../agent/known-mirrors.ts';
 import { parseIdentity } from '../identity.ts';
 import type { Auditor } from '../mirror/audit.ts';
 import { topicMatcher } from '../mirror/selection.ts';
@@ -81,7 +82,7 @@ async function fromAgent(options: ExpectOptions): Promise<Expectation> {
 
 async function fromStore(store: Store, options: ExpectOptions): Promise<Expectation> {
   const { reader, identity } = store;
-  const positions = (await store.positions(`mirror.${options.mirror}`, { pins: true })).all();
+  const positions = (await store.positions(positionsName(options.mirror), { pins: true })).all();
   const isMirrored = topicMatcher(options.patterns);
   const ranges = reader
     .topics()

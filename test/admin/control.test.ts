@@ -47,6 +47,7 @@ async function start(dataFolder: string): Promise<ControlServer> {
     dataFolder,
     reader: log.reader,
     mirrors: new Map([['central', mirror]]),
+    forgetMirror: async (name) => void asked.push(['forget', name]),
     status: () => Promise.resolve(STATUS),
     logger: silentLogger,
   });
@@ -223,6 +224,8 @@ describe('requests', () => {
     const to = '2026-11-22T08:00:00Z';
     const seeks = await client.steer('central', 'seek', { topic: 'telemetry', partition: 1, to });
     expect(seeks).toEqual([{ topic: 'telemetry', partition: 0, offset: 5 }]);
+    await client.steer('gone', 'forget', {});
+    expect(asked.pop()).toEqual(['forget', 'gone']);
     expect(asked).toEqual([
       ['pause', 'telemetry'],
       ['resume', undefined],

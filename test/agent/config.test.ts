@@ -81,6 +81,7 @@ describe('good configurations', () => {
         listen: ['mqtt://127.0.0.1:1883'],
         users: [],
         maxPacketBytes: 983_040,
+        maxConnections: 10_000,
         central: false,
       },
       topics: {

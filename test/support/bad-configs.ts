@@ -16,7 +16,7 @@ export const BAD_CONFIGS: readonly BadConfig[] = [
     name: 'an unknown option with nothing near',
     text: 'mqtt:\n  websockets: true\n',
     lines: [
-      'bad.yaml:2:3: mqtt.websockets: unknown option (known here: listen, users, maxPacket, central)',
+      'bad.yaml:2:3: mqtt.websockets: unknown option (known here: listen, users, maxPacket, maxConnections, central)',
     ],
   },
   {

@@ -225,6 +225,29 @@ describe('starting', () => {
     expect(agent.stdout()).not.toContain('"level":"info"');
   });
 
+  test('a mirror that was taken out is told of, until a person lets go of it', async () => {
+    const { agent } = await cli.startAgent(['--kafka', '127.0.0.1:1']);
+    expect(await cli.run(['mirror', 'forget', 'kafka'])).toMatchObject({
+      code: 64,
+      stderr:
+        'gatelog: mirror "kafka" is configured: take it out of the configuration first, and restart\n',
+    });
+    await agent.stop();
+    const without = await cli.startAgent();
+    expect(without.agent.stdout()).toContain('gatelog mirror forget kafka');
+    expect(await cli.run(['mirror', 'forget', 'kafak'])).toMatchObject({
+      code: 66,
+      stderr: 'gatelog: there is no mirror "kafak" to forget (did you mean "kafka"?)\n',
+    });
+    expect(await cli.run(['mirror', 'forget', 'kafka'])).toMatchObject({
+      code: 0,
+      stdout: 'mirror kafka: forgotten\n',
+    });
+    await without.agent.stop();
+    const after = await cli.startAgent();
+    expect(after.agent.stdout()).not.toContain('mirror.absent');
+  });
+
   test('an upstream that is down delays nothing', async () => {
     const { url } = await cli.startAgent(['--kafka', '127.0.0.1:1']);
     await publish(url, [{ topic: 'a', payload: 'x' }]);

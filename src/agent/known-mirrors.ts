@@ -1,0 +1,77 @@
+import { GatelogError } from '../errors.ts';
+import type { Store } from '../store/log.ts';
+import type { Logger } from '../telemetry.ts';
+import { suggestion } from '../words.ts';
+
+const KEY = 'mirrors';
+
+/**
+ * The names of all mirrors that ever ran on a data folder. One that is no longer configured still
+ * holds its position, and retention keeps what it has not had until a topic's cap forces it out:
+ * it may come back. Only a person lets go of it.
+ */
+export class KnownMirrors {
+  readonly #store: Store;
+  readonly #configured: ReadonlySet<string>;
+  readonly #names: Set<string>;
+
+  private constructor(store: Store, configured: ReadonlySet<string>, names: Set<string>) {
+    this.#store = store;
+    this.#configured = configured;
+    this.#names = names;
+  }
+
+  static async load(store: Store, configured: Iterable<string>): Promise<KnownMirrors> {
+    const bytes = await store.keyValue('agent').get(KEY);
+    const stored = bytes === undefined ? [] : (JSON.parse(textOf(bytes)) as string[]);
+    const known = new KnownMirrors(store, new Set(configured), new Set(stored));
+    const added = [...known.#configured].filter((name) => !known.#names.has(name));
+    for (const name of added) known.#names.add(name);
+    if (added.length > 0) await known.#save();
+    return known;
+  }
+
+  /** Not configured any more, and not forgotten. */
+  absent(): readonly string[] {
+    return [...this.#names].filter((name) => !this.#configured.has(name));
+  }
+
+  warn(logger: Logger): void {
+    for (const mirror of this.absent()) {
+      logger.warn(
+        { event: 'mirror.absent', mirror },
+        `mirror ${mirror} is not configured any more, and what it has not had is kept for it; let go of it with gatelog mirror forget ${mirror}`,
+      );
+    }
+  }
+
+  /** Throws NOT_FOUND, and USAGE for one that is configured. */
+  async forget(name: string): Promise<void> {
+    if (this.#configured.has(name)) {
+      throw new GatelogError(
+        'USAGE',
+        `mirror "${name}" is configured: take it out of the configuration first, and restart`,
+      );
+    }
+    if (!this.#names.has(name)) {
+      const message = `there is no mirror "${name}" to forget${suggestion(name, this.absent())}`;
+      throw new GatelogError('NOT_FOUND', message);
+    }
+    await this.#store.forgetPositions(positionsName(name));
+    this.#names.delete(name);
+    await this.#save();
+  }
+
+  #save(): Promise<void> {
+    return this.#store.keyValue('agent').put(KEY, Buffer.from(JSON.stringify([...this.#names])));
+  }
+}
+
+/** The reader's name in the store. MUST stay the same for ever. */
+export function positionsName(mirror: string): string {
+  return `mirror.${mirror}`;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('utf8');
+}
