@@ -139,6 +139,11 @@ export class DeviceConnection {
     this.#socket.resume();
   }
 
+  /** No more patience. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
   flush(): void {
     const codes = this.#acks;
     if (codes.length === 0) return;
@@ -237,7 +242,13 @@ export class DeviceConnection {
       return;
     }
     this.#await(ackCode(qos === 1 ? ACK.puback : ACK.pubrec, id), packet);
-    if (!gate.publish(entry, client, payload, qos, retain, properties, this.#done)) this.#inTurn();
+    try {
+      const logged = gate.publish(entry, client, payload, qos, retain, properties, this.#done);
+      if (!logged) this.#inTurn();
+    } catch (error) {
+      if (qos === 2) this.#qos2?.release(id); // not in the log: a resend is no repeat
+      throw error;
+    }
   }
 
   #await(code: number, packet: LivePacket | undefined): void {

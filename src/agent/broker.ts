@@ -116,7 +116,9 @@ class RunningBroker implements Broker {
     this.#bounds.watch(handle.inner.persistence);
     const qos2 = new Qos2Sessions();
     qos2.watch(handle.inner.persistence);
-    handle.broker.on('sessionLimitReached', (client) => qos2.forget(client.id));
+    handle.broker.on('sessionLimitReached', (client, { reason }) => {
+      if (reason === 'sessionExpiry') qos2.forget(client.id);
+    });
     handle.broker.on('sessionExpired', (client) => qos2.forget(client.id));
     this.#context = {
       gate: options.gate,
@@ -187,6 +189,7 @@ class RunningBroker implements Broker {
       this.#handle.broker.close(() => resolve());
     });
     await this.#atMost(LIMITS.goodbyeMs, aedesClosed);
+    for (const connection of this.#connections) connection.destroy();
     await this.#atMost(LIMITS.goodbyeMs, Promise.all(closed));
   }
 

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { Qos2Sessions } from '../../src/agent/broker-qos2.ts';
+import { GatelogError } from '../../src/errors.ts';
 import { LIMITS } from '../../src/limits.ts';
 import { startTestBroker, stopTestBrokers } from '../support/mqtt-broker.ts';
 import { RawDevice } from '../support/mqtt-raw.ts';
@@ -105,6 +106,23 @@ describe.each([4, 5] as const)('QoS 2, protocol version %i', (version) => {
     device.send(device.publish('a', 'x', 2, 5));
     await device.untilClosed();
     writer.mend();
+    const again = await RawDevice.connect(port, version, lasting(version));
+    again.send(again.publish('a', 'x', 2, 5, { dup: true }));
+    await again.until(() => again.ids('pubrec').length === 1);
+    expect(writer.values()).toEqual(['x']);
+  });
+
+  test('nor is one that the log refused by throwing', async () => {
+    const { writer, port } = await startTestBroker();
+    const append = writer.append.bind(writer);
+    writer.append = () => {
+      throw new GatelogError('STORE_CLOSED', 'the log is closed');
+    };
+    const device = await RawDevice.connect(port, version, lasting(version));
+    device.send(device.publish('a', 'x', 2, 5));
+    await device.untilClosed();
+    expect(device.last('disconnect')?.['reasonCode']).toBe(version === 5 ? 0x83 : undefined);
+    writer.append = append;
     const again = await RawDevice.connect(port, version, lasting(version));
     again.send(again.publish('a', 'x', 2, 5, { dup: true }));
     await again.until(() => again.ids('pubrec').length === 1);

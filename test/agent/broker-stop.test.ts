@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { startTestBroker, stopTestBrokers } from '../support/mqtt-broker.ts';
@@ -72,11 +73,13 @@ test('stopping ends within its bound when the log never answers and a peer never
   const { broker, writer, port } = await startTestBroker();
   writer.hold();
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  await once(socket, 'connect');
   const device = await RawDevice.connect(port);
   device.send(device.publish('a', 'x', 1, 1));
   await device.ping();
   await broker.stop();
   await broker.stop(); // a second time does nothing
+  await expect.poll(() => broker.counters().connections).toBe(0);
   expect(device.ids('puback')).toEqual([]);
   socket.destroy();
 });
