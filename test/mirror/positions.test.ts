@@ -1,0 +1,140 @@
+import { describe, expect, test } from 'vitest';
+import { PositionSaver, resumeFrom } from '../../src/mirror/positions.ts';
+import { streamId, type StreamId } from '../../src/record.ts';
+import type { PositionStore } from '../../src/store/log.ts';
+import { SimClock } from '../support/sim-clock.ts';
+
+const STREAM = streamId(0);
+const at = { stream: STREAM, topic: 't', partition: 0 };
+
+interface Case {
+  readonly local?: number;
+  readonly far?: number;
+  readonly seek?: number;
+}
+
+function resume({ local, far, seek }: Case): ReturnType<typeof resumeFrom> {
+  const map = (offset: number | undefined): Map<StreamId, number> =>
+    offset === undefined ? new Map() : new Map([[STREAM, offset]]);
+  return resumeFrom({
+    streams: [at],
+    reader: { range: () => ({ startOffset: 10, endOffset: 50 }) },
+    local: map(local),
+    far: map(far),
+    seek: map(seek),
+  });
+}
+
+describe('where a session begins', () => {
+  test.for<[Case, number, 'forward' | 'backward' | undefined]>([
+    [{}, 10, 'forward'],
+    [{ local: 20 }, 20, undefined],
+    [{ local: 20, far: 30 }, 30, 'forward'],
+    [{ local: 20, far: 20 }, 20, undefined],
+    [{ far: 30 }, 30, 'forward'],
+    [{ local: 30, far: 20 }, 20, 'backward'],
+    [{ local: 12, far: 5 }, 10, 'backward'],
+    [{ local: 8, far: 5 }, 8, undefined],
+    [{ local: 10, far: 0 }, 10, undefined],
+    [{ local: 50, far: 50 }, 50, undefined],
+    [{ local: 20, seek: 40 }, 40, 'forward'],
+    [{ local: 20, seek: 15 }, 15, 'backward'],
+    [{ local: 20, far: 15, seek: 15 }, 15, 'backward'],
+    [{ local: 99, seek: 15 }, 15, 'backward'],
+  ])('%j begins at %i', ([one, position, moved]) => {
+    const resumption = resume(one);
+    expect(resumption.positions.get(STREAM)).toBe(position);
+    expect(resumption.forward.get(STREAM)).toBe(moved === 'forward' ? position : undefined);
+    expect(resumption.backward.get(STREAM)).toBe(moved === 'backward' ? position : undefined);
+  });
+
+  test('only records that the log still has count as lost by the far side', () => {
+    expect(resume({ local: 30, far: 20 }).farBehind).toEqual([{ at, local: 30, far: 20 }]);
+    expect(resume({ local: 10, far: 0 }).farBehind).toEqual([]);
+  });
+
+  test.for<[Case, string]>([
+    [{ far: 51 }, "t/0: the far side's position is 51, but this log ends at 50"],
+    [{ local: 20, far: 51 }, "the far side's position is 51"],
+    [{ local: 51 }, 't/0: the stored position is 51, but this log ends at 50'],
+    [{ seek: 15, far: 20 }, 'kept its position 20 instead of the sought 15'],
+  ])('%j is refused', ([one, message]) => {
+    expect(() => resume(one)).toThrow(message);
+  });
+});
+
+interface SaverRig {
+  readonly clock: SimClock;
+  readonly saver: PositionSaver;
+  readonly written: number[];
+  readonly failures: unknown[];
+  fail: Error | undefined;
+  most: number;
+}
+
+function saverRig(): SaverRig {
+  const clock = new SimClock();
+  const written: number[] = [];
+  const failures: unknown[] = [];
+  let writing = 0;
+  const store: PositionStore = {
+    get: () => undefined,
+    all: () => new Map(),
+    seek: () => Promise.resolve(),
+    advance: async (positions) => {
+      writing++;
+      made.most = Math.max(made.most, writing);
+      await clock.sleep(30);
+      writing--;
+      if (made.fail !== undefined) throw made.fail;
+      written.push(positions.get(STREAM) ?? -1);
+    },
+  };
+  const saver = new PositionSaver(store, clock, (error) => void failures.push(error), 100);
+  const made: SaverRig = { clock, saver, written, failures, fail: undefined, most: 0 };
+  return made;
+}
+
+describe('saving positions', () => {
+  test('the first at once, then at most one write in the interval, always the newest', async () => {
+    const { clock, saver, written } = saverRig();
+    for (let offset = 1; offset <= 50; offset++) {
+      saver.note(new Map([[STREAM, offset]]));
+      await clock.advance(10);
+    }
+    await clock.advance(200);
+    expect(written[0]).toBe(1);
+    expect(written.at(-1)).toBe(50);
+    expect(written.length).toBeGreaterThanOrEqual(5);
+    expect(written.length).toBeLessThanOrEqual(7);
+    expect(written).toEqual(written.toSorted((one, other) => one - other));
+  });
+
+  test('flush resolves when everything noted before it is stored; never two writes at once', async () => {
+    const rig = saverRig();
+    const { clock, saver, written } = rig;
+    saver.note(new Map([[STREAM, 1]]));
+    const first = saver.flush();
+    await clock.settle();
+    saver.note(new Map([[STREAM, 2]]));
+    const second = saver.flush();
+    await clock.settled(second);
+    await first;
+    expect(written).toEqual([1, 2]);
+    expect(rig.most).toBe(1);
+    await clock.settled(saver.flush());
+    expect(written).toEqual([1, 2]);
+  });
+
+  test('a failed write is told, and its positions go with the next one', async () => {
+    const rig = saverRig();
+    const { clock, saver, written, failures } = rig;
+    rig.fail = new Error('disk full');
+    saver.note(new Map([[STREAM, 1]]));
+    await clock.advance(200);
+    expect(failures).toEqual([rig.fail]);
+    rig.fail = undefined;
+    await clock.settled(saver.flush());
+    expect(written).toEqual([1]);
+  });
+});
