@@ -25,6 +25,13 @@ export class Batch {
   bytes = 0;
   /** Entries that somebody waits for. */
   waiting = 0;
+  /** Records that were answered already (class `none`) and are in memory only. */
+  get answered(): number {
+    let markers = 0;
+    for (let at = 0; at < this.count; at++) if (this.streams[at] === MARKER) markers++;
+    return this.records - (this.waiting - markers);
+  }
+
   /** To be written without further waiting. */
   urgent = false;
   /** At least one entry is acknowledged only when synced. */

@@ -8,6 +8,7 @@ import { CommitEncoder, type EncodedCommit } from './commit-encoder.ts';
 import type { StoredTopic } from './commit-head.ts';
 import { KEY_BYTES, entryKey, writeKey } from './commit-key.ts';
 import { Compressor } from './compression.ts';
+import { isDamage } from './damage.ts';
 import type { Database } from './database.ts';
 import { FRAME_HEADER_BYTES, writeFrame } from './frame.ts';
 import type { LogState } from './log-state.ts';
@@ -73,7 +74,7 @@ export class CommitLog {
     let checkpoint: Checkpoint | undefined;
     let producers: readonly (readonly [string, number])[] = [];
     for (const first of segments.firsts.toReversed()) {
-      const tail = await segments.using(first, readTail);
+      const tail = await this.#readTail(first);
       if (tail.checkpoint === undefined && tail.commits.length === 0) {
         await this.#dropEmpty(first);
         continue;
@@ -102,6 +103,16 @@ export class CommitLog {
     state.allDurable();
     this.#identity = { incarnation: checkpoint.incarnation, createdMs: checkpoint.createdMs };
     return this.#identity;
+  }
+
+  async #readTail(first: number): Promise<Tail> {
+    const { segments, readOnly } = this.#options;
+    try {
+      return await segments.using(first, readTail);
+    } catch (error) {
+      if (readOnly || !isDamage(error) || !(await segments.repair(first))) throw error;
+    }
+    return segments.using(first, readTail);
   }
 
   /** Makes ready to write. Not for read-only stores. */

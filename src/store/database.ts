@@ -45,6 +45,8 @@ export interface Engine {
   segments(): Promise<number[]>;
   /** Resolved: the segment's own directory entry is durable too. */
   openSegment(first: number, how: 'create' | 'existing'): Promise<Database>;
+  /** Rebuilds what can be of a segment that can't be read. It MUST be closed. */
+  repairSegment?(first: number): Promise<void>;
   /** The segment MUST be closed. Resolved: its space is given back. */
   removeSegment(first: number): Promise<void>;
   /** Bytes the segment occupies; 0 when it is gone. */

@@ -152,8 +152,17 @@ class LevelEngine implements Engine {
       return database;
     } catch (error) {
       const failure = openError(path, error);
-      if (failure.code === 'STORE_CORRUPT' && this.#mayCreate) return this.#repaired(path, failure);
-      throw failure;
+      if (failure.code !== 'STORE_CORRUPT' || !this.#mayCreate) throw failure;
+      return this.#repaired(first);
+    }
+  }
+
+  async #repaired(first: number): Promise<Database> {
+    try {
+      await this.repairSegment(first);
+      return await openLevel(this.#path(first), false);
+    } catch (error) {
+      throw openError(this.#path(first), error);
     }
   }
 
@@ -161,14 +170,9 @@ class LevelEngine implements Engine {
    * Rebuilds LevelDB's own books from what tables there are. What it finds again is not to be
    * trusted more than anything else, and our checksums are verified on every read anyway.
    */
-  async #repaired(path: string, failure: GatelogError): Promise<Database> {
-    this.#logger.warn({ segment: path, error: failure.message }, 'a damaged segment is repaired');
-    try {
-      await repairLevel(path);
-      return await openLevel(path, false);
-    } catch (error) {
-      throw openError(path, error);
-    }
+  async repairSegment(first: number): Promise<void> {
+    this.#logger.warn({ segment: this.#path(first) }, 'a damaged segment is repaired');
+    await repairLevel(this.#path(first));
   }
 
   async removeSegment(first: number): Promise<void> {

@@ -74,6 +74,13 @@ export class Queue {
     }
   }
 
+  /** Records of class `none` that were answered and are in memory only. */
+  get answered(): number {
+    const batches = [...this.#full, this.#gathering];
+    if (this.#taken !== undefined) batches.push(this.#taken);
+    return batches.reduce((sum, batch) => sum + batch.answered, 0);
+  }
+
   /** Everybody gets the error; also those who, told so, append again meanwhile. */
   settleAll(error: Error): void {
     if (this.#taken !== undefined) this.settle(this.#taken, error);

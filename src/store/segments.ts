@@ -131,6 +131,14 @@ export class Segments {
     await this.#close(segment);
   }
 
+  /** Has the engine rebuild a segment that it can't read; false when it has no way to. */
+  async repair(first: number): Promise<boolean> {
+    if (this.#engine.repairSegment === undefined) return false;
+    await this.#close(this.#find(first));
+    await this.#engine.repairSegment(first);
+    return true;
+  }
+
   /** Closes and removes a segment that nobody reads; false when somebody does. */
   async remove(first: number): Promise<boolean> {
     const segment = this.#list.find((candidate) => candidate.first === first);

@@ -299,8 +299,9 @@ export class Writer implements LogWriter {
     const closing = this.#phase === 'closing';
     this.#phase = 'recovering';
     logger.error(
-      { error: messageOf(cause), waiting: this.#queue.waiting },
-      'a commit could not be written; nothing of it is acknowledged; the log is opened again',
+      { error: messageOf(cause), waiting: this.#queue.waiting, lost: this.#queue.answered },
+      'a commit could not be written; nothing of it is acknowledged, and records of class none ' +
+        'in it are lost; the log is opened again',
     );
     this.#queue.settleAll(
       new GatelogError(

@@ -199,6 +199,47 @@ test('LevelDB’s files damaged at random: every offset is read unchanged, or to
   expect(told).toBeGreaterThan(0);
 }, 120_000);
 
+test('a newest segment that can’t be read to its checkpoint is repaired on opening', async () => {
+  let repaired = 0;
+  let broken = true;
+  const engine = memoryEngine(disk);
+  await (await openMemory()).close();
+  const store = await openStore({
+    folder: 'memory',
+    clock: systemClock,
+    random: seededRandom(1),
+    logger: rememberingLogger(),
+    engine: {
+      ...engine,
+      repairSegment: async () => {
+        repaired++;
+        broken = false;
+      },
+      openSegment: async (first, how) => {
+        const database = await engine.openSegment(first, how);
+        const corrupt = Object.assign(new Error('Corruption: bad block'), {
+          code: 'LEVEL_CORRUPTION',
+        });
+        return {
+          put: (key, value, sync) => database.put(key, value, sync),
+          write: (writes) => database.write(writes),
+          get: (key) => database.get(key),
+          entries: (range) => {
+            const entries = database.entries(range);
+            const next = (): Promise<never> => Promise.reject(corrupt);
+            return broken ? { next, close: () => entries.close() } : entries;
+          },
+          sync: () => database.sync(),
+          close: () => database.close(),
+        };
+      },
+    },
+  });
+  expect(repaired).toBe(1);
+  await twentyCommits(store);
+  await store.close();
+});
+
 test('a segment whose books are damaged is repaired; one that is gone is a gap', async () => {
   for (const damage of ['MANIFEST', 'folder'] as const) {
     const here = await onDisk.make();

@@ -72,6 +72,18 @@ test('everybody who waits is told, in order, and the offsets are given out again
   expect(await words()).toEqual(['before', 'after']);
 });
 
+test('records of class none that were only in memory are counted when they are lost', async () => {
+  for (let index = 0; index < 3; index++) {
+    store.writer.append(stream, 1, null, NONE, NONE, 'none', () => {});
+  }
+  faults.failWrites = 1;
+  await expect(append(store, stream)).rejects.toMatchObject({ code: 'STORE_WRITE_FAILED' });
+  expect(logger.lines.find(({ level }) => level === 'error')?.fields).toMatchObject({
+    waiting: 1,
+    lost: 3,
+  });
+});
+
 test('what gathers while the failing commit is written fails too, and nothing is acknowledged', async () => {
   let release = (): void => {};
   faults.hold = new Promise((resolve) => {
