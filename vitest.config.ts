@@ -4,7 +4,14 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
  * Projects by what they need. `rules` and `unit` need nothing but Node; `system` needs the real
  * parts (Kafka, Mosquitto, kcat) that `npm test` installs and starts; `hunt` runs only when named.
  */
-const shared = { retry: 0, pool: 'forks', testTimeout: 30_000, hookTimeout: 60_000 } as const;
+const shared = {
+  retry: 0,
+  pool: 'forks',
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+  // A condition that is polled for may take its time on a busy machine; it is no measurement.
+  expect: { poll: { timeout: 20_000 } },
+} as const;
 
 const config: ViteUserConfig = defineConfig({
   test: {
