@@ -3,9 +3,9 @@ import type { StreamId } from '../../record.ts';
 import type { MirrorStream } from '../upstream.ts';
 import type { Cluster } from './cluster.ts';
 import { CODE } from './codes.ts';
-import { findOutcome, positionsByOutcome } from './doubt.ts';
+import { findOutcome, isInDoubt, positionsAfterDoubt } from './doubt.ts';
 import { type DeliveryParts, ExactlyOnceDelivery } from './exactly-once.ts';
-import { inDoubt } from './journal.ts';
+import { initialise } from './initialise.ts';
 import { KAFKA_DEFAULTS } from './options.ts';
 import { ensurePositionsTopic } from './positions-topic.ts';
 import { refusal } from './refusal.ts';
@@ -30,22 +30,15 @@ export async function connectExactlyOnce(
   const { transactionalId, group } = refusals;
   const names = { transactionalId, group, positionsTopic, timeoutMs: transactionTimeoutMs };
   const client = new TransactionClient(links, cluster, names, clock, signal);
-  await journal.markInitialising();
-  let code: number;
-  try {
-    code = await client.initialise();
-  } catch (error) {
-    judge.noteUnanswered();
-    throw error;
-  }
-  if (code !== CODE.none) throw refusal(refusals, 'InitProducerId', code);
-  await journal.clearInitialising();
+  await initialise(client, journal, judge, refusals);
   const { known, unknown } = await readPositions(parts, client, cluster, signal);
   const positions = new Map([...known, ...unknown, ...seek]);
   const delivery = new ExactlyOnceDelivery({ ...parts, client });
   // Unknown ones too, before any record: from now on "no position" means that it was forgotten.
   const changed = new Map([...unknown, ...seek]);
   if (changed.size > 0) await delivery.commitPositions(changed);
+  // What the journal knows is older than a person's word.
+  if (seek.size > 0) await parts.journal.forget();
   const { id, epoch } = client.producer;
   logger.info(
     { cluster: cluster.id, broker: cluster.seed, producer: String(id), epoch },
@@ -62,8 +55,7 @@ async function readPositions(
 ): Promise<FoundPositions> {
   const { options, refusals, streams } = parts;
   const known = new Map<StreamId, number>();
-  const unknown = new Map<StreamId, number>();
-  if (streams.size === 0) return { known, unknown };
+  if (streams.size === 0) return { known, unknown: known };
   const answer = await client.positions([...streams.keys()]);
   if (answer.code !== CODE.none) throw refusal(refusals, 'OffsetFetch', answer.code);
   const forgotten = new Map<StreamId, MirrorStream>();
@@ -73,12 +65,7 @@ async function readPositions(
     if (position !== undefined) known.set(stream, position);
     else forgotten.set(stream, of);
   }
-  const settled = await settleDoubt(parts, cluster, signal, forgotten);
-  for (const [stream, { position: local }] of forgotten) {
-    const position = settled.get(stream) ?? local;
-    if (position !== undefined) unknown.set(stream, position);
-  }
-  return { known, unknown };
+  return { known, unknown: await settleDoubt(parts, cluster, signal, forgotten) };
 }
 
 interface FoundPositions {
@@ -88,7 +75,11 @@ interface FoundPositions {
   readonly unknown: ReadonlyMap<StreamId, number>;
 }
 
-/** Only for streams that the far side has no position of although a transaction was in doubt. */
+/**
+ * Where the streams stand that the far side has no position of: the local ones, which may lag a
+ * little behind what was confirmed, corrected by the journal and, if that leaves the outcome of
+ * the last transaction open, by the records themselves.
+ */
 async function settleDoubt(
   parts: Omit<DeliveryParts, 'client'>,
   cluster: Cluster,
@@ -97,13 +88,15 @@ async function settleDoubt(
 ): Promise<ReadonlyMap<StreamId, number>> {
   const { options, links, journal } = parts;
   const local = new Map<StreamId, number>();
-  for (const { stream, position } of forgotten.values()) local.set(stream, position ?? 0);
-  const entry = inDoubt(await journal.read(), local);
-  if (entry === undefined || entry.clusterId !== cluster.id) return new Map();
+  for (const { stream, position } of forgotten.values()) {
+    if (position !== undefined) local.set(stream, position);
+  }
+  const entry = await journal.read();
+  if (local.size === 0 || entry?.clusterId !== cluster.id) return local;
+  if (!isInDoubt(entry, local)) return positionsAfterDoubt('aborted', entry, local, 'repeat');
   const outcome = await findOutcome(links, cluster, options.clock, signal, entry);
   options.logger.warn({ outcome }, 'Kafka forgot our positions; asked the records themselves');
-  const whenUnknown = options.unknownOutcome ?? 'stop';
-  return positionsByOutcome(outcome, entry, new Set(forgotten.keys()), whenUnknown);
+  return positionsAfterDoubt(outcome, entry, local, options.unknownOutcome ?? 'stop');
 }
 
 /** API key, version and name of what the exactly-once protocol needs. */

@@ -51,11 +51,26 @@ export function outcomeOf(fetched: Fetched, witness: JournalWitness): Outcome {
   return there?.identity === witness.identity ? 'committed' : 'aborted';
 }
 
-/** Positions that the outcome implies for the streams that the far side forgot. */
-export function positionsByOutcome(
+function confirmedAt(entry: JournalEntry, stream: StreamId, local: number): number {
+  return Math.max(local, entry.confirmed.get(stream) ?? 0);
+}
+
+/** Whether the journal leaves open where one of these streams (with its local position) stands. */
+export function isInDoubt(entry: JournalEntry, positions: ReadonlyMap<StreamId, number>): boolean {
+  return entry.ranges.some(({ stream, to }) => {
+    const local = positions.get(stream);
+    return local !== undefined && confirmedAt(entry, stream, local) < to;
+  });
+}
+
+/**
+ * Where the streams stand that the far side forgot. Everything before the last transaction was
+ * confirmed before it began, so an aborted one leaves each of its streams at the range's start.
+ */
+export function positionsAfterDoubt(
   outcome: Outcome,
   entry: JournalEntry,
-  forgotten: ReadonlySet<StreamId>,
+  local: ReadonlyMap<StreamId, number>,
   whenUnknown: 'stop' | 'repeat',
 ): Map<StreamId, number> {
   if (outcome === 'unknown' && whenUnknown === 'stop') {
@@ -65,7 +80,11 @@ export function positionsByOutcome(
     );
   }
   const positions = new Map<StreamId, number>();
-  if (outcome !== 'committed') return positions;
-  for (const { stream, to } of entry.ranges) if (forgotten.has(stream)) positions.set(stream, to);
+  for (const [stream, at] of local) positions.set(stream, confirmedAt(entry, stream, at));
+  for (const { stream, from, to } of entry.ranges) {
+    const at = positions.get(stream);
+    if (at === undefined) continue;
+    positions.set(stream, Math.max(at, outcome === 'committed' ? to : from));
+  }
   return positions;
 }

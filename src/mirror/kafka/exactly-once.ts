@@ -8,6 +8,7 @@ import { CODE, codeName, condemnsRecords, isFenced } from './codes.ts';
 import type { Destinations } from './destinations.ts';
 import type { Cargo, PieceEncoder, Shipment } from './encode.ts';
 import type { FenceJudge } from './fencing.ts';
+import { initialise } from './initialise.ts';
 import type { Journal } from './journal.ts';
 import type { Links } from './links.ts';
 import type { KafkaUpstreamOptions } from './options.ts';
@@ -52,6 +53,8 @@ export class ExactlyOnceDelivery {
   readonly #parts: DeliveryParts;
   /** Next sequence per central partition, for the producer id and epoch in use. */
   #sequences = new Map<string, number>();
+  /** Where the streams stand that were sent in this session. */
+  readonly #confirmed = new Map<StreamId, number>();
   /** When the open transaction began; undefined when none is open. */
   #opened: { readonly monotonicMs: number; readonly wallMs: number } | undefined;
 
@@ -113,6 +116,7 @@ export class ExactlyOnceDelivery {
       await this.#writeJournal(ranges, delivered);
       this.#check('EndTxn', await client.end(true));
       this.#opened = undefined;
+      for (const { stream, to } of ranges) this.#confirmed.set(stream, to);
       return [];
     } catch (error) {
       throw this.#uncertain(error);
@@ -175,12 +179,10 @@ export class ExactlyOnceDelivery {
 
   /** Ends the transaction without effect and starts over with a new epoch and sequences from 0. */
   async #abort(): Promise<void> {
-    const { client, journal } = this.#parts;
+    const { client, journal, judge, refusals } = this.#parts;
     this.#check('EndTxn (abort)', await client.end(false));
     this.#opened = undefined;
-    await journal.markInitialising();
-    this.#check('InitProducerId', await client.initialise());
-    await journal.clearInitialising();
+    await initialise(client, journal, judge, refusals);
     this.#sequences = new Map();
   }
 
@@ -216,7 +218,7 @@ export class ExactlyOnceDelivery {
         offset: first.offset,
       }),
     }));
-    await journal.write({ clusterId, ranges, witnesses });
+    await journal.write({ clusterId, confirmed: this.#confirmed, ranges, witnesses });
   }
 
   #check(request: string, code: number, topic?: string): void {

@@ -12,6 +12,8 @@ import type { Clock } from '../../time.ts';
  */
 export type FenceCause = 'timed-out' | 'own-past' | 'clone';
 
+/** However often connecting failed: two clones must not throw each other out for long. */
+const MOST_EXCUSES = 2;
 /** A request that old is not still sitting in a stalled broker's socket. */
 const EXCUSE_LASTS_MS = 600_000;
 
@@ -25,7 +27,7 @@ export class FenceJudge {
 
   /** An InitProducerId was sent and its answer will never be seen. */
   noteUnanswered(): void {
-    this.#unanswered.push(this.#clock.monotonicMs());
+    this.#unanswered = [...this.#unanswered, this.#clock.monotonicMs()].slice(-MOST_EXCUSES);
   }
 
   /** `openForMs`: how long our transaction was open, undefined when there was none. */

@@ -23,6 +23,8 @@ export interface JournalWitness {
 
 export interface JournalEntry {
   readonly clusterId: string;
+  /** Where streams stood that the session had sent before: the local positions lag a little. */
+  readonly confirmed: ReadonlyMap<StreamId, number>;
   readonly ranges: readonly Range[];
   /** First record of each batch: one found, read_committed, proves the whole transaction. */
   readonly witnesses: readonly JournalWitness[];
@@ -62,9 +64,10 @@ export class Journal {
   }
 
   write(entry: JournalEntry): Promise<void> {
-    const { clusterId, ranges, witnesses } = entry;
+    const { clusterId, confirmed, ranges, witnesses } = entry;
     const text = JSON.stringify({
       clusterId,
+      confirmed: [...confirmed],
       ranges: ranges.map(({ stream, from, to }) => [stream, from, to]),
       witnesses: witnesses.map(({ topic, partition, offset, identity }) => [
         topic,
@@ -76,17 +79,24 @@ export class Journal {
     return this.#values.put(TRANSACTION, Buffer.from(text, 'utf8'));
   }
 
+  /** Forgets the transaction: its positions no longer say anything. */
+  forget(): Promise<void> {
+    return this.#values.delete(TRANSACTION);
+  }
+
   async read(): Promise<JournalEntry | undefined> {
     const bytes = await this.#values.get(TRANSACTION);
     if (bytes === undefined) return undefined;
     try {
       const parsed = JSON.parse(Buffer.from(bytes).toString('utf8')) as {
         clusterId: string;
+        confirmed: [number, number][];
         ranges: [number, number, number][];
         witnesses: [string, number, number, string][];
       };
       return {
         clusterId: parsed.clusterId,
+        confirmed: new Map(parsed.confirmed.map(([stream, at]) => [streamId(stream), at])),
         ranges: parsed.ranges.map(([stream, from, to]) => ({ stream: streamId(stream), from, to })),
         witnesses: parsed.witnesses.map(([topic, partition, offset, identity]) => ({
           topic,
@@ -101,16 +111,4 @@ export class Journal {
       });
     }
   }
-}
-
-/**
- * The entry, when it leaves open where one of these streams stands. `positions` are the local ones
- * of streams that the far side has no position of.
- */
-export function inDoubt(
-  entry: JournalEntry | undefined,
-  positions: ReadonlyMap<StreamId, number>,
-): JournalEntry | undefined {
-  const open = entry?.ranges.some(({ stream, to }) => (positions.get(stream) ?? to) < to);
-  return open === true ? entry : undefined;
 }

@@ -23,7 +23,10 @@ export interface Address {
 export class Links {
   readonly #options: KafkaConnection;
   readonly #connectionOptions: ConnectionOptions;
-  readonly #open = new Map<string, { connection: Connection; ready: Promise<Connection> }>();
+  readonly #open = new Map<
+    string,
+    { address: Address; connection: Connection; ready: Promise<Connection> }
+  >();
   readonly #onBroken: (error: GatelogError) => void;
   readonly #socketErrors = new WeakMap<Connection, Error>();
   #closed = false;
@@ -56,7 +59,7 @@ export class Links {
       ...tlsFor(this.#options, address.host),
     });
     const ready = this.#connect(connection, address, name);
-    this.#open.set(name, { connection, ready });
+    this.#open.set(name, { address, connection, ready });
     return ready;
   }
 
@@ -87,8 +90,8 @@ export class Links {
     );
   }
 
-  get addresses(): readonly string[] {
-    return [...this.#open.keys()];
+  get addresses(): readonly Address[] {
+    return [...this.#open.values()].map(({ address }) => address);
   }
 
   /** Declares the session broken. */

@@ -4,7 +4,7 @@ import type { Slice } from '../../store/log.ts';
 import type { Clock, Timer } from '../../time.ts';
 import type { Receipt, UpstreamSession } from '../upstream.ts';
 import type { Shipment } from './encode.ts';
-import { type Links, parseAddress } from './links.ts';
+import type { Links } from './links.ts';
 
 /** What the two kinds of delivery have in common. */
 export interface Delivery {
@@ -94,9 +94,7 @@ export class KafkaSession implements UpstreamSession {
   /** A failed request breaks its link, and that ends the session. */
   async #check(): Promise<void> {
     try {
-      await Promise.all(
-        this.#links.addresses.map((name) => this.#links.versions(parseAddress(name))),
-      );
+      await Promise.all(this.#links.addresses.map((address) => this.#links.versions(address)));
       if (this.#clock.monotonicMs() - this.#renewedMs > RENEW_MS) await this.#renew();
     } catch (error) {
       if (!this.#ended) this.#links.breakOff(asTrouble(error));

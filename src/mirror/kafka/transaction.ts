@@ -50,6 +50,7 @@ export class TransactionClient {
   readonly #signal: AbortSignal;
   readonly #coordinators: Partial<Record<CoordinatorOf, Address>> = {};
   #producer: Producer | undefined;
+  #unanswered = false;
 
   constructor(
     links: Links,
@@ -69,6 +70,11 @@ export class TransactionClient {
     return must(this.#producer, 'the producer was initialised');
   }
 
+  /** An InitProducerId was sent and its answer never came: the broker may still carry it out. */
+  get unanswered(): boolean {
+    return this.#unanswered;
+  }
+
   /**
    * Takes the transactional id over: aborts or finishes what an earlier owner left open and fences
    * it. Always with -1/-1: a stored pid and epoch would make it a renewal instead.
@@ -78,7 +84,10 @@ export class TransactionClient {
     this.#producer = undefined;
     const answer = await this.#ask('transaction', transactionalId, async (coordinator) => {
       const { api } = initProducerIdV4;
+      await this.#links.to(coordinator);
+      this.#unanswered = true;
       const result = await this.#links.call(coordinator, api, transactionalId, timeoutMs, -1n, -1);
+      this.#unanswered = false;
       return { code: result.errorCode, result };
     });
     if (answer.code === CODE.none && answer.result !== undefined) {

@@ -7,9 +7,9 @@ import {
   isFenced,
   isMoved,
 } from '../../../src/mirror/kafka/codes.ts';
-import { outcomeOf, positionsByOutcome } from '../../../src/mirror/kafka/doubt.ts';
+import { isInDoubt, outcomeOf, positionsAfterDoubt } from '../../../src/mirror/kafka/doubt.ts';
 import { FenceJudge } from '../../../src/mirror/kafka/fencing.ts';
-import { inDoubt, Journal } from '../../../src/mirror/kafka/journal.ts';
+import { Journal } from '../../../src/mirror/kafka/journal.ts';
 import { createKafkaUpstream } from '../../../src/mirror/kafka/kafka-upstream.ts';
 import { parseAddress } from '../../../src/mirror/kafka/links.ts';
 import { acceptPosition, positionMetadata } from '../../../src/mirror/kafka/resume.ts';
@@ -76,6 +76,10 @@ describe('a fence', () => {
 describe('the journal', () => {
   const entry = {
     clusterId: 'c',
+    confirmed: new Map([
+      [streamId(0), 5],
+      [streamId(2), 8],
+    ]),
     ranges: [
       { stream: streamId(0), from: 5, to: 9 },
       { stream: streamId(1), from: 0, to: 3 },
@@ -97,16 +101,23 @@ describe('the journal', () => {
     expect(await next.initialising()).toBe(true);
     await next.clearInitialising();
     expect(await next.initialising()).toBe(false);
+    await next.forget();
+    expect(await next.read()).toBeUndefined();
     await values.put('transaction', Buffer.from('{'));
     await expect(next.read()).rejects.toMatchObject({ code: 'STORE_CORRUPT' });
   });
 
   test('leaves a doubt only about forgotten streams that have not passed its end', () => {
-    expect(inDoubt(undefined, new Map([[streamId(0), 5]]))).toBeUndefined();
-    expect(inDoubt(entry, new Map())).toBeUndefined();
-    expect(inDoubt(entry, new Map([[streamId(0), 9]]))).toBeUndefined();
-    expect(inDoubt(entry, new Map([[streamId(7), 0]]))).toBeUndefined();
-    expect(inDoubt(entry, new Map([[streamId(0), 5]]))).toBe(entry);
+    expect(isInDoubt(entry, new Map())).toBe(false);
+    expect(isInDoubt(entry, new Map([[streamId(0), 9]]))).toBe(false);
+    expect(isInDoubt(entry, new Map([[streamId(7), 0]]))).toBe(false);
+    expect(isInDoubt(entry, new Map([[streamId(2), 1]]))).toBe(false);
+    expect(isInDoubt(entry, new Map([[streamId(0), 5]]))).toBe(true);
+    // A local position that lags behind what was confirmed is no better.
+    expect(isInDoubt(entry, new Map([[streamId(0), 2]]))).toBe(true);
+    expect(
+      isInDoubt({ ...entry, confirmed: new Map([[streamId(0), 9]]) }, new Map([[streamId(0), 2]])),
+    ).toBe(false);
   });
 
   test('a witness found committed, found otherwise, or gone', () => {
@@ -130,13 +141,28 @@ describe('the journal', () => {
     expect(outcomeOf({ ...fetched, code: CODE.topicAuthorizationFailed }, witness)).toBe('unknown');
   });
 
-  test('the outcome decides for the forgotten streams only', () => {
-    const forgotten = new Set([streamId(1)]);
-    const committed = positionsByOutcome('committed', entry, forgotten, 'stop');
-    expect([...committed]).toEqual([[streamId(1), 3]]);
-    expect(positionsByOutcome('aborted', entry, forgotten, 'stop').size).toBe(0);
-    expect(positionsByOutcome('unknown', entry, forgotten, 'repeat').size).toBe(0);
-    expect(() => positionsByOutcome('unknown', entry, forgotten, 'stop')).toThrow(
+  test('the outcome decides for the forgotten streams only; the confirmed ones stay confirmed', () => {
+    const local = new Map([
+      [streamId(0), 2],
+      [streamId(2), 3],
+      [streamId(5), 40],
+    ]);
+    const after = (outcome: 'committed' | 'aborted' | 'unknown') => [
+      ...positionsAfterDoubt(outcome, entry, local, 'repeat'),
+    ];
+    expect(after('committed')).toEqual([
+      [streamId(0), 9],
+      [streamId(2), 8],
+      [streamId(5), 40],
+    ]);
+    const before = [
+      [streamId(0), 5],
+      [streamId(2), 8],
+      [streamId(5), 40],
+    ];
+    expect(after('aborted')).toEqual(before);
+    expect(after('unknown')).toEqual(before);
+    expect(() => positionsAfterDoubt('unknown', entry, local, 'stop')).toThrow(
       'whether they arrived is not known',
     );
   });
