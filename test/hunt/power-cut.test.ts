@@ -10,6 +10,7 @@ test('100 power cuts at random moments: everything acknowledged is in the log', 
     console.log('power-cut:', result);
     expect(result.problems).toEqual([]);
     expect(result.acked).toBeGreaterThan(10_000);
+    expect(result.shown).toBeGreaterThan(1000);
     // The cuts cut something: else the witness was not at work.
     expect(result.bytesCut).toBeGreaterThan(0);
   });

@@ -110,6 +110,16 @@ describe('the log oracle', () => {
     expect(oracle.problems.join('\n')).toMatch(expected);
   });
 
+  test('sees that a reader was shown what a crash took back', () => {
+    const { oracle, records } = setUp(5);
+    for (const record of records) oracle.record(record);
+    const { partition } = recordOf(message(0), 0);
+    oracle.shown({ topic: 't', partition, offset: 4, id: 'd-4' });
+    expect(oracle.problems).toEqual([]);
+    oracle.shown({ topic: 't', partition, offset: 5, id: 'd-5' });
+    expect(oracle.problems.join('\n')).toMatch(/a reader saw d-5/u);
+  });
+
   const ranges: readonly [string, RegExp, { start: number; end: number }][] = [
     ['a log that ends before what was read', /ends at 4/u, { start: 0, end: 4 }],
     ['a log that claims more than it gives', /only 5 can be read/u, { start: 0, end: 6 }],

@@ -11,5 +11,6 @@ test('SIGKILL at 50 random moments: everything acknowledged is in the log, once,
     console.log('acked-set:', result);
     expect(result.problems).toEqual([]);
     expect(result.acked).toBeGreaterThan(1000);
+    expect(result.shown).toBeGreaterThan(1000);
   });
 }, 300_000);

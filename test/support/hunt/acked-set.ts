@@ -7,6 +7,7 @@ import { checkByCommand } from './consume.ts';
 import type { DeviceProfile } from './device.ts';
 import { Fleet } from './fleet.ts';
 import { LogOracle } from './log-oracle.ts';
+import { LiveReader, type Sighting } from './live-reader.ts';
 import { Ledger } from './messages.ts';
 import { prepareWitness, type Witness } from './power-cut.ts';
 import { readFolder } from './read-store.ts';
@@ -31,6 +32,8 @@ export interface AckedSetResult {
   readonly acked: number;
   readonly records: number;
   readonly resendCopies: number;
+  /** Records that readers beside the running agent were shown; each was found again. */
+  readonly shown: number;
   /** Records that retention removed after they were read. */
   readonly retired: number;
   /** Power cuts: bytes that were written and not synced, and lost. */
@@ -122,6 +125,10 @@ class AckedSetHunt {
   #killsWhileStarting = 0;
   #bytesCut = 0;
   #undone = 0;
+  #readers: readonly LiveReader[] = [];
+  /** Not yet compared with the log. */
+  #sightings: Sighting[] = [];
+  #shown = 0;
   readonly #witness: Witness | undefined;
 
   private constructor(options: AckedSetOptions, port: number, witness: Witness | undefined) {
@@ -169,6 +176,7 @@ class AckedSetHunt {
 
   async end(): Promise<void> {
     this.#fleet.stop();
+    for (const reader of this.#readers) reader.close();
     await this.#agent?.kill();
   }
 
@@ -193,6 +201,12 @@ class AckedSetHunt {
     if (agent.ended) throw new Error(`life ${life}: the agent ended by itself`);
     await agent.kill();
     await this.#fleet.disconnected();
+    for (const reader of this.#readers) {
+      await reader.ended;
+      this.#sightings.push(...reader.sightings);
+      this.#shown += reader.sightings.length;
+    }
+    this.#readers = [];
     const report = this.#witness?.cut(this.#random);
     this.#bytesCut += report?.bytesLost ?? 0;
     this.#undone += report?.undone ?? 0;
@@ -201,6 +215,9 @@ class AckedSetHunt {
   /** From the first acknowledgement of this life. */
   async #underLoad(agent: AgentProcess, forMs: number): Promise<void> {
     await Promise.race([this.#fleet.acknowledged(1, 30_000), agent.endedByItself()]);
+    this.#readers = ['telemetry', 'quick', 'ring'].map(
+      (topic) => new LiveReader(this.#data, topic),
+    );
     const toMinute = 60_000 - (Date.now() % 60_000);
     // Retention runs at the full minute: die in the middle of it when it is near.
     await pause(toMinute < 2500 ? toMinute + forMs / 4 : forMs);
@@ -217,6 +234,8 @@ class AckedSetHunt {
     const how = { from, readOnly: chance < 0.5, retain: chance > 0.8 };
     await readFolder(this.#data, this.#oracle, how);
     this.#oracle.complete();
+    for (const sighting of this.#sightings) this.#oracle.shown(sighting);
+    this.#sightings = [];
   }
 
   /** One more life, without a kill: devices drain, the agent stops, everything is read again. */
@@ -241,6 +260,7 @@ class AckedSetHunt {
       acked: this.#ledger.ackedCount,
       records: this.#oracle.knownRecords,
       resendCopies: this.#ledger.resendCopies(),
+      shown: this.#shown,
       retired: this.#oracle.retired,
       bytesCut: this.#bytesCut,
       undone: this.#undone,

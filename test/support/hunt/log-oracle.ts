@@ -1,5 +1,6 @@
 import { partitionOfKey } from '../../../src/murmur2.ts';
 import type { ReadGap } from '../../../src/store/log.ts';
+import type { Sighting } from './live-reader.ts';
 import { idOf, type Ledger, type Message, payloadOf } from './messages.ts';
 
 /** A record as read from a log by whatever means. */
@@ -119,6 +120,13 @@ export class LogOracle {
       if (end > known) this.#problem(`${place}: ends at ${end}, only ${known} can be read`);
       if (start > known) this.#problem(`${place}: starts at ${start}, never read from ${known}`);
     }
+  }
+
+  /** After a complete reading: what a reader was shown in an earlier life. */
+  shown({ topic, partition, offset, id }: Sighting): void {
+    const found = this.at(topic, partition, offset);
+    if (found === id) return;
+    this.#problem(`${topic}/${partition}@${offset}: a reader saw ${id}, the log has ${found}`);
   }
 
   /** After a complete reading of a log that nobody writes. */
