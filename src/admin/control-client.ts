@@ -52,15 +52,24 @@ export class ControlClient {
       if (response.statusCode === 200) return response;
       throw errorOf(await textOf(response), response.statusCode ?? 0);
     } catch (error) {
-      throw nobodyThere(error) ? this.#notRunning(error) : error;
+      throw this.#explained(error);
     } finally {
       await address.release();
     }
   }
 
-  #notRunning(cause: unknown): GatelogError {
-    const message = `no agent is running on ${this.#dataFolder}; start one with gatelog run --data ${this.#dataFolder}`;
-    return new GatelogError('AGENT_NOT_RUNNING', message, { cause });
+  #explained(error: unknown): unknown {
+    const folder = this.#dataFolder;
+    const code = systemCodeOf(error);
+    if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
+      const message = `no agent is running on ${folder}; start one with gatelog run --data ${folder}`;
+      return new GatelogError('AGENT_NOT_RUNNING', message, { cause: error });
+    }
+    if (code === 'EACCES' || code === 'EPERM') {
+      const message = `the agent on ${folder} answers its own user only: run this command as that user`;
+      return new GatelogError('STORE_UNAVAILABLE', message, { cause: error });
+    }
+    return error;
   }
 }
 
@@ -81,11 +90,6 @@ async function* wholeLines(response: IncomingMessage, signal: AbortSignal): Asyn
       cause: error,
     });
   }
-}
-
-function nobodyThere(error: unknown): boolean {
-  const code = systemCodeOf(error);
-  return code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR';
 }
 
 interface Extra {

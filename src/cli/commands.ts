@@ -42,7 +42,7 @@ export function addCommands(parser: Argv, context: CliContext): Argv {
 function addRun(parser: Argv, context: CliContext): void {
   parser.command(
     'run',
-    'Run the agent until it is told to stop (SIGTERM or SIGINT)',
+    'Run the agent until it is told to stop (SIGTERM, SIGINT or SIGHUP)',
     (command) =>
       withPlace(command)
         .option('mqtt', {

@@ -13,12 +13,12 @@ import { configOf } from './place.ts';
 
 const STDOUT = 1;
 /** A process ended by a signal reports 128 and the signal's number. */
-const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+const SIGNAL_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 const STOPPED_LATE = 70; // EX_SOFTWARE
 
 /**
- * `gatelog run`: the agent until SIGTERM or SIGINT, then a graceful stop (exit code 0); a second
- * signal ends at once. An exception that nobody caught ends the process (crash-only: the log is
+ * `gatelog run`: the agent until SIGTERM, SIGINT or SIGHUP, then a graceful stop (exit code 0); a
+ * second signal ends at once, even while the agent starts. An exception that nobody caught ends the process (crash-only: the log is
  * made for it), after one line that says why.
  */
 export async function runAgent(
@@ -32,15 +32,12 @@ export async function runAgent(
   process.on('uncaughtExceptionMonitor', (error, origin) => {
     logger.error({ event: 'agent.crash', origin, err: error }, `crashed: ${error.message}`);
   });
-  const signals = new Signals(logger);
+  const signals = new Signals();
   const hold = holdProcess();
-  const { clock, random, version } = context;
-  const agent = await startAgent(config, { clock, random, logger, version });
-  logReady(agent, config, context, logger);
-  returnStartupMemory();
-  const first = await signals.first;
-  logger.info({ event: 'agent.stopping', signal: first }, `stopping (${first})`);
-  const ended = await Promise.race([agent.stop(), signals.second]);
+  const ended = await Promise.race([
+    runUntilStopped(context, config, logger, signals),
+    signals.second,
+  ]);
   hold.cancel();
   if (typeof ended === 'string') {
     logger.warn({ event: 'agent.stopped', signal: ended }, `ended at once (second ${ended})`);
@@ -49,6 +46,22 @@ export async function runAgent(
   }
   if (ended) logger.info({ event: 'agent.stopped' }, 'stopped');
   context.exitCode = ended ? 0 : STOPPED_LATE;
+}
+
+/** Resolves as Agent.stop does. A signal that comes while the agent starts counts when it stands. */
+async function runUntilStopped(
+  context: CliContext,
+  config: Config,
+  logger: Logger,
+  signals: Signals,
+): Promise<boolean> {
+  const { clock, random, version } = context;
+  const agent = await startAgent(config, { clock, random, logger, version });
+  logReady(agent, config, context, logger);
+  returnStartupMemory();
+  const signal = await signals.first;
+  logger.info({ event: 'agent.stopping', signal }, `stopping (${signal})`);
+  return agent.stop();
 }
 
 function openLog(context: CliContext, config: Config): Promise<Logger> {
@@ -68,13 +81,14 @@ function logReady(agent: Agent, config: Config, context: CliContext, logger: Log
 }
 
 type StopSignal = keyof typeof SIGNAL_CODES;
+const STOP_SIGNALS = Object.keys(SIGNAL_CODES) as readonly StopSignal[];
 
 /** The first and the second request to stop, of whichever kind. */
 class Signals {
   readonly first: Promise<StopSignal>;
   readonly second: Promise<StopSignal>;
 
-  constructor(logger: Logger) {
+  constructor() {
     const first = Promise.withResolvers<StopSignal>();
     const second = Promise.withResolvers<StopSignal>();
     this.first = first.promise;
@@ -85,11 +99,6 @@ class Signals {
       if (count === 1) first.resolve(signal);
       else second.resolve(signal);
     };
-    process.on('SIGINT', () => take('SIGINT'));
-    process.on('SIGTERM', () => take('SIGTERM'));
-    // A closed terminal must not kill a draining agent.
-    process.on('SIGHUP', () => {
-      logger.info({ event: 'agent.hangup' }, 'SIGHUP is not used; SIGTERM stops the agent');
-    });
+    for (const signal of STOP_SIGNALS) process.on(signal, () => take(signal));
   }
 }

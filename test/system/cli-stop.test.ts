@@ -23,7 +23,7 @@ async function loggedValues(): Promise<Set<string | null | undefined>> {
 }
 
 describe('a graceful stop', () => {
-  test.each(['SIGTERM', 'SIGINT'] as const)(
+  test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
     '%s with messages in flight: all that is acknowledged is in the log, exit code 0',
     async (signal) => {
       const { agent, url } = await cli.startAgent();
