@@ -100,6 +100,25 @@ export function describeLog(factory: PlaceFactory): void {
         expect(calls.toSorted()).toEqual(['appended', 'idle', 'settled']);
       });
 
+      test('what an answer asks for comes after the answers that were due before it', async () => {
+        const order: string[] = [];
+        await new Promise<void>((resolve) => {
+          store.writer.append(left, 1, null, null, NONE, 'fsync', () => {
+            order.push('first');
+            store.writer.settled(() => {
+              order.push('asked by the first');
+              resolve();
+            });
+            store.writer.append(left, 1, null, null, NONE, 'none', () => {
+              order.push('appended by the first');
+            });
+          });
+          store.writer.append(right, 1, null, null, NONE, 'fsync', () => order.push('second'));
+        });
+        await append(store, left);
+        expect(order).toEqual(['first', 'second', 'asked by the first', 'appended by the first']);
+      });
+
       test('keys, values and headers come back as they were: also null, empty and large', async () => {
         const headers = encodeHeaders([
           { key: 'a', value: Buffer.from('1') },
