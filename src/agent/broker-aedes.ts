@@ -71,6 +71,13 @@ export interface KeptSubscription {
   readonly qos: Qos;
 }
 
+export interface OutgoingPacket {
+  readonly cmd: string;
+  readonly messageId: number;
+  brokerId?: string;
+  brokerCounter?: number;
+}
+
 export interface SubscriptionRef {
   readonly topic: string;
 }
@@ -86,6 +93,7 @@ export interface AedesPersistence {
     subs: readonly { readonly clientId: string }[],
     packet: StoredPacket,
   ): Promise<void>;
+  outgoingUpdate(client: { id: string }, packet: OutgoingPacket): Promise<unknown>;
   /** Resolves with what was cleared, if there was anything. */
   outgoingClearMessageId(client: { id: string }, packet: unknown): Promise<unknown>;
 }
@@ -97,7 +105,12 @@ export interface AedesInner {
   clients: Record<string, AedesClient>;
   brokers: object;
   readonly persistence: AedesPersistence;
-  publish(packet: LivePacket, client: Client | null, done: (error?: Error) => void): void;
+  readonly mq: { emit(packet: unknown, done: unknown): unknown };
+  publish(
+    packet: LivePacket,
+    client: Client | null | ((error?: Error) => void),
+    done?: (error?: Error) => void,
+  ): void;
   subscribe(topic: string, deliver: Deliver, done?: () => void): void;
   unsubscribe(topic: string, deliver: Deliver, done?: () => void): void;
 }
@@ -112,11 +125,29 @@ export async function createAedes(options: AedesOptions): Promise<AedesHandle> {
   const broker = await AedesBroker.createBroker(options);
   const inner = broker as unknown as AedesInner;
   assert(typeof inner.clients === 'object', 'aedes keeps its clients in `clients`');
+  assert(typeof inner.mq.emit === 'function', 'aedes emits through `mq`');
   assert(typeof inner.persistence.addSubscriptions === 'function', 'aedes has a persistence');
   // A client id is an object key in aedes, and `clients['constructor']` must be nobody.
   inner.clients = Object.create(null) as Record<string, AedesClient>;
   inner.brokers = Object.create(null) as object;
+  tellPubrelsApart(inner.persistence);
   return { broker, inner };
+}
+
+/**
+ * In a lasting session's queue aedes finds packets by broker and counter. PUBRELs have neither, so
+ * the second one is taken for the first and writes its packet id over it: the first message's
+ * handshake never ends. Given both, each is itself.
+ */
+function tellPubrelsApart(persistence: AedesPersistence): void {
+  const update = persistence.outgoingUpdate.bind(persistence);
+  persistence.outgoingUpdate = (client, packet) => {
+    if (packet.cmd === 'pubrel') {
+      packet.brokerId = 'pubrel';
+      packet.brokerCounter = packet.messageId;
+    }
+    return update(client, packet);
+  };
 }
 
 /** Takes over what aedes would parse; returns the way to give it bytes nevertheless. */

@@ -11,6 +11,7 @@ import { type ConnectionContext, DeviceConnection } from './broker-connection.ts
 import { Hooks } from './broker-hooks.ts';
 import { closeListener, type Listener, listenOn } from './broker-listen.ts';
 import { LiveDelivery } from './broker-live.ts';
+import { PublishOrder } from './broker-publish-order.ts';
 import { PublishDecoder } from './broker-publish.ts';
 import { Qos2Sessions } from './broker-qos2.ts';
 import { Throttle } from './broker-throttle.ts';
@@ -29,7 +30,10 @@ import type { IngestCounters, IngestGate } from './ingest.ts';
  * 5. Its parser loses the order of user properties, and empty ones before a repeat.
  * 6. Its maps of clients and subscriptions are plain objects: a client named `constructor` throws.
  * 7. It lowers a message's QoS to that of the subscription only for filters without a wildcard.
- * 8. Wills go through `authorizePublish`; the broker's own `$SYS` messages do not.
+ * 8. It loses live messages that overtake each other between numbering and emitting (QoS 0 and 1
+ *    mixed, or retained ones): see broker-publish-order.ts.
+ * 9. It mixes up the PUBRELs of a lasting session: see broker-aedes.ts.
+ * 10. Wills go through `authorizePublish`; the broker's own `$SYS` messages do not.
  *
  * So each connection's bytes pass through a DeviceConnection first, which hands aedes everything
  * but PUBLISH and PUBREL.
@@ -112,6 +116,7 @@ class RunningBroker implements Broker {
     this.#hooks = hooks;
     const { subscriptions } = hooks;
     subscriptions.watch(handle.inner);
+    new PublishOrder().watch(handle.inner);
     this.#bounds = new SessionBounds(options.logger);
     this.#bounds.watch(handle.inner.persistence);
     const qos2 = new Qos2Sessions();

@@ -137,7 +137,36 @@ test('7: QoS is lowered to the subscription’s only without a wildcard', async 
   ]);
 });
 
-describe('8: wills', () => {
+test('8: messages that overtake each other are taken for repeats and lost', async () => {
+  const { port } = await bare();
+  const ears = await RawDevice.connect(port, 4, { clientId: 'ears' });
+  ears.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: '#', qos: 0 }] });
+  await ears.until(() => ears.ids('suback').length === 1);
+  const device = await RawDevice.connect(port);
+  const retained = device.publish('a', 'retained', 0, 0, { retain: true });
+  device.send(retained, device.publish('a', 'plain'));
+  await device.ping();
+  await ears.ping();
+  expect(ears.packets.filter((one) => one.cmd === 'publish')).toHaveLength(1);
+});
+
+test('9: two PUBRELs of a lasting session become one', async () => {
+  const { port } = await bare();
+  const ears = await RawDevice.connect(port, 4, { clientId: 'ears', clean: false });
+  ears.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'a', qos: 2 }] });
+  await ears.until(() => ears.ids('suback').length === 1);
+  const device = await RawDevice.connect(port);
+  device.send(device.publish('a', 'one', 2, 1), device.publish('a', 'two', 2, 2));
+  const got = (cmd: string): number[] =>
+    ears.packets.filter((one) => one.cmd === cmd).map((one) => one.messageId ?? 0);
+  await ears.until(() => got('publish').length === 2);
+  const [first = 0, second = 0] = got('publish');
+  ears.send({ cmd: 'pubrec', messageId: first }, { cmd: 'pubrec', messageId: second });
+  await ears.until(() => got('pubrel').length === 2);
+  expect(got('pubrel')).toEqual([second, second]);
+});
+
+describe('10: wills', () => {
   test('go through authorizePublish; the broker’s own $SYS messages do not', async () => {
     const topics: string[] = [];
     const { port } = await bare({

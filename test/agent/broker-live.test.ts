@@ -158,6 +158,48 @@ test('subscribers come and go: nothing is missed, and nothing is sent to nobody'
   expect(two.heard.map(({ text }) => text)).toEqual(['both', 'two']);
 });
 
+test.each([0, 1, 2] as const)(
+  'a subscriber gets a device’s messages in order at QoS %i, retained ones among them',
+  async (qos) => {
+    const { url, port } = await startTestBroker();
+    const { heard } = await listen(url, 'a/#', { qos: 2 });
+    const lasting = await listen(url, 'a/+', { qos: 2, clientId: 'lasting', clean: false });
+    const device = await RawDevice.connect(port);
+    const texts = Array.from({ length: 300 }, (_, index) => `m${index}`);
+    for (const [index, text] of texts.entries()) {
+      device.send(device.publish('a/b', text, qos, index + 1, { retain: index % 3 === 0 }));
+    }
+    await expect.poll(() => heard.length).toBe(texts.length);
+    expect(heard.map(({ text }) => text)).toEqual(texts);
+    await expect.poll(() => lasting.heard.length).toBe(texts.length);
+    expect(lasting.heard.map(({ text }) => text)).toEqual(texts);
+  },
+);
+
+test('nothing is lost when QoS and retained are mixed, from several devices', async () => {
+  const { url, port } = await startTestBroker();
+  const { heard } = await listen(url, '#', { qos: 2 });
+  const devices = await Promise.all(
+    ['one', 'two', 'three'].map((clientId) => RawDevice.connect(port, 4, { clientId })),
+  );
+  const sent: string[] = [];
+  for (let index = 0; index < 300; index++) {
+    for (const [number, device] of devices.entries()) {
+      const text = `${number}-${index}`;
+      const qos = ((index + number) % 3) as 0 | 1 | 2;
+      sent.push(text);
+      device.send(device.publish(`t/${number}`, text, qos, index + 1, { retain: index % 4 === 0 }));
+    }
+  }
+  await expect.poll(() => heard.length).toBe(sent.length);
+  expect(heard.map(({ text }) => text).toSorted()).toEqual(sent.toSorted());
+  for (const qos of [0, 1, 2]) {
+    const own = heard.filter((one) => one.topic === 't/0' && one.qos === qos);
+    const order = own.map(({ text }) => Number(text.slice(2)));
+    expect(order).toEqual(order.toSorted((left, right) => left - right));
+  }
+});
+
 test('MQTT 5 properties reach subscribers', async () => {
   const { url } = await startTestBroker();
   const { heard } = await listen(url, 'a', { version: 5 });
@@ -212,6 +254,7 @@ describe('bounds of what aedes keeps in memory', () => {
     async outgoingEnqueueCombi(subs: readonly { clientId: string }[]): Promise<void> {
       this.queued.push(...subs.map(({ clientId }) => clientId));
     }
+    async outgoingUpdate(): Promise<void> {}
     async outgoingClearMessageId(): Promise<unknown> {
       return this.queued.shift();
     }

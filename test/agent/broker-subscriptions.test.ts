@@ -106,6 +106,7 @@ function barePersistence(): AedesPersistence {
     subscriptionsByClient: async () => [],
     storeRetained: nothing,
     outgoingEnqueueCombi: nothing,
+    outgoingUpdate: nothing,
     outgoingClearMessageId: nothing,
   };
 }
