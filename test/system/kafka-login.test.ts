@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/time.ts';
 import type { KafkaCluster } from '../support/kafka/cluster.ts';
 import { openKafkaLink } from '../support/kafka/link.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
 import {
   committed,
   expectExactlyOnce,
@@ -125,6 +126,29 @@ describe('logging in', () => {
       message: expect.stringMatching(/127\.0\.0\.1:1.*ECONNREFUSED.*127\.0\.0\.1:2.*ECONNREFUSED/u),
     });
     expect(gateway.upstream.dispositionOf(failure)).toEqual({ kind: 'retry' });
+  });
+
+  test('a broker that is silent is not waited for', async () => {
+    const link = await openKafkaLink(cluster);
+    try {
+      const gateway = await newGateway(cluster, {
+        listener: 'proxied',
+        upstream: { requestTimeoutMs: 20_000, connectTimeoutMs: 20_000 },
+      });
+      const silent = await startTcpProxy({ targetPort: cluster.node(1).ports.sasl });
+      await silent.setMode('silent');
+      const brokers = [`127.0.0.1:${silent.port}`, ...cluster.bootstrap('proxied')];
+      const patient = gateway.reborn({ brokers });
+      patient.fill(20);
+      const session = await patient.connectSoon();
+      const receipt = await session.send(patient.next(new Map(), 20));
+      expect(receipt.positions.size).toBe(4);
+      await session.close();
+      await silent.close();
+      expectExactlyOnce(await committed(cluster, patient), patient);
+    } finally {
+      await link.close();
+    }
   });
 
   test('connecting ends soon when it is given up', async () => {

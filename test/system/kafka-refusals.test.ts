@@ -109,6 +109,35 @@ describe('topics', () => {
   });
 });
 
+test('the positions topic is made, and grows with the streams, where that is allowed', async () => {
+  const positionsTopic = freshName('positions');
+  const upstream = { positionsTopic } as const;
+  const gateway = await newGateway(cluster, { upstream, partitions: 4 });
+  const { name } = cluster.state.users.gw;
+  const grant = (operations: readonly ('READ' | 'CREATE' | 'ALTER')[]): Promise<void> =>
+    cluster.grant(name, [{ resource: 'topic', name: positionsTopic, operations }]);
+  await grant(['READ']);
+  await expect
+    .poll(() => failureOf(gateway.connect()))
+    .toMatchObject({
+      code: 'UPSTREAM_TOPIC_MISSING',
+      message: expect.stringContaining(`'${positionsTopic}' does not exist`),
+    });
+  await grant(['CREATE', 'ALTER']);
+  const maker = gateway.reborn({ create: { partitions: 1, replicationFactor: 1 } });
+  await expect.poll(() => failureOf(maker.connect().then((one) => one.close()))).toBe('no failure');
+  // A stream numbered beyond the partitions there are.
+  maker.records.set(streamId(64), []);
+  const larger = maker.reborn();
+  expect(await failureOf(larger.reborn({ create: false }).connect())).toMatchObject({
+    message: expect.stringMatching(/has 64 partitions and this gateway needs 65/u),
+  });
+  larger.append(64, { key: null, value: Buffer.from('x') });
+  larger.fill(50);
+  await larger.mirror();
+  expectExactlyOnce(await committed(cluster, larger), larger);
+});
+
 describe('records', () => {
   for (const delivery of ['exactly-once', 'at-least-once'] as const) {
     test(`an oversized one is rejected, the others arrive in order (${delivery})`, async () => {

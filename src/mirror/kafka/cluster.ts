@@ -1,4 +1,9 @@
-import { createTopicsV5, findCoordinatorV3, metadataV9 } from '@platformatic/kafka';
+import {
+  createPartitionsV2,
+  createTopicsV5,
+  findCoordinatorV3,
+  metadataV9,
+} from '@platformatic/kafka';
 import { must } from '../../assert.ts';
 import { GatelogError } from '../../errors.ts';
 import type { Clock } from '../../time.ts';
@@ -44,6 +49,22 @@ export async function insist<T>(
   }
 }
 
+/** How long one configured broker is waited for before the next is asked as well. */
+const NEXT_BROKER_MS = 3000;
+
+function noneAnswers(error: unknown): unknown {
+  const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
+  const troubles = errors.filter((one) => one instanceof GatelogError);
+  if (errors.length === 1 || troubles.length < errors.length) return errors[0];
+  const telling = troubles.find(({ code }) => code === 'UPSTREAM_UNAUTHENTICATED');
+  if (telling !== undefined) return telling;
+  return new GatelogError(
+    'UPSTREAM_UNREACHABLE',
+    `None of the Kafka brokers answers: ${troubles.map(({ message }) => message).join('; ')}`,
+    { cause: troubles[0] },
+  );
+}
+
 /** A cluster as one session sees it. */
 export class Cluster {
   readonly id: string;
@@ -60,33 +81,46 @@ export class Cluster {
     this.#signal = signal;
   }
 
-  /** Connects to the first of the configured brokers that answers. */
+  /** Connects to the first of the configured brokers that answers; a silent one is not waited for. */
   static async open(
     links: Links,
     options: KafkaConnection,
     clock: Clock,
     signal: AbortSignal,
   ): Promise<Cluster> {
-    const troubles: GatelogError[] = [];
+    const attempts: Promise<Cluster>[] = [];
+    const pending = new Set<Address>();
     for (const address of options.brokers.map(parseAddress)) {
       if (signal.aborted) break;
-      try {
-        const answer = await links.call(address, metadataV9.api, [], false, false, false);
-        return new Cluster(links, address, answer.clusterId ?? '', clock, signal);
-      } catch (error) {
-        if (!(error instanceof GatelogError)) throw error;
-        troubles.push(error);
+      pending.add(address);
+      const attempt = Cluster.#ask(links, address, clock, signal);
+      attempt.finally(() => pending.delete(address)).catch(() => {});
+      attempts.push(attempt);
+      const first = await Promise.race([
+        Promise.any(attempts).catch(() => undefined),
+        clock.sleep(NEXT_BROKER_MS, signal).then(() => undefined),
+      ]);
+      if (first !== undefined) {
+        // Their silence must not end the session that another broker serves.
+        for (const silent of pending) links.drop(silent);
+        return first;
       }
     }
-    const telling = troubles.find(({ code }) => code === 'UPSTREAM_UNAUTHENTICATED');
-    const only = troubles.length === 1 ? troubles[0] : undefined;
-    if (telling !== undefined) throw telling;
-    if (only !== undefined) throw only;
-    throw new GatelogError(
-      'UPSTREAM_UNREACHABLE',
-      `None of the Kafka brokers answers: ${troubles.map(({ message }) => message).join('; ')}`,
-      { cause: troubles[0] },
-    );
+    try {
+      return await Promise.any(attempts);
+    } catch (error) {
+      throw noneAnswers(error);
+    }
+  }
+
+  static async #ask(
+    links: Links,
+    address: Address,
+    clock: Clock,
+    signal: AbortSignal,
+  ): Promise<Cluster> {
+    const answer = await links.call(address, metadataV9.api, [], false, false, false);
+    return new Cluster(links, address, answer.clusterId ?? '', clock, signal);
   }
 
   get seed(): Address {
@@ -151,6 +185,27 @@ export class Cluster {
     }
     const code = result.errorCode === CODE.topicAlreadyExists ? CODE.none : result.errorCode;
     return { code, message: result.errorMessage ?? codeName(code) };
+  }
+
+  /** Raises a topic's number of partitions. Answers Kafka's error code. */
+  async grow(name: string, partitions: number): Promise<number> {
+    const request = { name, count: partitions, assignments: null };
+    const { api } = createPartitionsV2;
+    const answer = await insist(
+      this.#clock,
+      this.#signal,
+      () => this.#links.call(this.#seed, api, [request], 15_000, false),
+      ({ results }) => results[0]?.errorCode === CODE.notController,
+    );
+    const code = must(answer.results[0], 'CreatePartitions answers for the topic').errorCode;
+    if (code !== CODE.none) return code;
+    await insist(
+      this.#clock,
+      this.#signal,
+      () => this.topics([name]),
+      (topics) => (topics.get(name)?.leaders.length ?? 0) < partitions,
+    );
+    return CODE.none;
   }
 
   /** Kafka's error code, and the coordinator when that is 0. */

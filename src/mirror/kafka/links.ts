@@ -94,6 +94,14 @@ export class Links {
     return [...this.#open.values()].map(({ address }) => address);
   }
 
+  /** Ends one connection, on purpose: the session goes on without it. */
+  drop(address: Address): void {
+    const name = `${address.host}:${address.port}`;
+    const known = this.#open.get(name);
+    this.#open.delete(name);
+    if (known !== undefined) end(known.connection);
+  }
+
   /** Declares the session broken. */
   breakOff(error: GatelogError): void {
     if (!this.#closed) this.#onBroken(error);
@@ -102,11 +110,7 @@ export class Links {
   /** Ends every connection at once; what was not yet on the wire is dropped. Never rejects. */
   close(): void {
     this.#closed = true;
-    for (const { connection } of this.#open.values()) {
-      const { socket } = connection as unknown as { socket?: { destroy(): void } };
-      connection.close(() => {});
-      socket?.destroy();
-    }
+    for (const { connection } of this.#open.values()) end(connection);
     this.#open.clear();
   }
 
@@ -141,6 +145,12 @@ export class Links {
       ),
     );
   }
+}
+
+function end(connection: Connection): void {
+  const { socket } = connection as unknown as { socket?: { destroy(): void } };
+  connection.close(() => {});
+  socket?.destroy();
 }
 
 /** Names the broker to the far side (SNI) unless it is known by a number only (RFC 6066). */

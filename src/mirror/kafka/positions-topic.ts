@@ -21,7 +21,7 @@ export async function ensurePositionsTopic(
   const needed = streams.reduce((most, { stream }) => Math.max(most, stream + 1), 1);
   let topic = (await cluster.topics([name])).get(name);
   if (topic === undefined || topic.code === CODE.unknownTopicOrPartition) {
-    const partitions = Math.max(PARTITIONS_AT_LEAST, 2 ** Math.ceil(Math.log2(needed)));
+    const partitions = roomFor(needed);
     const { create = false } = options;
     const failure = await createTopic(
       cluster,
@@ -44,10 +44,21 @@ export async function ensurePositionsTopic(
       `The positions topic '${name}' is not available: ${codeName(topic?.code ?? CODE.none)}`,
     );
   }
-  if (topic.leaders.length < needed) {
-    throw new GatelogError(
-      'UPSTREAM_TOPIC_MISSING',
-      `The positions topic '${name}' has ${topic.leaders.length} partitions and this gateway needs ${needed}: raise its number of partitions at Kafka`,
-    );
+  if (topic.leaders.length >= needed) return;
+  const mayGrow = (options.create ?? false) !== false;
+  const code = mayGrow ? await cluster.grow(name, roomFor(needed)) : CODE.none;
+  if (mayGrow && code === CODE.none) {
+    options.logger.info({ topic: name, partitions: roomFor(needed) }, 'raised the partitions');
+    return;
   }
+  const why = mayGrow ? ` (it may not do so itself: ${codeName(code)})` : '';
+  throw new GatelogError(
+    'UPSTREAM_TOPIC_MISSING',
+    `The positions topic '${name}' has ${topic.leaders.length} partitions and this gateway needs ${needed}: raise its number of partitions at Kafka${why}`,
+  );
+}
+
+/** One partition for each stream that the gateway ever made; streams are numbered densely. */
+function roomFor(needed: number): number {
+  return Math.max(PARTITIONS_AT_LEAST, 2 ** Math.ceil(Math.log2(needed)));
 }

@@ -2,6 +2,7 @@ import { GatelogError } from '../../errors.ts';
 import { CODE, codeName } from './codes.ts';
 import { notAuthorized, whoOf } from './destinations.ts';
 import type { KafkaUpstreamOptions } from './options.ts';
+import { TopicTrouble } from './topic-trouble.ts';
 
 /** What a broker's error code means to a person, whatever request it answered. */
 export interface RefusalContext {
@@ -25,6 +26,12 @@ export function refusal(
       const local = topic === undefined ? undefined : context.localTopicOf(topic);
       if (topic !== undefined && local !== undefined) return notAuthorized(local, topic, options);
       return unauthorized(`Kafka does not let ${who} read the positions topic: grant READ on it`);
+    }
+    case CODE.invalidTopic: {
+      const local = topic === undefined ? undefined : context.localTopicOf(topic);
+      const text = `Kafka does not take records for topic '${topic ?? ''}' (${codeName(code)})`;
+      if (local === undefined) return new GatelogError('UPSTREAM_REJECTED', text);
+      return new TopicTrouble('UPSTREAM_REJECTED', local, text);
     }
     case CODE.groupAuthorizationFailed:
       return unauthorized(`Kafka does not let ${who} use group '${group}': grant READ on it`);
