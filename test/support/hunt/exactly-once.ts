@@ -6,7 +6,7 @@ import { runGatelog } from './agent-process.ts';
 import type { DeviceProfile } from './device.ts';
 import { describeFault, planFaults } from './faults.ts';
 import { Fleet } from './fleet.ts';
-import { Gateway, GATEWAY_TOPICS } from './gateway.ts';
+import { Gateway, GATEWAY_TOPICS, type GatewayOptions } from './gateway.ts';
 import { CentralOracle, readByKcat } from './kafka-oracle.ts';
 import { FaultRunner, tableOf } from './lanes.ts';
 import { LogOracle } from './log-oracle.ts';
@@ -43,7 +43,10 @@ export interface ExactlyOnceResult {
 }
 
 const DEVICES = 16;
-const RATE_PER_SECOND = 200;
+/** By seed, so that every run of the suite tries another one. */
+const RATES_PER_SECOND = [150, 300, 600] as const;
+const COMPRESSIONS = ['zstd', 'lz4', 'none', 'snappy', 'gzip'] as const;
+const BATCHES = [undefined, 40, 1000] as const;
 const CATCH_UP_MS = 240_000;
 
 function profileOf(index: number, random: Random): DeviceProfile {
@@ -64,11 +67,21 @@ function profileOf(index: number, random: Random): DeviceProfile {
   };
 }
 
+type Variant = Pick<GatewayOptions, 'compression' | 'batchRecords'>;
+
+function variantOf(seed: number): Variant {
+  const compression = COMPRESSIONS[seed % COMPRESSIONS.length] ?? 'zstd';
+  const batchRecords = BATCHES[seed % BATCHES.length];
+  return { compression, ...(batchRecords === undefined ? {} : { batchRecords }) };
+}
+
 export async function huntExactlyOnce(options: ExactlyOnceOptions): Promise<ExactlyOnceResult> {
   mkdirSync(options.folder, { recursive: true });
   const { folder, cluster, seed } = options;
   const name = `hunt-${seed.toString(36)}-${process.pid}`;
-  const gateway = await Gateway.make({ folder, name, cluster, listener: 'proxied' });
+  const variant = variantOf(seed);
+  console.log('  variant:', variant);
+  const gateway = await Gateway.make({ folder, name, cluster, listener: 'proxied', ...variant });
   await gateway.grant(cluster);
   const hunt = new ExactlyOnceHunt(options, gateway);
   try {
@@ -92,7 +105,8 @@ class ExactlyOnceHunt {
     this.#fleet = new Fleet({
       port: gateway.port,
       devices: DEVICES,
-      ratePerSecond: RATE_PER_SECOND,
+      ratePerSecond:
+        RATES_PER_SECOND[Math.floor(options.seed / 3) % RATES_PER_SECOND.length] ?? 150,
       // Of their own: how far devices get must not change the plan of faults.
       random: seededRandom(options.seed + 1),
       ledger: this.#ledger,

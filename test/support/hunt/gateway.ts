@@ -24,6 +24,10 @@ export interface GatewayOptions {
   readonly name: string;
   readonly cluster: KafkaCluster;
   readonly listener: Listener;
+  /** Of the mirror; the product's defaults where absent. */
+  readonly compression?: 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd';
+  /** Records of one transaction at most. */
+  readonly batchRecords?: number;
 }
 
 /** An agent, its configuration and its mirror into a cluster; killed and started at will. */
@@ -178,6 +182,8 @@ function configuration(options: GatewayOptions, data: string, port: number): str
   const topics = [...GATEWAY_TOPICS].map(
     ([topic, count]) => `  ${topic}: { partitions: ${count} }`,
   );
+  const { compression = 'zstd', batchRecords } = options;
+  const batch = batchRecords === undefined ? '' : `    batch: { records: ${batchRecords} }\n`;
   const sasl = `{ mechanism: SCRAM-SHA-512, username: ${gw.name}, password: ${gw.password} }`;
   return `gateway: ${name}
 data: ${data}
@@ -191,7 +197,8 @@ routes:
   - { match: "#", topic: telemetry }
 mirrors:
   ${MIRROR}:
-    kafka:
+${batch}    kafka:
+      compression: ${compression}
       brokers: [ ${cluster
         .bootstrap(listener)
         .map((address) => `"${address}"`)
