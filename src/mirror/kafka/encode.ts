@@ -25,14 +25,23 @@ export interface Shipment {
 /** Key, value, headers and identity: an upper bound of the rest of a record. */
 const RECORD_EXTRA = 80;
 
+/** Records in an encoder's buffer, about to be compressed. */
+interface Filled {
+  readonly encoder: RecordBatchEncoder;
+  readonly target: Target;
+  readonly from: number;
+}
+
 /**
- * Turns targets into compressed batches, one caller after another: there is one buffer and one
- * codec context. While the codec works in the thread pool this thread does other things.
+ * Turns targets into compressed batches, one caller after another. There is one codec context and
+ * there are two buffers: while the codec works on one in the thread pool, this thread fills the
+ * other.
  */
 export class PieceEncoder {
   readonly #compressor: Compressor;
   readonly #maxBatchBytes: number;
-  readonly #encoder: RecordBatchEncoder;
+  #idle: RecordBatchEncoder;
+  #busy: RecordBatchEncoder;
   /** Topics whose brokers take less than maxBatchBytes, learned from their refusals. */
   readonly #smaller = new Map<string, number>();
   #turn: Promise<unknown> = Promise.resolve();
@@ -40,23 +49,15 @@ export class PieceEncoder {
   constructor(compressor: Compressor, maxBatchBytes: number) {
     this.#compressor = compressor;
     this.#maxBatchBytes = maxBatchBytes;
-    this.#encoder = new RecordBatchEncoder(maxBatchBytes + 65_536);
+    this.#idle = new RecordBatchEncoder(maxBatchBytes + 65_536);
+    this.#busy = new RecordBatchEncoder(maxBatchBytes + 65_536);
   }
 
   /** A piece larger than maxBatchBytes is cut into several; one record always fits. */
   encode(pieces: readonly Piece[]): Promise<Cargo[]> {
-    return this.#inTurn(async () => {
-      const cargo: Cargo[] = [];
-      for (const { target, from, to } of pieces) {
-        let start = from;
-        while (start < to) {
-          const made = await this.#fill(target, start, to);
-          cargo.push(made);
-          start += made.batch.records;
-        }
-      }
-      return cargo;
-    });
+    const result = this.#turn.then(() => this.#encodeAll(pieces));
+    this.#turn = result.catch(() => {}); // Told to its caller; the next one begins afresh.
+    return result;
   }
 
   /** From now on batches for this topic are at most half as large as the one refused. */
@@ -64,13 +65,30 @@ export class PieceEncoder {
     if (batch.records > 1) this.#smaller.set(topic, Math.floor(batch.rawBytes / 2));
   }
 
-  async #fill(target: Target, from: number, to: number): Promise<Cargo> {
-    const encoder = this.#encoder;
+  async #encodeAll(pieces: readonly Piece[]): Promise<Cargo[]> {
+    const cargo: Cargo[] = [];
+    let compressing: Promise<Cargo> | undefined;
+    for (const { target, from, to } of pieces) {
+      let start = from;
+      while (start < to) {
+        const filled = this.#fill(target, start, to);
+        start += filled.encoder.count;
+        if (compressing !== undefined) cargo.push(await compressing);
+        compressing = this.#compress(filled);
+      }
+    }
+    if (compressing !== undefined) cargo.push(await compressing);
+    return cargo;
+  }
+
+  #fill(target: Target, from: number, to: number): Filled {
+    const encoder = this.#idle;
+    this.#idle = this.#busy;
+    this.#busy = encoder;
     const { records, ways } = target;
     const limit = this.#smaller.get(target.topic) ?? this.#maxBatchBytes;
-    let index = from;
     encoder.reset();
-    while (index < to) {
+    for (let index = from; index < to; index++) {
       const record = must(records[index], 'a piece lies within its target');
       const { identity } = must(ways[index], 'a record of a target has a way');
       const bytes =
@@ -81,19 +99,16 @@ export class PieceEncoder {
         RECORD_EXTRA;
       if (encoder.count > 0 && encoder.size + bytes > limit) break;
       encoder.add(record, identity);
-      index++;
     }
+    return { encoder, target, from };
+  }
+
+  async #compress({ encoder, target, from }: Filled): Promise<Cargo> {
     const compressed = await this.#compressor.compress(encoder.records());
     const batch = encoder.finish(compressed, this.#compressor.codec);
-    const { topic, partition } = target;
+    const { topic, partition, ways, records } = target;
     const way = must(ways[from], 'a record of a target has a way');
     const { offset } = must(records[from], 'a piece has a first record');
     return { topic, partition, batch, first: { way, offset } };
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => {});
-    return result;
   }
 }
