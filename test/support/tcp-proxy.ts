@@ -199,14 +199,16 @@ class Link {
   reset(): void {
     this.#dead = true;
     for (const socket of [this.#client, this.#server]) {
-      if (socket.connecting) socket.destroy();
-      else socket.resetAndDestroy();
+      if (!socket.connecting) socket.resetAndDestroy();
+      // Alone it would wait until what is queued was written, for ever if the peer does not read.
+      socket.destroy();
     }
   }
 
   halfOpen(): void {
     this.#die();
     this.#server.resetAndDestroy();
+    this.#server.destroy();
   }
 
   #die(): void {
