@@ -206,6 +206,22 @@ describe('by bytes', () => {
   });
 });
 
+test('a record from the future holds up expiry by time only as long as it is there', async () => {
+  const topic = define('t', { retentionMs: DAY, retentionBytes: 100_000 });
+  const century = 36_525 * DAY;
+  await append(store, topic.streams[0] as StreamId, { timestampMs: clock.nowMs() + century });
+  await fill(store, topic, 200, { bytes: 200, timeMs: clock.nowMs() });
+  await clock.advance(2 * DAY);
+  await retainTwice(topic);
+  expect(starts(topic)[0]).toBe(0);
+  await fill(store, topic, 1000, { bytes: 200, timeMs: clock.nowMs() });
+  await store.retain(); // The cap takes it.
+  expect(starts(topic)[0]).toBeGreaterThan(0);
+  await clock.advance(2 * DAY);
+  await retainTwice(topic);
+  expect(starts(topic)[0]).toBeGreaterThan(590);
+});
+
 test('reading, appending and retention at once: nobody is disturbed', async () => {
   const topic = define('t', { retentionBytes: 60_000 });
   const ended = new AbortController();

@@ -34,7 +34,11 @@ export function faultyEngine(engine: Engine, faults: Faults): Engine {
     openState: () => engine.openState(),
     segments: () => engine.segments(),
     openSegment: async (first, how) => {
-      if (faults.failOpening) throw new Error('injected: opening fails');
+      if (faults.failOpening) {
+        // As LevelDB does: what it began to make stays behind.
+        if (how === 'create') await (await engine.openSegment(first, how)).close();
+        throw new Error('injected: opening fails');
+      }
       return faultyDatabase(await engine.openSegment(first, how), faults);
     },
     removeSegment: (first) => engine.removeSegment(first),

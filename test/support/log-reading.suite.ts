@@ -182,8 +182,10 @@ export function describeReading(factory: PlaceFactory): void {
 
       test('positions make the topics they name durable first', async () => {
         const late = store.writer.defineTopic('late', FOREVER);
+        const { commits } = store.counters();
         const reader = await store.positions('mirror', { pins: true });
         await reader.advance(new Map([[late.streams[0] as StreamId, 0]]));
+        expect(store.counters().commits).toBe(commits + 1);
         await reopen();
         expect(store.reader.topic('late')?.streams).toEqual(late.streams);
       });
