@@ -182,7 +182,7 @@ test('a new segment that can’t be made fails the commit that needs it, not the
   expect(refused).toBeGreaterThan(0);
   faults.failOpening = false;
   await clock.advance(LIMITS.recoverMaxMs);
-  await fill(store, topic, 100);
+  await fill(store, topic, 400);
   expect((await readAll(store, topic.streams)).gaps).toEqual([]);
   expect(store.counters().segments).toBeGreaterThan(1);
   await store.close();

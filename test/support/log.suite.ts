@@ -200,6 +200,7 @@ export function describeLog(factory: PlaceFactory): void {
         expect(await appendOnce(store, 'other', 3, left, value)).toBe(1);
         await reopen();
         expect(await appendOnce(store, 'gateway', 7, left, value)).toBe(-1);
+        expect(await appendOnce(store, 'other', 3, left, value)).toBe(-1);
         expect(await appendOnce(store, 'gateway', 8, left, value)).toBe(2);
         expect(store.reader.range(left).endOffset).toBe(3);
       });
