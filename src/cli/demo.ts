@@ -204,7 +204,8 @@ class DemoRun {
     const { hurry } = this.#quit;
     const show = this.#show;
     const stage = this.#stage;
-    if (show === undefined || stage === undefined || !show.hasStarted) return;
+    if (show === undefined || stage === undefined) return;
+    if (!show.hasStarted) return this.#leaveEarly();
     await show.drain(hurry);
     show.notice = 'Stopping: the agents close their logs';
     await this.#stopAll();
@@ -225,6 +226,14 @@ class DemoRun {
     printLine(this.#context, '');
     for (const line of this.#farewell(stage)) printLine(this.#context, line);
     if (verdictOf(report) !== 'clean') this.#context.exitCode = 1;
+  }
+
+  /** Without a report there is nothing to call clean. */
+  async #leaveEarly(): Promise<void> {
+    await this.#output?.stop();
+    if (this.#hungUp) return;
+    printLine(this.#context, 'Stopped before the first reading: nothing to verify.');
+    this.#context.exitCode = 1;
   }
 
   #farewell(stage: Stage): string[] {

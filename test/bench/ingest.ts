@@ -76,7 +76,7 @@ async function startMosquitto(): Promise<{ broker: Running; port: number }> {
     `listener ${port} 127.0.0.1\nallow_anonymous true\npersistence false\n` +
       'max_inflight_messages 0\nset_tcp_nodelay true\n',
   );
-  const broker = await startProcess({ command: '/usr/sbin/mosquitto', args: ['-c', config, '-v'] });
+  const broker = await startProcess({ command: '/usr/sbin/mosquitto', args: ['-c', config] });
   await broker.waitFor(/mosquitto version (\S+) running/u);
   return { broker, port };
 }

@@ -28,12 +28,14 @@ afterEach(async () => {
 test('a paused mirror and a killed agent: said, then all of it in Kafka exactly once', async () => {
   const terminal = rig.open('--kafka', brokers);
   await terminal.until(/mirror live/u);
+  await terminal.until(/20\/20 connected/u);
   terminal.type('c');
   await terminal.until(/mirror paused by you/u);
   terminal.type('b');
   await terminal.until(/no proxy can stand before Kafka/u);
   terminal.type('k');
   await terminal.until(/edge agent killed \(SIGKILL\), restarting[\s\S]*edge agent is back/u);
+  await terminal.until(/edge agent is back[\s\S]*lag +[1-9]/u);
   terminal.type('q');
   await terminal.until(/\ncode \d+/u);
   expect(terminal.output).toMatch(
