@@ -5,7 +5,7 @@
  */
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BUILD_STAMP, ROOT } from './prepare.mjs';
+import { BUILD_STAMP, NODE_FLAGS, ROOT } from './prepare.mjs';
 
 const COMMAND = `#!/bin/sh
 # Made by deploy/finish-build.mjs: the command gatelog of this checkout.
@@ -15,8 +15,8 @@ if [ ! -f "$main" ]; then
   echo "gatelog: this checkout is not built yet; run: npm run build" >&2
   exit 78
 fi
-if [ -x "$here/node" ]; then exec "$here/node" "$main" "$@"; fi
-exec node "$main" "$@"
+if [ -x "$here/node" ]; then exec "$here/node" ${NODE_FLAGS.join(' ')} "$main" "$@"; fi
+exec node ${NODE_FLAGS.join(' ')} "$main" "$@"
 `;
 
 const bin = join(ROOT, 'node_modules', '.bin');

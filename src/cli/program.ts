@@ -61,6 +61,7 @@ function buildParser(argv: readonly string[], context: CliContext): Argv {
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .demandCommand(1, 'which command? Say gatelog --help')
     .exitProcess(false)
+    .check((given) => refuseRepeats(given, parser), true)
     .fail((message, error) => {
       // A command's own error comes as `error`; a wrong call as a message (a YError or nothing).
       if (error !== undefined && error !== null && error.name !== 'YError') throw error;
@@ -69,10 +70,28 @@ function buildParser(argv: readonly string[], context: CliContext): Argv {
   return addCommands(parser, context);
 }
 
+interface ParserOptions {
+  readonly key: Record<string, unknown>;
+  readonly array: readonly string[];
+}
+
 /** The options of the command that was called, as the library knows them (it has no types for it). */
+function optionsOf(parser: Argv): ParserOptions {
+  return (parser as unknown as { getOptions(): ParserOptions }).getOptions();
+}
+
 function knownOptions(parser: Argv): readonly string[] {
-  const known = parser as unknown as { getOptions(): { key: Record<string, unknown> } };
-  return Object.keys(known.getOptions().key);
+  return Object.keys(optionsOf(parser).key);
+}
+
+/** The library makes a list of an option given twice, which no command expects. */
+function refuseRepeats(given: Record<string, unknown>, parser: Argv): true {
+  const { array } = optionsOf(parser);
+  for (const name of knownOptions(parser)) {
+    if (!Array.isArray(given[name]) || array.includes(name)) continue;
+    throw new GatelogError('USAGE', `--${name} is given more than once; give it once`);
+  }
+  return true;
 }
 
 /** The library's words made into our one line; a mistyped option gets the near one. */

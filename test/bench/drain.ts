@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import NODE_FLAGS from '../../deploy/node-flags.json' with { type: 'json' };
 import { openCluster } from '../system/kafka-rig.ts';
 import { runChecked } from '../support/process.ts';
 
@@ -17,11 +18,6 @@ const HERE = import.meta.dirname;
 const ROOT = join(HERE, '../..');
 /** Inside the checkout, so that libraries are found. */
 const BUILT = join(ROOT, '.cache/bench');
-/**
- * What the agent runs with: V8's own limits suit machines with much memory, where it lets garbage
- * of short-lived records pile up to 300 MB before it looks at it.
- */
-const NODE_FLAGS = ['--max-semi-space-size=4', '--max-old-space-size=1024'];
 
 interface Drained {
   readonly records: number;

@@ -61,8 +61,8 @@ async function startAgent(name: string): Promise<{ agent: Running; port: number 
   const [port = 0] = await freePorts(1);
   const listen = `mqtt://127.0.0.1:${port}`;
   const agent = await startProcess({
-    command: process.execPath,
-    args: [join(ROOT, 'dist/main.js'), 'run', '--data', join(folder, name), '--mqtt', listen],
+    command: join(ROOT, 'node_modules/.bin/gatelog'),
+    args: ['run', '--data', join(folder, name), '--mqtt', listen],
   });
   await agent.waitFor(new RegExp(`127\\.0\\.0\\.1:${port}`, 'u'));
   return { agent, port };

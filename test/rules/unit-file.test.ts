@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import NODE_FLAGS from '../../deploy/node-flags.json' with { type: 'json' };
 import { exitCodeOf } from '../../src/errors.ts';
 import { LIMITS } from '../../src/limits.ts';
 import { parseDuration } from '../../src/units.ts';
@@ -26,6 +27,14 @@ describe('deploy/systemd/gatelog.service', () => {
     expect(codes).not.toContain(exitCodeOf('STORE_LOCKED'));
     expect(codes).not.toContain(exitCodeOf('STORE_CORRUPT'));
     expect(codes).not.toContain(exitCodeOf('INTERNAL'));
+  });
+
+  it('gives Node the flags that every other way of starting it gives', () => {
+    const flags = NODE_FLAGS.join(' ');
+    expect(setting('ExecStart')).toContain(`/.bin/node ${flags} /usr/lib/gatelog/dist/main.js run`);
+    expect(readFileSync('src/main.ts', 'utf8')).toMatch(`#!/usr/bin/env -S node ${flags}\n`);
+    const command = readFileSync('node_modules/.bin/gatelog', 'utf8');
+    expect(command.split(flags)).toHaveLength(3);
   });
 
   it('leaves V8 its machine code', () => {

@@ -50,6 +50,7 @@ describe('wrong calls', () => {
     [['mirror'], 64, 'what about the mirrors? Say gatelog mirror --help'],
     [['run', '--dta', 'x'], 64, 'unknown argument: dta (did you mean --data?)'],
     [['run', '--data'], 64, 'not enough arguments following: data'],
+    [['run', '--data', 'a', '--data', 'b'], 64, '--data is given more than once; give it once'],
     [['run', 'now'], 64, 'unknown argument: now'],
     [['consume'], 64, 'an argument is missing; --help shows how the command is called'],
     [

@@ -52,6 +52,9 @@ const SUFFIX = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 const MAIN = fileURLToPath(new URL(`../../main${SUFFIX}`, import.meta.url));
 const LEASH = new URL(`leash${SUFFIX}`, import.meta.url).href;
 
+/** The agents get the memory that we were given. */
+const MEMORY_FLAGS = process.execArgv.filter((flag) => flag.startsWith('--max-'));
+
 /** Sets up link and agents, central first; nothing is waited for. */
 export async function openStage(options: StageOptions): Promise<Stage> {
   const { folder, kafka } = options;
@@ -87,7 +90,7 @@ async function openActor(
   let times = 0;
   const child = new Child({
     command: process.execPath,
-    args: ['--import', LEASH, MAIN, 'run', '--config', configFile],
+    args: [...MEMORY_FLAGS, '--import', LEASH, MAIN, 'run', '--config', configFile],
     env,
     clock,
     onOutput: (bytes) => log.write(bytes),
