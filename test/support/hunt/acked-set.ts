@@ -66,8 +66,8 @@ store:
   compression: ${options.seed % 2 === 0 ? 'zstd' : 'none'}
   retentionSchedule: "* * * * *"
 topics:
-  telemetry: { partitions: 8, durability: fsync, retention: { bytes: 2MiB } }
-  large: { partitions: 2, durability: fsync, retention: { bytes: 2MiB } }
+  telemetry: { partitions: 8, durability: fsync, retention: { bytes: 4MiB } }
+  large: { partitions: 2, durability: fsync, retention: { bytes: 4MiB } }
   ring: { partitions: 2, durability: none, retention: { bytes: 1MiB } }
   quick: { partitions: 3, durability: os, retention: { bytes: 1MiB } }
 routes:
@@ -80,6 +80,12 @@ routes:
 
 const DEVICES = 24;
 const RATE_PER_SECOND = 2500;
+/** This near to a full minute every life is read: retention may drop what it does not find read. */
+const UNREAD_MS = 8000;
+
+function untilMinuteMs(): number {
+  return 60_000 - (Date.now() % 60_000);
+}
 
 function profileOf(index: number, random: Random): DeviceProfile {
   const id = `d${index}`;
@@ -122,6 +128,7 @@ class AckedSetHunt {
   readonly #config: string;
   readonly #data: string;
   #agent: AgentProcess | undefined;
+  #kills = 0;
   #killsWhileStarting = 0;
   #bytesCut = 0;
   #undone = 0;
@@ -165,8 +172,11 @@ class AckedSetHunt {
     this.#fleet.start();
     for (let life = 1; life <= this.#options.kills; life++) {
       await this.#life(life);
-      // A folder that nobody read in between is recovered by the next agent itself.
-      const leave = this.#random.next() < 0.4 && life < this.#options.kills;
+      this.#kills = life;
+      // A folder that nobody read in between is recovered by the next agent itself. What stands
+      // unread when retention runs must be less than the byte caps, or it is gone unread.
+      const chance = this.#random.next() < 0.4;
+      const leave = chance && life < this.#options.kills && untilMinuteMs() > UNREAD_MS;
       if (!leave) await this.#check(life);
       if (this.#oracle.problemCount > 0) break;
     }
@@ -218,8 +228,8 @@ class AckedSetHunt {
     this.#readers = ['telemetry', 'quick', 'ring'].map(
       (topic) => new LiveReader(this.#data, topic),
     );
-    const toMinute = 60_000 - (Date.now() % 60_000);
     // Retention runs at the full minute: die in the middle of it when it is near.
+    const toMinute = untilMinuteMs();
     await pause(toMinute < 2500 ? toMinute + forMs / 4 : forMs);
   }
 
@@ -254,7 +264,7 @@ class AckedSetHunt {
 
   #result(): AckedSetResult {
     return {
-      kills: this.#options.kills,
+      kills: this.#kills,
       killsWhileStarting: this.#killsWhileStarting,
       sent: this.#ledger.sentCount,
       acked: this.#ledger.ackedCount,
