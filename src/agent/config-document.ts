@@ -213,6 +213,10 @@ export function reasonOf(error: unknown): string {
 
 function yamlTrouble(error: YAMLError): string {
   if (error.code === 'MULTIPLE_DOCS') return 'a second document begins here; there can be one only';
+  // The library's message would repeat the text, which may be a password that wants quotes.
+  if (error.code === 'TAG_RESOLVE_FAILED') {
+    return 'not valid YAML: a text that begins with ! must stand in quotes';
+  }
   return `not valid YAML: ${lowerFirst(error.message)}`;
 }
 

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { LIMITS } from '../limits.ts';
 
 /** The forms that names, topics and addresses must have, and the words that say so. */
@@ -66,8 +67,13 @@ export function isMqttTemplate(value: string): boolean {
   return isMqttTopic(plain) && !/[{}]/u.test(plain);
 }
 
+/** The gateway's id: the configured one, else the host's name. */
+export function gatewayOf({ gateway }: { readonly gateway?: string | undefined }): string {
+  return gateway ?? gatewayFromHost(hostname());
+}
+
 /** A host name made into a legal gateway id. */
-export function gatewayFromHost(host: string): string {
+function gatewayFromHost(host: string): string {
   const legal = host.replaceAll(/[^A-Za-z0-9._-]+/gu, '-').replaceAll(/^-+|-+$/gu, '');
   return legal === '' ? 'gateway' : legal.slice(0, LIMITS.nameBytes);
 }

@@ -8,6 +8,8 @@ import type { ConfigDocument, DataPath, Problem } from './config-document.ts';
  * that came from a file or the environment, or that is a secret by its name, is never shown.
  */
 const SECRETS: ReadonlySet<string> = new Set(['password', 'passphrase', 'token', 'key', 'cert']);
+/** Sections with secrets in them, where somebody may write one text instead. */
+const SECRET_SECTIONS: ReadonlySet<DataPath[number] | undefined> = new Set(['sasl', 'users']);
 const SHOWN_CHARACTERS = 60;
 
 export function problemsOf(
@@ -80,7 +82,9 @@ function describe(value: unknown, at: DataPath, document: ConfigDocument): strin
   if (value === undefined || value === null) return 'nothing';
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object') return 'a map';
-  const secret = at.some((part) => typeof part === 'string' && SECRETS.has(part));
+  const secret =
+    SECRET_SECTIONS.has(at.at(-1)) ||
+    at.some((part) => typeof part === 'string' && SECRETS.has(part));
   const isRouteKey = at[0] === 'routes';
   const inAddress = typeof value === 'string' && /:\/\/[^/]*@/u.test(value);
   if (document.isHidden(at) || (secret && !isRouteKey) || inAddress) {

@@ -1,7 +1,7 @@
 import { messageOf } from '../errors.ts';
 import { topicMatcher } from '../mirror/selection.ts';
 import type { ConfigDocument, Problem } from './config-document.ts';
-import { isName, isTopicName, NAME_EXPECTED, TOPIC_EXPECTED } from './config-forms.ts';
+import { gatewayOf, isName, isTopicName, NAME_EXPECTED, TOPIC_EXPECTED } from './config-forms.ts';
 import type { ParsedConfig } from './config-schema.ts';
 import type { MirrorConfig } from './config-types.ts';
 import { KeyTemplate, TopicFilter } from './route.ts';
@@ -25,7 +25,7 @@ export function checkRules(config: ParsedConfig, document: ConfigDocument): Rule
   for (const [name, mirror] of Object.entries(config.mirrors)) {
     checkMirror(name, mirror, config, say(errors), say(warnings));
   }
-  checkTransactionalIds(config, say(errors));
+  checkTransactionalIds(config, say(errors), say(warnings));
   checkClientIds(config, say(errors));
   return { errors, warnings };
 }
@@ -99,20 +99,28 @@ function checkRoutes(config: ParsedConfig, error: Say, warn: Say): void {
   }
 }
 
-/** Two mirrors with one transactional id would fence each other, with one group mix positions. */
-function checkTransactionalIds(config: ParsedConfig, error: Say): void {
+/**
+ * Two mirrors with one transactional id would fence each other, with one group mix positions. That
+ * two lists of brokers are two clusters cannot be known here, that they are one can.
+ */
+function checkTransactionalIds(config: ParsedConfig, error: Say, warn: Say): void {
+  const ownName = `gatelog.${gatewayOf(config)}`;
   for (const option of ['transactionalId', 'group'] as const) {
-    const seen = new Map<string | undefined, string>();
+    const seen: { name: string; id: string; brokers: ReadonlySet<string> }[] = [];
     for (const [name, { upstream }] of Object.entries(config.mirrors)) {
       if (upstream.kind !== 'kafka' || upstream.delivery !== 'exactly-once') continue;
-      const other = seen.get(upstream[option]);
-      if (other !== undefined) {
-        error(
-          ['mirrors', name, 'kafka', option],
-          `must differ from that of mirror ${JSON.stringify(other)}: set it for one of them`,
-        );
+      const { [option]: id = ownName, brokers } = upstream;
+      const at = ['mirrors', name, 'kafka', option];
+      for (const other of seen) {
+        if (other.id !== id) continue;
+        const mirror = `mirror ${JSON.stringify(other.name)}`;
+        if (brokers.some((broker) => other.brokers.has(broker))) {
+          error(at, `must differ from that of ${mirror}: set it for one of them`);
+        } else {
+          warn(at, `is that of ${mirror} too, which works only if these are two clusters`);
+        }
       }
-      seen.set(upstream[option], name);
+      seen.push({ name, id, brokers: new Set(brokers) });
     }
   }
 }
@@ -122,7 +130,7 @@ function checkClientIds(config: ParsedConfig, error: Say): void {
   const seen = new Map<string, string>();
   for (const [name, { upstream }] of Object.entries(config.mirrors)) {
     if (upstream.kind !== 'mqtt') continue;
-    const id = `${new URL(upstream.url).host} ${upstream.clientId ?? ''}`;
+    const id = `${new URL(upstream.url).host} ${upstream.clientId ?? `gatelog-${gatewayOf(config)}`}`;
     const other = seen.get(id);
     if (other !== undefined) {
       error(

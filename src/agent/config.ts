@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import path from 'node:path';
 import { formatPlace, GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { readConfigDocument, reasonOf } from './config-document.ts';
 import type { Problem } from './config-document.ts';
-import { gatewayFromHost } from './config-forms.ts';
+import { gatewayOf } from './config-forms.ts';
 import { allKeys, formatProblem, problemsOf } from './config-problems.ts';
 import { checkRules } from './config-rules.ts';
 import { configSchema } from './config-schema.ts';
@@ -50,10 +49,10 @@ export function parseConfig(
   }
   const findings = checkRules(shape.data, document);
   if (problems.length + findings.errors.length > 0) fail([...problems, ...findings.errors]);
-  const { gateway = gatewayFromHost(hostname()), data } = shape.data;
+  const { data } = shape.data;
   const config = {
     ...shape.data,
-    gateway,
+    gateway: gatewayOf(shape.data),
     data:
       data === undefined
         ? path.resolve(surroundings.workingFolder, 'gatelog-data')

@@ -190,9 +190,35 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
   },
   {
     name: 'two mirrors with one transactional id',
-    text: "mirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['l:9092'], group: other}\n",
+    text: "mirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['l:9092', 'k:9092'], group: other}\n",
     lines: [
       'bad.yaml:5:12: mirrors.b.kafka.transactionalId: must differ from that of mirror "a": set it for one of them',
+    ],
+  },
+  {
+    name: 'one transactional id by default, and the same one spelt out',
+    text: "gateway: gw\nmirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['k:9092'], transactionalId: gatelog.gw, group: other}\n",
+    lines: [
+      'bad.yaml:6:51: mirrors.b.kafka.transactionalId: must differ from that of mirror "a": set it for one of them',
+    ],
+  },
+  {
+    name: 'a password that looks like a tag is not repeated',
+    text: 'mirrors:\n  a:\n    mqtt: { url: "mqtt://c", username: u, password: !hunter2 }\n',
+    lines: ['bad.yaml:3:53: not valid YAML: a text that begins with ! must stand in quotes'],
+  },
+  {
+    name: 'a password that looks like an alias is not repeated',
+    text: 'mirrors:\n  a:\n    mqtt: { url: "mqtt://c", username: u, password: *hunter2 }\n',
+    lines: [
+      'bad.yaml:3:53: mirrors.a.mqtt.password: the alias points to nothing that can stand here',
+    ],
+  },
+  {
+    name: 'a login written as one text is not repeated',
+    text: 'mirrors:\n  a:\n    kafka: { brokers: ["k:9092"], sasl: "PLAIN:me:hunter2" }\n',
+    lines: [
+      'bad.yaml:3:41: mirrors.a.kafka.sasl: expected a map of options, found a text that is not shown',
     ],
   },
   {
