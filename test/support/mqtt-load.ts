@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { parseArgs } from 'node:util';
+import { seededRandom } from '../../src/random.ts';
 
 /**
  * MQTT load from a process of its own, the same for every broker. Each connection keeps `window`
- * QoS 1 messages in flight: packets are built once, and as many as were acknowledged are sent
- * again as one slice of bytes. Acknowledgements are counted by their four bytes each. Prints one
+ * QoS 1 messages in flight: some thousand different packets are built once, and as many as were
+ * acknowledged are sent as one slice of bytes. Acknowledgements are counted by their four bytes each. Prints one
  * line of JSON.
  *
  *   node test/support/mqtt-load.ts --port 1883 --seconds 5 [--connections 50] [--window 100]
@@ -31,15 +32,27 @@ const warm = Number(values.warm);
 const connections = Number(values.connections);
 const window = Number(values.window);
 const topics = Number(values.topics);
+/** Different readings of a connection, in windows. */
+const WINDOWS = 20;
+
+/** A reading, the same ones for every broker: what repeats compresses better than life does. */
+const random = seededRandom(1);
+const digits = (from: number, to: number, after: number): string =>
+  (from + random.next() * (to - from)).toFixed(after);
 
 /** Plausible JSON of exactly the size asked for; every topic's and payload's length is the same. */
 function payload(device: number, bytes: number): Buffer {
   const text =
-    `{"device":"dev-${String(device).padStart(5, '0')}","ts":1763800000000,` +
-    `"temperature":21.53,"humidity":48.20,"pressure":1013.25,"note":"`;
+    `{"device":"dev-${String(device).padStart(5, '0')}","ts":17638${digits(1e7, 9e7, 0)},` +
+    `"temperature":${digits(10, 40, 2)},"humidity":${digits(10, 90, 2)},` +
+    `"pressure":${digits(1000, 1050, 2)},"rssi":${digits(-90, -40, 0)},"volt":"`;
   const pad = bytes - text.length - 2;
   if (pad < 0) return Buffer.alloc(bytes, 'x');
-  return Buffer.from(`${text}${'abcdefghij'.repeat(Math.ceil(pad / 10)).slice(0, pad)}"}`);
+  return Buffer.from(
+    `${text}${digits(1, 9, 20)
+      .repeat(Math.ceil(pad / 10))
+      .slice(0, pad)}"}`,
+  );
 }
 
 function publishPacket(device: number, id: number): Buffer {
@@ -77,11 +90,11 @@ let acknowledged = 0;
 
 function pump(socket: Socket, index: number): void {
   const own = Math.max(1, Math.floor(topics / connections));
-  const packets = Array.from({ length: window }, (_, slot) =>
-    publishPacket((index * own + (slot % own)) % topics, slot + 1),
+  const packets = Array.from({ length: window * WINDOWS }, (_, slot) =>
+    publishPacket((index * own + (slot % own)) % topics, (slot % window) + 1),
   );
   const size = packets[0]?.length ?? 0;
-  const ring = Buffer.concat([...packets, ...packets]);
+  const ring = Buffer.concat([...packets, ...packets.slice(0, window)]);
   let at = 0;
   let rest = 0;
   socket.on('data', (chunk: Buffer) => {
@@ -95,7 +108,7 @@ function pump(socket: Socket, index: number): void {
     while (left > 0) {
       const part = Math.min(left, window);
       socket.write(ring.subarray(at * size, (at + part) * size));
-      at = (at + part) % window;
+      at = (at + part) % packets.length;
       left -= part;
     }
   });
