@@ -27,10 +27,11 @@ export class CommitDecoder {
    * `body` uncompressed. Records are views of it. False when not all that is wanted fit: then the
    * reading goes on after what did.
    */
-  decode(body: Uint8Array, { count, runs }: CommitHead, wanted: Wanted, reading: Reading): boolean {
+  decode(body: Uint8Array, head: CommitHead, wanted: Wanted, reading: Reading): boolean {
+    const { count, runs, minTime } = head;
     const columns = unpacked(body) as Body;
     if (this.#times.length < count) this.#grow(count);
-    readColumn({ min: columns[0], bytes: columns[1] }, count, this.#times);
+    readColumn({ min: minTime + columns[0], bytes: columns[1] }, count, this.#times);
     readColumn({ min: columns[2], bytes: columns[3] }, count, this.#keys);
     readColumn({ min: columns[4], bytes: columns[5] }, count, this.#values);
     readColumn({ min: columns[6], bytes: columns[7] }, count, this.#headers);

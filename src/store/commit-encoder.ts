@@ -8,7 +8,7 @@ import { Packer } from './pack.ts';
  *
  *     msgpack [time min, times, key min, keys, value min, values, header min, headers, blob]
  *
- * Records stand grouped by stream, in arrival order within it. Key and value lengths are stored
+ * Records stand grouped by stream, in arrival order within it; times count from the head's. Key and value lengths are stored
  * plus one, so that 0 is null. The blob holds key, headers, value of each record in turn.
  */
 export interface EncodedCommit {
@@ -38,9 +38,10 @@ export class CommitEncoder {
   /** The result's bytes are valid until the next call. */
   encode(batch: Batch, topics: readonly StoredTopic[]): EncodedCommit {
     const runs = this.#group(batch);
+    const times = timesOf(batch);
     return {
-      head: this.#heads.write(runs, timesOf(batch), topics, batch.producers),
-      body: this.#body(batch),
+      head: this.#heads.write(runs, times, topics, batch.producers),
+      body: this.#body(batch, times[0]),
       runs,
     };
   }
@@ -95,7 +96,7 @@ export class CommitEncoder {
     this.#slotOf = larger;
   }
 
-  #body(batch: Batch): Uint8Array {
+  #body(batch: Batch, firstTime: number): Uint8Array {
     const { records, times, keys, values, headers } = batch;
     const numbers = this.#numbers;
     const order = this.#order;
@@ -108,7 +109,7 @@ export class CommitEncoder {
       packedColumns.push(min, bytes);
     };
     for (let place = 0; place < records; place++) {
-      numbers[place] = times[order[place] as number] as number;
+      numbers[place] = (times[order[place] as number] as number) - firstTime;
     }
     column();
     for (const parts of [keys, values]) {

@@ -7,7 +7,7 @@ import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 
 /**
- * Data as in the design's table: JSON of about 114 B with a device key of 8 B, 1000 devices whose
+ * Data as in the research's table: JSON of about 114 B with a device key of 8 B, 1000 devices whose
  * rate goes with rank^-0.7, 8 topics of 8 partitions weighted 40:25:12:8:6:4:3:2, values from a
  * pool of 32,768 records.
  */
@@ -32,7 +32,7 @@ export function samples(): Sample[] {
       (random.next() * scale).toFixed(digits);
     const value =
       `{"id":"dev${String(device).padStart(5, '0')}","ts":${1_700_000_000_000 + Math.floor(random.next() * 1e9)},` +
-      `"temp":${number(40, 2)},"hum":${number(100, 1)},"volt":${number(4, 3)},"seq":${number(1e6, 0)},"ok":true,"rssi":-${number(90, 0)}}`;
+      `"temp":${number(40, 2)},"hum":${number(100, 1)},"volt":${number(4, 3)},"seq":${number(1e6, 0)},"ok":true,"rssi":-${number(90, 0)},"err":0}`;
     return {
       topic: pick(topics, random.next()),
       partition: device % 8,
