@@ -111,9 +111,18 @@ export const LIMITS = {
   positionEveryMs: 100,
   /** Gaps remembered one by one in a mirror's status; all are counted and logged. */
   statusGaps: 16,
+  /** Ranges of a partition known to be counted as lost; beyond it two neighbours become one. */
+  countedRanges: 256,
   /** The topic `_quarantine`: how long and how much of it is kept. */
   quarantineRetentionMs: 2_592_000_000, // 30 d
   quarantineBytes: 1_073_741_824, // 1 GiB
+  /** Refused records appended to it at once: one commit covers them, and memory stays small. */
+  quarantinePartRecords: 1024,
+  quarantinePartBytes: 1_048_576, // 1 MiB
+  /** Kinds of reasons told apart in a mirror's status and in the log lines of one batch. */
+  rejectionKinds: 16,
+  /** Partitions named in one such line. */
+  rejectionRanges: 16,
   /** Text of a reason kept with a quarantined record. */
   reasonChars: 1000,
 

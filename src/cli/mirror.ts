@@ -6,6 +6,7 @@ import { formatDuration } from '../units.ts';
 import { suggestion } from '../words.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
 import { paint, printLine } from './context.ts';
+import { lossLines } from './losses.ts';
 import { dataFolderOf } from './place.ts';
 import { mirrorTable } from './status.ts';
 import { formatTable } from './table.ts';
@@ -42,6 +43,9 @@ export async function showMirrors(
   }
   for (const line of mirrorTable(context, wanted)) printLine(context, line);
   for (const mirror of wanted) printPartitions(context, mirror);
+  for (const mirror of wanted) {
+    for (const line of lossLines(mirror)) printLine(context, `${mirror.name}: ${line}`);
+  }
 }
 
 function printPartitions(context: CliContext, mirror: MirrorStatus): void {

@@ -1,19 +1,22 @@
 import { assert, must } from '../assert.ts';
 import { LIMITS } from '../limits.ts';
 import type { StreamId } from '../record.ts';
-import type { LogReader, ReadGap, TopicInfo } from '../store/log.ts';
+import type { LogReader, TopicInfo } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import type { Decisions } from './decisions.ts';
-import type { Settlement } from './pump.ts';
+import type { Refused, Settlement } from './pump.ts';
+import { groupRefused, type RefusedGroup } from './rejections.ts';
 import {
   greatestLag,
   LagMeter,
+  type GapReason,
   type GapReport,
   type MirrorState,
   type MirrorStatus,
   newProgress,
   partitionStatus,
+  type RejectionReport,
   type StreamProgress,
   type TopicStatus,
 } from './status.ts';
@@ -27,6 +30,15 @@ interface TopicStop {
   out: boolean;
 }
 
+/** Records that are neither here nor, as far as we know, at the far side. */
+export interface Loss {
+  readonly stream: StreamId;
+  readonly fromOffset: number;
+  /** One past the last. */
+  readonly toOffset: number;
+  readonly reason: GapReason;
+}
+
 /** A mirror's account of itself: state, counts, gaps, stopped topics. Decides nothing. */
 export class MirrorBook {
   readonly lag: LagMeter;
@@ -36,6 +48,8 @@ export class MirrorBook {
   readonly #progress = new Map<StreamId, StreamProgress>();
   readonly #stops = new Map<string, TopicStop>();
   readonly #gaps: GapReport[] = [];
+  /** By kind of reason, the latest last. */
+  readonly #rejections = new Map<string, RejectionReport>();
   readonly #startedMs: number;
   #state: MirrorState = 'stopped';
   #sinceMs: number;
@@ -88,16 +102,27 @@ export class MirrorBook {
       progress.recordsSent += records.length;
       this.#stops.delete(progress.at.topic);
     }
-    for (const stream of quarantined) {
-      const progress = this.#of(stream);
-      progress.recordsSent--;
-      progress.recordsRejected++;
-    }
-    for (const gap of batch.gaps) this.#missing(gap);
+    for (const stream of quarantined) this.#of(stream).recordsSent--;
+    for (const gap of batch.gaps) this.lost(gap);
     for (const [stream, position] of positions) {
       const progress = this.#of(stream);
       assert(position >= progress.position, 'a position moves only forward by receipts');
       progress.position = position;
+    }
+  }
+
+  /** Records that are in quarantine now. */
+  refused(refused: readonly Refused[]): void {
+    for (const { stream } of refused) this.#of(stream).recordsRejected++;
+    for (const group of groupRefused(refused)) this.#refusedFor(group);
+  }
+
+  /** Counts and tells what was not counted before. */
+  lost({ stream, fromOffset, toOffset, reason }: Loss): void {
+    const progress = this.#of(stream);
+    for (const { from, to } of progress.gaps.add(fromOffset, toOffset)) {
+      progress.recordsMissing += to - from;
+      this.#tellLoss(progress.at, from, to, reason);
     }
   }
 
@@ -145,6 +170,7 @@ export class MirrorBook {
       lagRecords: sum(partitions, (partition) => partition.lagRecords),
       lagMs: greatestLag(partitions),
       gaps: this.#gaps,
+      rejections: [...this.#rejections.values()],
       pendingSeeks: decisions?.seeks ?? [],
       topics: statuses,
     };
@@ -165,21 +191,50 @@ export class MirrorBook {
     return { ...base, state: 'mirrored', sinceMs: stop?.sinceMs ?? this.#startedMs };
   }
 
-  #missing({ stream, fromOffset, toOffset, reason }: ReadGap): void {
-    const progress = this.#of(stream);
-    const from = Math.max(fromOffset, progress.gapsCountedTo);
-    if (from >= toOffset) return; // Read again after a reconnect.
-    progress.gapsCountedTo = toOffset;
-    progress.recordsMissing += toOffset - from;
-    const { topic, partition } = progress.at;
+  #tellLoss({ topic, partition }: MirrorStream, from: number, to: number, reason: GapReason): void {
     const atMs = this.#clock.nowMs();
-    this.#gaps.push({ topic, partition, fromOffset: from, toOffset, reason, atMs });
+    this.#gaps.push({ topic, partition, fromOffset: from, toOffset: to, reason, atMs });
     if (this.#gaps.length > LIMITS.statusGaps) this.#gaps.shift();
+    const records = `${to - from} records of ${topic}/${partition} (${from} to ${to - 1})`;
     this.#logger.warn(
-      { event: 'mirror.gap', topic, partition, fromOffset: from, toOffset, reason },
-      `${toOffset - from} records of ${topic}/${partition} (${from} to ${toOffset - 1}) were lost to ` +
-        `${reason} before they could be mirrored; going on after them`,
+      { event: 'mirror.gap', topic, partition, fromOffset: from, toOffset: to, reason },
+      reason === 'far-behind'
+        ? `the far side has gone back to before ${records}, which this log no longer holds: unless ` +
+            `they were a gap before, the far side has lost them; going on after them`
+        : `${records} were lost to ${reason} before they could be mirrored; going on after them`,
     );
+  }
+
+  #refusedFor({ kind, reason, records, ranges }: RefusedGroup): void {
+    const named = [...ranges].slice(0, LIMITS.rejectionRanges).map(([stream, range]) => {
+      const { topic, partition } = this.#of(stream).at;
+      return { topic, partition, ...range };
+    });
+    const places = named.map(
+      ({ topic, partition, fromOffset, toOffset }) =>
+        `${topic}/${partition} (${fromOffset} to ${toOffset - 1})`,
+    );
+    const rest = ranges.size - named.length;
+    if (rest > 0) places.push(`${rest} more partitions`);
+    this.#logger.warn(
+      { event: 'mirror.quarantine', records, reason, partitions: ranges.size, ranges: named },
+      `${records} records were refused and put aside: ${places.join(', ')}: ${reason}`,
+    );
+    const last = must(named.at(-1), 'a group has records');
+    const { topic, partition } = last;
+    const before = this.#rejections.get(kind)?.records ?? 0;
+    this.#rejections.delete(kind);
+    this.#rejections.set(kind, {
+      reason,
+      records: before + records,
+      topic,
+      partition,
+      offset: last.toOffset - 1,
+      atMs: this.#clock.nowMs(),
+    });
+    if (this.#rejections.size <= LIMITS.rejectionKinds) return;
+    const [oldest] = this.#rejections.keys();
+    if (oldest !== undefined) this.#rejections.delete(oldest);
   }
 
   #of(stream: StreamId): StreamProgress {

@@ -1,3 +1,4 @@
+import { must } from '../assert.ts';
 import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { StreamId } from '../record.ts';
@@ -5,7 +6,7 @@ import type { LogCursor, LogReader, PositionStore } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import { formatDuration } from '../units.ts';
-import { PositionSaver, resumeFrom } from './positions.ts';
+import { PositionSaver, resumeFrom, type Resumption } from './positions.ts';
 import { Pump, type PumpFailure, type PumpObserver } from './pump.ts';
 import type { Batching, MirrorStream, Rejection, Upstream, UpstreamSession } from './upstream.ts';
 
@@ -24,7 +25,7 @@ export interface LinkOptions {
 
 export interface LinkObserver extends PumpObserver {
   /** The session stands and begins at these positions; the seeks it was given are done. */
-  begun(positions: ReadonlyMap<StreamId, number>): Promise<void>;
+  begun(resumption: Resumption): Promise<void>;
 }
 
 /**
@@ -94,7 +95,7 @@ export class Link {
     const limit = new AbortController();
     const timer = clock.after(LIMITS.mirrorConnectMs, () => limit.abort());
     const quarantine = async (rejected: readonly Rejection[]): Promise<void> => {
-      await this.#pump?.quarantine(rejected);
+      await must(this.#pump, 'only what the pump sends is rejected').quarantine(rejected);
     };
     try {
       const either = AbortSignal.any([signal, limit.signal]);
@@ -119,16 +120,18 @@ export class Link {
     const { reader, positions: store, logger, observer } = this.#options;
     const local = store.all();
     const resumption = resumeFrom({ streams, reader, local, far: session.positions, seek });
-    for (const { at, local: ours, far } of resumption.farBehind) {
+    for (const { at, local: ours, far, from } of resumption.farBehind) {
+      if (from === ours) continue; // Nothing of it can be sent again.
+      const { topic, partition } = at;
       logger.warn(
-        { event: 'mirror.far-behind', topic: at.topic, partition: at.partition, local: ours, far },
-        `the far side has ${at.topic}/${at.partition} up to ${far}, though it had confirmed ${ours}: ` +
-          `sending again from there`,
+        { event: 'mirror.far-behind', topic, partition, local: ours, far, from },
+        `the far side has ${topic}/${partition} up to ${far}, though it had confirmed ${ours}: ` +
+          `sending again from ${from}`,
       );
     }
     if (resumption.backward.size > 0) await store.seek(resumption.backward);
     if (resumption.forward.size > 0) await store.advance(resumption.forward);
-    await observer.begun(resumption.positions);
+    await observer.begun(resumption);
     return resumption.positions;
   }
 

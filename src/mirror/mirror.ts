@@ -2,7 +2,7 @@ import { assert, must, unreachable } from '../assert.ts';
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Random } from '../random.ts';
-import type { LogRecord, StreamId } from '../record.ts';
+import type { StreamId } from '../record.ts';
 import type { KeyValue, LogReader, LogWriter, PositionStore, TopicInfo } from '../store/log.ts';
 import type { LogFields, Logger } from '../telemetry.ts';
 import type { Clock, Timer } from '../time.ts';
@@ -14,7 +14,8 @@ import { dispositionOf } from './disposition.ts';
 import { Link, type LinkOptions } from './link.ts';
 import { Pacer } from './pacer.ts';
 import type { PumpFailure, Settlement } from './pump.ts';
-import { quarantineRecord } from './quarantine.ts';
+import type { Resumption } from './positions.ts';
+import { Quarantine } from './quarantine.ts';
 import { type SeekRequest, seekOffsets } from './seek.ts';
 import { selectTopics, streamsOf, topicMatcher } from './selection.ts';
 import type { MirrorStatus } from './status.ts';
@@ -63,6 +64,7 @@ export class Mirror {
   readonly #matches: (topic: string) => boolean;
   readonly #linkOptions: Omit<LinkOptions, 'observer'>;
   readonly #book: MirrorBook;
+  readonly #quarantine: Quarantine;
   readonly #pacer: Pacer;
   #decisions: Decisions | undefined;
   #running: Promise<void> | undefined;
@@ -78,9 +80,17 @@ export class Mirror {
     this.#options = options;
     this.#matches = topicMatcher(options.topics);
     const batching = { ...BATCHING, ...options.upstream.batching, ...options.batching };
-    this.#book = new MirrorBook(options.reader, options.clock, options.logger);
+    const { name, upstream, reader, positions, clock, gateway, incarnation } = options;
+    const logger = options.logger.child({ mirror: name });
+    this.#book = new MirrorBook(reader, clock, logger);
     this.#pacer = new Pacer(options);
-    const { upstream, reader, positions, clock, logger } = options;
+    this.#quarantine = new Quarantine({
+      ...options.quarantine,
+      mirror: name,
+      gateway,
+      incarnation,
+      onKept: (refused) => this.#book.refused(refused),
+    });
     const { window = LIMITS.mirrorWindow, sendMs = LIMITS.mirrorSendMs } = options;
     const { drainMs = LIMITS.drainMs } = options;
     const limits = { batching, window, sendMs, drainMs };
@@ -283,9 +293,8 @@ export class Mirror {
     const link = new Link({
       ...this.#linkOptions,
       observer: {
-        begun: (positions) => this.#begun(positions, byStream, seeks),
-        quarantine: (stream, record, reason) =>
-          this.#quarantine(mustGet(byStream, stream), record, reason),
+        begun: (resumption) => this.#begun(resumption, byStream, seeks),
+        quarantine: (...refused) => this.#quarantine.put(byStream, ...refused),
         settled: (settlement) => this.#settled(settlement),
         atEnd: (atEnd) => this.#book.enter(atEnd ? 'live' : 'catching up'),
       },
@@ -298,12 +307,15 @@ export class Mirror {
   }
 
   async #begun(
-    positions: ReadonlyMap<StreamId, number>,
+    { positions, farBehind }: Resumption,
     streams: ReadonlyMap<StreamId, MirrorStream>,
     seeks: readonly PendingSeek[],
   ): Promise<void> {
     for (const [stream, position] of positions)
       this.#book.place(mustGet(streams, stream), position);
+    for (const { at, far: fromOffset, from: toOffset } of farBehind)
+      this.#book.lost({ stream: at.stream, fromOffset, toOffset, reason: 'far-behind' });
+    this.#quarantine.passed(positions);
     await this.#decided.seeksDone(seeks);
     this.#book.sessionBegun();
     this.#book.enter('catching up');
@@ -312,19 +324,8 @@ export class Mirror {
 
   #settled(settlement: Settlement): void {
     this.#book.settled(settlement);
+    this.#quarantine.passed(settlement.positions);
     this.#pacer.succeeded();
-  }
-
-  async #quarantine(at: MirrorStream, record: LogRecord, reason: string): Promise<void> {
-    const { name, gateway, incarnation, quarantine } = this.#options;
-    await quarantineRecord(
-      { ...quarantine, mirror: name, gateway, incarnation },
-      at,
-      record,
-      reason,
-    );
-    const place = { topic: at.topic, partition: at.partition, offset: record.offset };
-    this.#log('warn', 'mirror.quarantine', { ...place, reason }, 'a refused record was put aside');
   }
 
   async #recover(

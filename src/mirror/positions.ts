@@ -12,12 +12,19 @@ export interface Resumption {
   readonly forward: ReadonlyMap<StreamId, number>;
   /** Local positions to move back: by a person's seek, or because the far side has less. */
   readonly backward: ReadonlyMap<StreamId, number>;
-  /** Streams whose far side has less than we were told: it lost records, or was restored. */
-  readonly farBehind: readonly {
-    readonly at: MirrorStream;
-    readonly local: number;
-    readonly far: number;
-  }[];
+  /**
+   * Streams whose far side has less than we were told: it lost records, or was restored; or it was
+   * never told of a gap that we passed over.
+   */
+  readonly farBehind: readonly FarBehind[];
+}
+
+export interface FarBehind {
+  readonly at: MirrorStream;
+  readonly local: number;
+  readonly far: number;
+  /** Where it is sent again from; what lies between `far` and this the log no longer holds. */
+  readonly from: number;
 }
 
 export interface ResumptionInput {
@@ -39,7 +46,7 @@ export function resumeFrom(input: ResumptionInput): Resumption {
   const positions = new Map<StreamId, number>();
   const forward = new Map<StreamId, number>();
   const backward = new Map<StreamId, number>();
-  const farBehind: { at: MirrorStream; local: number; far: number }[] = [];
+  const farBehind: FarBehind[] = [];
   for (const at of input.streams) {
     const { startOffset, endOffset } = input.reader.range(at.stream);
     const local = input.local.get(at.stream);
@@ -48,9 +55,8 @@ export function resumeFrom(input: ResumptionInput): Resumption {
     let position = asked ?? far ?? local ?? startOffset;
     if (asked !== undefined) requireSeekTaken(at, asked, far);
     else if (far !== undefined && local !== undefined && far < local) {
-      // What lies between the two and is no longer in the log was passed over as a gap before.
       position = Math.max(far, Math.min(local, startOffset));
-      if (position < local) farBehind.push({ at, local, far });
+      farBehind.push({ at, local, far, from: position });
     }
     requireWithinLog(at, position, endOffset, far);
     positions.set(at.stream, position);

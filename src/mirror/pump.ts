@@ -1,7 +1,7 @@
 import { assert } from '../assert.ts';
 import { GatelogError } from '../errors.ts';
 import type { LogRecord, StreamId } from '../record.ts';
-import type { CursorBatch, LogCursor } from '../store/log.ts';
+import type { CursorBatch, LogCursor, Slice } from '../store/log.ts';
 import type { Clock, Timer } from '../time.ts';
 import { formatDuration } from '../units.ts';
 import type { Batching, Receipt, Rejection, UpstreamSession } from './upstream.ts';
@@ -12,10 +12,20 @@ export interface PumpFailure {
   readonly local: boolean;
 }
 
+/** A record that the far side will never take, and why. */
+export interface Refused {
+  readonly stream: StreamId;
+  readonly record: LogRecord;
+  readonly reason: string;
+}
+
 /** What the pump tells its mirror, in the order of the log. */
 export interface PumpObserver {
-  /** Durable when resolved. */
-  quarantine(stream: StreamId, record: LogRecord, reason: string): Promise<void>;
+  /**
+   * Puts records aside, in parts: `progress` is called after each. All are durable when resolved.
+   * MUST reject soon after `signal` aborts.
+   */
+  quarantine(refused: readonly Refused[], signal: AbortSignal, progress: () => void): Promise<void>;
   /**
    * The far side has, or we have put aside, everything below `positions`. Called in send order.
    */
@@ -37,7 +47,7 @@ export interface PumpOptions {
   readonly batching: Batching;
   /** Batches sent and not yet settled. */
   readonly window: number;
-  /** A batch unanswered for this long fails the session. */
+  /** A batch unanswered for this long fails the session; putting records aside counts as progress. */
   readonly sendMs: number;
   readonly clock: Clock;
   readonly observer: PumpObserver;
@@ -59,12 +69,15 @@ export class Pump {
   readonly #flights: Flight[] = [];
   #session: UpstreamSession | undefined;
   #failure: PumpFailure | undefined;
+  /** Aborts with the first failure. */
+  readonly #failed = new AbortController();
   #over = false;
   #chain: Promise<void> = Promise.resolve();
   #handling: Promise<void> = Promise.resolve();
   #wake: () => void = () => {};
   #watchdog: Timer | undefined;
   #oldestSentMs = 0;
+  #puttingAside = false;
 
   constructor(options: PumpOptions) {
     assert(options.window >= 1, 'a pump may send at least one batch');
@@ -100,6 +113,7 @@ export class Pump {
   /** Ends the run with this failure, unless it failed before. */
   fail(failure: PumpFailure): void {
     this.#failure ??= failure;
+    this.#failed.abort();
     this.#wake();
   }
 
@@ -109,12 +123,18 @@ export class Pump {
     await this.#handling.catch(() => {}); // Its failure is the run's failure already.
   }
 
-  /** For an upstream that must see a rejected record stored before it commits beyond it. */
+  /**
+   * For an upstream that must see rejected records stored before it commits beyond them. Rejects
+   * soon when the session has failed: whoever closes it waits for the upstream, which waits here.
+   */
   async quarantine(rejected: readonly Rejection[]): Promise<void> {
-    for (const rejection of rejected) {
-      const flight = this.#flights.find(({ batch }) => recordOf(batch, rejection) !== undefined);
-      assert(flight !== undefined, 'only a record that is being sent can be rejected');
-      await this.#quarantineOnce(flight, rejection);
+    try {
+      let rest = rejected;
+      for (const flight of this.#flights.slice()) rest = await this.#putAside(flight, rest);
+      assert(rest.length === 0, 'only a record that is being sent can be rejected');
+    } catch (error) {
+      this.fail({ error, local: true });
+      throw error;
     }
   }
 
@@ -186,7 +206,8 @@ export class Pump {
   }
 
   async #handle(flight: Flight, receipt: Receipt): Promise<void> {
-    for (const rejection of receipt.rejected) await this.#quarantineOnce(flight, rejection);
+    const strangers = await this.#putAside(flight, receipt.rejected);
+    assert(strangers.length === 0, 'a rejection names a record of its batch');
     const { batch } = flight;
     const positions = positionsAfter(batch, receipt);
     const quarantined = [...flight.quarantined.values()];
@@ -198,27 +219,50 @@ export class Pump {
     this.#wake();
   }
 
-  async #quarantineOnce(flight: Flight, rejection: Rejection): Promise<void> {
-    const name = `${rejection.stream}:${rejection.offset}`;
-    if (flight.quarantined.has(name)) return;
-    const record = recordOf(flight.batch, rejection);
-    assert(record !== undefined, 'a rejection names a record of its batch');
-    await this.#options.observer.quarantine(rejection.stream, record, rejection.reason);
-    flight.quarantined.set(name, rejection.stream);
+  /** Each record once, and all together, so that few commits cover many. Gives those of other batches. */
+  async #putAside(flight: Flight, rejected: readonly Rejection[]): Promise<readonly Rejection[]> {
+    if (rejected.length === 0) return rejected;
+    const slices = Map.groupBy(flight.batch.slices, ({ stream }) => stream);
+    const fresh = new Map<string, Refused>();
+    const others: Rejection[] = [];
+    for (const rejection of rejected) {
+      const { stream, offset, reason } = rejection;
+      const record = recordAt(slices.get(stream) ?? [], offset);
+      if (record === undefined) others.push(rejection);
+      else fresh.set(`${stream}:${offset}`, { stream, record, reason });
+    }
+    for (const name of flight.quarantined.keys()) fresh.delete(name);
+    if (fresh.size > 0) await this.#store([...fresh.values()]);
+    for (const [name, { stream }] of fresh) flight.quarantined.set(name, stream);
+    return others;
+  }
+
+  async #store(refused: readonly Refused[]): Promise<void> {
+    this.#puttingAside = true;
+    try {
+      await this.#options.observer.quarantine(refused, this.#failed.signal, () => this.#watch());
+    } finally {
+      this.#puttingAside = false;
+    }
   }
 
   #watch(): void {
     this.#watchdog?.cancel();
     this.#watchdog = undefined;
-    if (this.#flights.length === 0) return;
-    this.#oldestSentMs = this.#options.clock.monotonicMs();
-    this.#watchdog = this.#options.clock.after(this.#options.sendMs, () => {
-      const error = new GatelogError(
-        'UPSTREAM_UNCERTAIN',
-        `the far side has neither confirmed nor refused a batch for ${formatDuration(this.#options.sendMs)}`,
-      );
-      this.fail({ error, local: false });
-    });
+    if (this.#flights.length === 0 || this.#failure !== undefined) return;
+    const { clock, sendMs } = this.#options;
+    this.#oldestSentMs = clock.monotonicMs();
+    this.#watchdog = clock.after(sendMs, () => this.fail(this.#overdue()));
+  }
+
+  #overdue(): PumpFailure {
+    const waited = formatDuration(this.#options.sendMs);
+    if (this.#puttingAside) {
+      const text = `the log has not stored refused records for ${waited}`;
+      return { error: new GatelogError('STORE_UNAVAILABLE', text), local: true };
+    }
+    const text = `the far side has neither confirmed nor refused a batch for ${waited}`;
+    return { error: new GatelogError('UPSTREAM_UNCERTAIN', text), local: false };
   }
 }
 
@@ -227,11 +271,10 @@ function isFull(batch: CursorBatch, batching: Batching): boolean {
   return batch.records >= batching.maxRecords || batch.bytes >= batching.maxBytes / 2;
 }
 
-function recordOf(batch: CursorBatch, at: Rejection): LogRecord | undefined {
-  for (const { stream, records } of batch.slices) {
+function recordAt(slices: readonly Slice[], offset: number): LogRecord | undefined {
+  for (const { records } of slices) {
     const first = records[0];
-    if (stream !== at.stream || first === undefined) continue;
-    const record = records[at.offset - first.offset];
+    const record = first === undefined ? undefined : records[offset - first.offset];
     if (record !== undefined) return record;
   }
   return undefined;

@@ -1,5 +1,6 @@
 import type { StreamId } from '../record.ts';
 import type { LogReader, ReadGap } from '../store/log.ts';
+import { RangeSet } from './range-set.ts';
 import type { MirrorStream } from './upstream.ts';
 
 /**
@@ -22,13 +23,27 @@ export type MirrorState =
   | 'halted'
   | 'stopped';
 
+/** `far-behind`: the far side stands at an offset that the log, gone on since, no longer holds. */
+export type GapReason = ReadGap['reason'] | 'far-behind';
+
 export interface GapReport {
   readonly topic: string;
   readonly partition: number;
   readonly fromOffset: number;
   /** One past the last missing offset. */
   readonly toOffset: number;
-  readonly reason: ReadGap['reason'];
+  readonly reason: GapReason;
+  readonly atMs: number;
+}
+
+/** What the far side refused for one kind of reason, and where the last one stands. */
+export interface RejectionReport {
+  /** An example: the others may differ in their numbers. */
+  readonly reason: string;
+  readonly records: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
   readonly atMs: number;
 }
 
@@ -78,6 +93,8 @@ export interface MirrorStatus {
   readonly lagMs: number | undefined;
   /** The latest ones; LIMITS.statusGaps at most. */
   readonly gaps: readonly GapReport[];
+  /** The latest kinds of reasons; LIMITS.rejectionKinds at most. */
+  readonly rejections: readonly RejectionReport[];
   readonly pendingSeeks: readonly {
     readonly topic: string;
     readonly partition: number;
@@ -93,13 +110,13 @@ export interface StreamProgress {
   recordsSent: number;
   recordsRejected: number;
   recordsMissing: number;
-  /** Where the last gap ended that was counted: a reconnect may read it again. */
-  gapsCountedTo: number;
+  /** Gaps that were counted: a reconnect may meet them again. */
+  readonly gaps: RangeSet;
 }
 
 export function newProgress(at: MirrorStream, position: number): StreamProgress {
   const counts = { recordsSent: 0, recordsRejected: 0, recordsMissing: 0 };
-  return { at, position, ...counts, gapsCountedTo: 0 };
+  return { at, position, ...counts, gaps: new RangeSet() };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { GatelogError } from '../../src/errors.ts';
 import { streamId } from '../../src/record.ts';
+import { rememberingLogger } from '../support/store-kit.ts';
 import { LONG_MS, rig } from './mirror-rig.ts';
 
 const unreachable = (): Error => new GatelogError('UPSTREAM_UNREACHABLE', 'no route');
@@ -53,6 +54,66 @@ describe('whose position counts', () => {
 });
 
 describe('what is no longer there', () => {
+  test.for([
+    { start: 10, from: 10, sent: [] },
+    { start: 4, from: 4, sent: ['4', '5', '6', '7', '8', '9'] },
+    { start: 2, from: 2, sent: ['2', '3', '4', '5', '6', '7', '8', '9'] },
+  ])('a far side that went back to 2 when the log begins at $start', async (given) => {
+    const { start, from, sent } = given;
+    const logger = rememberingLogger();
+    const { clock, log, mirror, again, upstream, texts } = rig({}, { logger });
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    for (let offset = 0; offset < 10; offset++) log.add(stream, String(offset));
+    await mirror.start();
+    await clock.until(() => mirror.status().lagRecords === 0);
+    await clock.settled(mirror.stop());
+    upstream.positions.set(stream, 2);
+    upstream.delivered.length = 0;
+    log.trim(stream, start);
+
+    const second = again();
+    await second.start();
+    await clock.until(() => second.status().state === 'live' && second.status().lagRecords === 0);
+    expect(texts()).toEqual(sent);
+    const gap = { topic: 't', partition: 0, fromOffset: 2, toOffset: from, reason: 'far-behind' };
+    expect(second.status()).toMatchObject({
+      recordsMissing: from - 2,
+      gaps: from === 2 ? [] : [gap],
+    });
+    const warnings = logger.lines.filter(({ level }) => level === 'warn');
+    const resent = `the far side has t/0 up to 2, though it had confirmed 10: sending again from ${from}`;
+    const gone = `${from - 2} records of t/0 (2 to ${from - 1}), which this log no longer holds`;
+    expect(
+      warnings.map(({ message }) => /the far side has t.*|\d+ records.*?holds/u.exec(message)?.[0]),
+    ).toEqual([...(sent.length === 0 ? [] : [resent]), ...(from === 2 ? [] : [gone])]);
+    await clock.settled(second.stop());
+  });
+
+  test('a gap that the far side was never told of is not its loss', async () => {
+    const { clock, log, mirror, upstream } = rig();
+    const [stream = streamId(-1)] = log.topic('t').streams;
+    for (const text of ['a', 'b', 'c', 'd']) log.add(stream, text);
+    log.corrupt(stream, 1, 4);
+    await mirror.start();
+    await clock.until(() => mirror.status().lagRecords === 0);
+    log.trim(stream, 4);
+    upstream.breakSession(unreachable());
+    await clock.until(() => upstream.connects.length === 2 && mirror.status().state === 'live');
+    expect(upstream.positions.get(stream)).toBe(1);
+    expect(mirror.status().recordsMissing).toBe(3);
+    // Later it loses the record that it had.
+    upstream.positions.set(stream, 0);
+    upstream.breakSession(unreachable());
+    await clock.until(() => upstream.connects.length === 3 && mirror.status().state === 'live');
+    expect(mirror.status().recordsMissing).toBe(4);
+    expect(mirror.status().gaps.at(-1)).toMatchObject({
+      fromOffset: 0,
+      toOffset: 1,
+      reason: 'far-behind',
+    });
+    await clock.settled(mirror.stop());
+  });
+
   test('records that retention took are counted, named and passed over', async () => {
     const { clock, log, mirror, texts, positions } = rig();
     const [stream = streamId(-1)] = log.topic('t').streams;

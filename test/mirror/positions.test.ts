@@ -48,9 +48,22 @@ describe('where a session begins', () => {
     expect(resumption.backward.get(STREAM)).toBe(moved === 'backward' ? position : undefined);
   });
 
-  test('only records that the log still has count as lost by the far side', () => {
-    expect(resume({ local: 30, far: 20 }).farBehind).toEqual([{ at, local: 30, far: 20 }]);
-    expect(resume({ local: 10, far: 0 }).farBehind).toEqual([]);
+  test.for<[Case, number]>([
+    [{ local: 30, far: 20 }, 20],
+    [{ local: 30, far: 5 }, 10],
+    [{ local: 10, far: 0 }, 10],
+    [{ local: 8, far: 5 }, 8],
+  ])('%j: the far side went back, and is sent again what is left, from %i', ([one, from]) => {
+    const { local, far } = one;
+    expect(resume(one).farBehind).toEqual([{ at, local, far, from }]);
+  });
+
+  test.for<Case>([
+    { local: 20, far: 20 },
+    { local: 20, far: 30 },
+    { local: 20, far: 15, seek: 15 },
+  ])('%j: the far side did not go back', (one) => {
+    expect(resume(one).farBehind).toEqual([]);
   });
 
   test.for<[Case, string]>([

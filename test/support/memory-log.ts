@@ -124,7 +124,8 @@ export class MemoryLog {
       next: async ({ maxRecords, maxBytes }): Promise<CursorBatch> => {
         await Promise.resolve();
         if (this.failReads !== undefined) throw this.failReads;
-        const slices = new Map<StreamId, LogRecord[]>();
+        const slices: { stream: StreamId; records: LogRecord[] }[] = [];
+        const open = new Map<StreamId, LogRecord[]>();
         const gaps = this.#retired(next);
         let records = 0;
         let bytes = 0;
@@ -139,16 +140,20 @@ export class MemoryLog {
           );
           if (hole !== undefined) {
             gaps.push({ ...hole, fromOffset: wanted, toOffset: wanted + 1 });
+            open.delete(stream); // Slices are dense.
             continue;
           }
           records++;
           bytes += (record.key?.length ?? 0) + (record.value?.length ?? 0) + record.headers.length;
-          const slice = slices.get(stream);
-          if (slice === undefined) slices.set(stream, [record]);
-          else slice.push(record);
+          let slice = open.get(stream);
+          if (slice === undefined) {
+            slice = [];
+            open.set(stream, slice);
+            slices.push({ stream, records: slice });
+          }
+          slice.push(record);
         }
-        const list = [...slices].map(([stream, own]) => ({ stream, records: own }));
-        return { slices: list, gaps, records, bytes };
+        return { slices, gaps, records, bytes };
       },
       wait: (signal) =>
         new Promise((resolve) => {

@@ -127,12 +127,12 @@ export class SimulatedUpstream implements Upstream {
           inFlight--;
         }
       },
-      close: () => {
+      close: async () => {
         spent ??= unreachableError('the session was closed');
         closed.abort();
+        await chain; // As an upstream does that must know that nothing more is sent.
         if (!isClosed) this.openSessions--;
         isClosed = true;
-        return Promise.resolve();
       },
     };
   }
