@@ -258,8 +258,8 @@ export class Mirror {
   #scanTopics(): void {
     this.#later(LIMITS.mirrorTopicScanMs, () => {
       const seen = streamsOf(selectTopics(this.#options.reader, this.#matches));
-      if (seen.some(({ stream }) => !this.#placed.has(stream))) void this.#adoptTopics();
-      this.#scanTopics();
+      if (seen.every(({ stream }) => this.#placed.has(stream))) this.#scanTopics();
+      else void this.#adoptTopics();
     });
   }
 
@@ -271,6 +271,7 @@ export class Mirror {
       // The next scan tries again.
       this.#log('warn', 'mirror.adopt', { error }, `a new topic waits: ${messageOf(error)}`);
     }
+    this.#scanTopics();
   }
 
   #later(delayMs: number, task: () => void): void {

@@ -96,6 +96,29 @@ describe('sending', () => {
     await clock.settled(named.stop());
   });
 
+  test('a topic whose place is slow to be stored is taken up once, and keeps its position', async () => {
+    const { clock, log, again, upstream, texts } = rig();
+    const stored = log.positions();
+    let placings = 0;
+    const slowly: typeof stored.advance = async (positions) => {
+      if ([...positions.values()].every((position) => position === 0)) {
+        placings++;
+        await clock.sleep(LIMITS.mirrorTopicScanMs * 3.5);
+      }
+      await stored.advance(positions);
+    };
+    const slow = again({ positions: { ...stored, advance: slowly } });
+    await slow.start();
+    const [stream = streamId(-1)] = log.topic('late').streams;
+    for (const text of ['a', 'b', 'c']) log.add(stream, text);
+    await clock.until(() => texts().length === 3);
+    await clock.advance(LONG_MS);
+    expect(placings).toBe(1);
+    expect(upstream.connects).toHaveLength(1);
+    expect(slow.status()).toMatchObject({ lagRecords: 0, recordsSent: 3, state: 'live' });
+    await clock.settled(slow.stop());
+  });
+
   test('startAt end skips what is there at the start, but nothing of later topics', async () => {
     const { clock, log, mirror, texts } = rig({}, { startAt: 'end' });
     const [old = streamId(-1)] = log.topic('old').streams;
