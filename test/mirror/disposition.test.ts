@@ -11,9 +11,18 @@ function saying(disposition: Disposition): Upstream {
   return { connect: () => Promise.reject(new Error()), dispositionOf: () => disposition };
 }
 
+/** As the system, the engine below the store, and Node give them. */
+function coded(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
 test.for([
   [new GatelogError('STORE_WRITE_FAILED', 'disk full'), 'retry'],
   [new GatelogError('STORE_CLOSED', 'closed'), 'retry'],
+  [coded('LEVEL_IO_ERROR'), 'retry'],
+  [coded('LEVEL_DATABASE_NOT_OPEN'), 'retry'],
+  [coded('EMFILE'), 'retry'],
+  [coded('ERR_INVALID_ARG_TYPE'), 'halt'],
   [new GatelogError('UPSTREAM_MISMATCH', 'an older copy'), 'halt'],
   [new AssertionError('a broken invariant'), 'halt'],
   [new TypeError('a bug'), 'halt'],
