@@ -24,10 +24,13 @@ export class Decisions {
   readonly #space: KeyValue;
   #stored: Stored;
   #writing: Promise<void> = Promise.resolve();
+  /** What the space holds. */
+  #durable: Stored;
 
   private constructor(space: KeyValue, stored: Stored) {
     this.#space = space;
     this.#stored = stored;
+    this.#durable = stored;
   }
 
   static async load(space: KeyValue): Promise<Decisions> {
@@ -84,9 +87,12 @@ export class Decisions {
     });
   }
 
-  /** Removes exactly these; one that was replaced meanwhile stays. */
+  /**
+   * Removes exactly these; one that was replaced meanwhile stays. Writes also what could not be
+   * written before: a seek that is done would be done again after a restart.
+   */
   seeksDone(done: readonly PendingSeek[]): Promise<void> {
-    if (done.length === 0) return Promise.resolve();
+    if (done.length === 0 && this.#durable === this.#stored) return Promise.resolve();
     return this.#change((stored) => ({
       ...stored,
       seeks: stored.seeks.filter((seek) => !done.includes(seek)),
@@ -95,10 +101,15 @@ export class Decisions {
 
   /** Takes effect in memory at once; durable when resolved. Writes keep their order. */
   #change(change: (stored: Stored) => Stored): Promise<void> {
-    this.#stored = change(this.#stored);
-    const bytes = Buffer.from(JSON.stringify(this.#stored));
-    this.#writing = this.#writing.catch(() => {}).then(() => this.#space.put(KEY, bytes));
+    const stored = change(this.#stored);
+    this.#stored = stored;
+    this.#writing = this.#writing.catch(() => {}).then(() => this.#write(stored));
     return this.#writing;
+  }
+
+  async #write(stored: Stored): Promise<void> {
+    await this.#space.put(KEY, Buffer.from(JSON.stringify(stored)));
+    this.#durable = stored;
   }
 }
 
