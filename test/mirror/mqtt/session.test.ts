@@ -1,0 +1,72 @@
+import { EventEmitter } from 'node:events';
+import { PassThrough } from 'node:stream';
+import type { MqttClient } from 'mqtt';
+import { expect, test } from 'vitest';
+import { Blame } from '../../../src/mirror/mqtt/blame.ts';
+import { MqttSession } from '../../../src/mirror/mqtt/session.ts';
+import { streamId } from '../../../src/record.ts';
+import { SimClock } from '../../support/sim-clock.ts';
+
+/** A client whose socket takes one packet and then is full, and whose acknowledgements still come. */
+class FullClient extends EventEmitter {
+  readonly stream: PassThrough = new PassThrough({ highWaterMark: 1 });
+  readonly acks: ((error?: Error) => void)[] = [];
+
+  publish(_topic: string, payload: Buffer, _options: object, acked: () => void): void {
+    this.acks.push(acked);
+    this.stream.write(payload);
+  }
+
+  end(_force: boolean, _options: object, ended: () => void): void {
+    ended();
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+test('while the socket is full, acknowledgements do not pile up listeners; then it goes on', async () => {
+  const client = new FullClient();
+  const stream = streamId(0);
+  const session = new MqttSession({
+    client: client as unknown as MqttClient,
+    where: 'mqtt://far',
+    streams: [{ stream, topic: 't', partition: 0 }],
+    gateway: 'gw',
+    incarnation: 'abc',
+    rules: {
+      topicTemplate: '{mqttTopic}',
+      gateway: 'gw',
+      keepRetain: true,
+      withProperties: true,
+      maxPacketBytes: undefined,
+    },
+    window: 50,
+    ackMs: 30_000,
+    blame: new Blame(),
+    clock: new SimClock(),
+  });
+  const records = Array.from({ length: 100 }, (_, offset) => ({
+    offset,
+    timestampMs: 0,
+    key: null,
+    value: Buffer.from('value'),
+    headers: new Uint8Array(0),
+  }));
+  const sent = session.send([{ stream, records }]);
+  await turn();
+  expect(client.acks.length).toBe(50);
+  expect(client.stream.writableNeedDrain).toBe(true);
+  for (const acked of client.acks.slice(0, 30)) {
+    acked();
+    await turn();
+  }
+  expect(client.stream.listenerCount('drain')).toBe(1);
+  expect(client.acks.length).toBe(50);
+  client.stream.resume();
+  for (let done = 30; done < 100; done++) {
+    while (client.acks[done] === undefined) await turn();
+    client.acks[done]?.();
+  }
+  expect(await sent).toMatchObject({ positions: new Map([[stream, 100]]), rejected: [] });
+  await session.close();
+});
