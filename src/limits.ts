@@ -193,6 +193,10 @@ assert(LIMITS.recordBytes <= LIMITS.commitBytes, 'a commit holds at least one la
 assert(LIMITS.mqttPacketBytes < LIMITS.recordBytes, 'a packet and its headers fit one record');
 assert(LIMITS.commitBytes <= LIMITS.pendingBytes, 'a full commit may wait');
 assert(LIMITS.checkpointEveryBytes <= LIMITS.segmentBytesMin, 'every segment holds a checkpoint');
+assert(
+  LIMITS.quarantinePartRecords <= LIMITS.commitRecords,
+  'refused records appended at once fit one commit',
+);
 assert(LIMITS.recordBytes <= LIMITS.mirrorBatchBytes, 'a batch holds at least one largest record');
 assert(
   LIMITS.drainMs + LIMITS.closeMs < LIMITS.stopMs,
