@@ -166,7 +166,7 @@ export class TestGateway {
       let session: UpstreamSession | undefined;
       try {
         session = await this.connect();
-        await this.#pump(session, perStream);
+        await Promise.race([this.#pump(session, perStream), session.broken]);
         return;
       } catch (error) {
         if (isEarly(error) && systemClock.monotonicMs() < end) continue;

@@ -15,18 +15,25 @@ export interface Address {
   readonly port: number;
 }
 
+interface Opened {
+  readonly address: Address;
+  readonly connection: Connection;
+  readonly ready: Promise<Connection>;
+  /** Something was answered over it. Until then its failure is told to who waits for an answer. */
+  used: boolean;
+}
+
 /**
- * One connection per broker. All of them together are one session's: when one breaks the session
+ * One connection per broker. Those in use together are one session's: when one breaks the session
  * is spent, and a new session opens its own. (A connection that outlived a session could carry its
- * late answers into the next.) The library keeps the requests of one connection in order.
+ * late answers into the next.) One that never came to stand, or over which nothing was ever
+ * answered, breaks no session: another broker may serve it. The library keeps the requests of one
+ * connection in order.
  */
 export class Links {
   readonly #options: KafkaConnection;
   readonly #connectionOptions: ConnectionOptions;
-  readonly #open = new Map<
-    string,
-    { address: Address; connection: Connection; ready: Promise<Connection> }
-  >();
+  readonly #open = new Map<string, Opened>();
   readonly #onBroken: (error: GatelogError) => void;
   readonly #socketErrors = new WeakMap<Connection, Error>();
   #closed = false;
@@ -59,7 +66,7 @@ export class Links {
       ...tlsFor(this.#options, address.host),
     });
     const ready = this.#connect(connection, address, name);
-    this.#open.set(name, { address, connection, ready });
+    this.#open.set(name, { address, connection, ready, used: false });
     return ready;
   }
 
@@ -71,9 +78,12 @@ export class Links {
   async call<A extends unknown[], R>(address: Address, api: API<A, R>, ...args: A): Promise<R> {
     const connection = await this.to(address);
     try {
-      return await api.async(connection, ...args);
+      const answer = await api.async(connection, ...args);
+      this.#answered(address, connection);
+      return answer;
     } catch (error) {
       if (error instanceof ResponseError) {
+        this.#answered(address, connection);
         const { response } = error as unknown as { response?: R };
         if (response !== undefined) return response;
       }
@@ -115,7 +125,7 @@ export class Links {
   }
 
   async #connect(connection: Connection, address: Address, name: string): Promise<Connection> {
-    // The first error is the one that connect() rejects with; later ones break the session.
+    // The first error is the one that connect() rejects with; those of a used one break the session.
     connection.on('error', (error: Error) => {
       this.#socketErrors.set(connection, error);
       this.#broke(name, connection, error);
@@ -130,10 +140,17 @@ export class Links {
     return connection;
   }
 
+  #answered({ host, port }: Address, connection: Connection): void {
+    const known = this.#open.get(`${host}:${port}`);
+    if (known?.connection === connection) known.used = true;
+  }
+
   #broke(name: string, connection: Connection, error: Error | undefined): void {
-    if (this.#closed || this.#open.get(name)?.connection !== connection) return;
-    if (connection.status === 'connecting' || connection.status === 'authenticating') return;
+    const known = this.#open.get(name);
+    if (this.#closed || known?.connection !== connection) return;
     this.#open.delete(name);
+    // Its status is no help here: the library calls a failed connect an error before it says so.
+    if (!known.used) return;
     const reason = error === undefined ? 'the broker closed the connection' : messageOf(error);
     this.#onBroken(
       new GatelogError(

@@ -1,0 +1,72 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { GatelogError } from '../../../src/errors.ts';
+import { Links } from '../../../src/mirror/kafka/links.ts';
+import { type FakeBroker, startFakeBroker } from '../../support/kafka/fake-broker.ts';
+import { freePorts } from '../../support/ports.ts';
+
+/** Which failures of a connection break the session, and which are told to the caller alone. */
+const HOST = '127.0.0.1';
+let broker: FakeBroker;
+let links: Links;
+let broken: GatelogError[];
+let told: () => void;
+let firstBroken: Promise<void>;
+
+beforeEach(async () => {
+  broker = await startFakeBroker([{ key: 0, min: 3, max: 9 }]);
+  broken = [];
+  firstBroken = new Promise((resolve) => {
+    told = resolve;
+  });
+  const options = { brokers: [], connectTimeoutMs: 5000, requestTimeoutMs: 200 };
+  links = new Links(options, (error) => {
+    broken.push(error);
+    told();
+  });
+});
+
+afterEach(async () => {
+  links.close();
+  await broker.close();
+});
+
+describe('the session is not broken by', () => {
+  test.each([
+    ['a port where nothing listens', HOST, /Can't reach Kafka at 127.0.0.1:\d+: .*ECONNREFUSED/u],
+    ['a name that can not be resolved', 'no-such-host.invalid', /ENOTFOUND|EAI_AGAIN/u],
+  ])('%s', async (_what, host, text) => {
+    const [port = 0] = await freePorts(1);
+    const dead = { host, port };
+    const alive = { host: HOST, port: broker.port };
+    await expect(links.versions(dead)).rejects.toMatchObject({
+      code: 'UPSTREAM_UNREACHABLE',
+      message: expect.stringMatching(text),
+    });
+    expect(await links.versions(alive)).toEqual(new Map([[0, { min: 3, max: 9 }]]));
+    expect(broken).toEqual([]);
+    expect(links.addresses).toEqual([alive]);
+    // It is asked again, not remembered.
+    await expect(links.versions(dead)).rejects.toMatchObject({ code: 'UPSTREAM_UNREACHABLE' });
+  });
+
+  test('a broker that took the connection and never answered', async () => {
+    const silent = { host: HOST, port: broker.port };
+    broker.mute();
+    await expect(links.versions(silent)).rejects.toThrow(/Request timed out/u);
+    await expect.poll(() => links.addresses).toEqual([]);
+    expect(broken).toEqual([]);
+  });
+});
+
+test('a connection that was in use breaks the session, once', async () => {
+  const alive = { host: HOST, port: broker.port };
+  await links.versions(alive);
+  broker.hangUp();
+  await firstBroken;
+  expect(links.addresses).toEqual([]);
+  expect(broken).toHaveLength(1);
+  expect(broken[0]).toMatchObject({
+    code: 'UPSTREAM_UNREACHABLE',
+    message: `Lost the connection to Kafka at ${HOST}:${broker.port}: the broker closed the connection`,
+  });
+});

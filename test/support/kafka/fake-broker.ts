@@ -1,0 +1,76 @@
+import { createServer, type Socket } from 'node:net';
+import { API, FrameScanner, REQUEST_HEAD_BYTES, requestHeader } from './frames.ts';
+
+/**
+ * A broker that knows one request, ApiVersions v3, and answers it with the versions given; whatever
+ * else it is asked it leaves unanswered.
+ */
+export interface FakeBroker {
+  readonly port: number;
+  /** Leaves every request from now on unanswered. */
+  mute(): void;
+  /** Closes the connections that there are. */
+  hangUp(): void;
+  close(): Promise<void>;
+}
+
+export interface ApiRange {
+  readonly key: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export async function startFakeBroker(apis: readonly ApiRange[] = []): Promise<FakeBroker> {
+  const sockets = new Set<Socket>();
+  let isMute = false;
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    const scanner = new FrameScanner(REQUEST_HEAD_BYTES);
+    socket.on('data', (chunk: Buffer) => {
+      for (const frame of scanner.scan(chunk)) {
+        const { apiKey, correlationId } = requestHeader(frame);
+        if (!isMute && apiKey === API.ApiVersions) socket.write(versions(correlationId, apis));
+      }
+    });
+  });
+  const hangUp = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve());
+  });
+  const address = server.address();
+  if (address === null || typeof address !== 'object') throw new Error('it listens on a port');
+  return {
+    port: address.port,
+    mute: () => {
+      isMute = true;
+    },
+    hangUp,
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        hangUp();
+      }),
+  };
+}
+
+/** ApiVersionsResponse v3 with a response header v0. */
+function versions(correlationId: number, apis: readonly ApiRange[]): Buffer {
+  const head = Buffer.alloc(11);
+  head.writeInt32BE(correlationId, 4); // then error code 0
+  head.writeUInt8(apis.length + 1, 10); // a compact array's length; unsigned varint
+  const entries = apis.map(({ key, min, max }) => {
+    const entry = Buffer.alloc(7); // with no tagged fields
+    entry.writeInt16BE(key, 0);
+    entry.writeInt16BE(min, 2);
+    entry.writeInt16BE(max, 4);
+    return entry;
+  });
+  const tail = Buffer.alloc(5); // throttle time, no tagged fields
+  const frame = Buffer.concat([head, ...entries, tail]);
+  frame.writeInt32BE(frame.length - 4, 0);
+  return frame;
+}
