@@ -1,4 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { resetSocket } from '../../src/cli/demo/reset-socket.ts';
 import {
   type Frame,
   FrameScanner,
@@ -198,17 +199,13 @@ class Link {
 
   reset(): void {
     this.#dead = true;
-    for (const socket of [this.#client, this.#server]) {
-      if (!socket.connecting) socket.resetAndDestroy();
-      // Alone it would wait until what is queued was written, for ever if the peer does not read.
-      socket.destroy();
-    }
+    resetSocket(this.#client);
+    resetSocket(this.#server);
   }
 
   halfOpen(): void {
     this.#die();
-    this.#server.resetAndDestroy();
-    this.#server.destroy();
+    resetSocket(this.#server);
   }
 
   #die(): void {

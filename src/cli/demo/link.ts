@@ -1,5 +1,6 @@
 import { createServer, connect, type Server, type Socket } from 'node:net';
 import { GatelogError, messageOf } from '../../errors.ts';
+import { resetSocket } from './reset-socket.ts';
 
 /**
  * - `up`: bytes flow.
@@ -125,7 +126,7 @@ export class Link {
 
   #drop(pair: Pair): void {
     if (!this.#pairs.delete(pair)) return;
-    pair.near.resetAndDestroy();
-    pair.far?.resetAndDestroy();
+    resetSocket(pair.near);
+    if (pair.far !== undefined) resetSocket(pair.far);
   }
 }
