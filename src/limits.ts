@@ -92,8 +92,12 @@ export const LIMITS = {
   /** One transaction: records and bytes as read from the log. */
   mirrorBatchBytes: 4_194_304, // 4 MiB
   mirrorBatchRecords: 32_768,
-  /** What a person may set it down to, for bad links. */
+  /** What a person may set it down to, and what it shrinks to by itself, for bad links. */
   mirrorBatchBytesMin: 65_536, // 64 KiB
+  /** A far side that fails while it has owed an answer for this long may want smaller batches. */
+  mirrorSlowMs: 1000,
+  /** Batches that must get through before a size that failed is tried again, at most. */
+  mirrorGrowAfter: 32,
   /** Batches sent and not yet acknowledged by the far side. */
   mirrorWindow: 2,
   backoffFirstMs: 250,
@@ -145,6 +149,15 @@ export const LIMITS = {
   auditGapRanges: 1000,
   /** Distinct keys whose central partition is remembered; keys beyond it are counted, not checked. */
   auditKeys: 1_000_000,
+  /** How long a transaction that is not decided is waited for: the usual timeout and the broker's sweep. */
+  auditUndecidedMs: 60_000,
+  /** The least that a partition which gives nothing is waited for. */
+  auditSilenceMs: 5000,
+  /** A partition that has moved, or whose broker is gone, is looked for this long. */
+  auditLeaderMs: 60_000,
+  /** A gap beside a gateway that may be sending is looked at again for this long, this often. */
+  auditSettleMs: 5000,
+  auditSettleEveryMs: 500,
 
   // Configuration and control.
   /** The configuration file, and each file that a `${file:…}` names. */

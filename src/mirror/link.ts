@@ -7,7 +7,7 @@ import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import { formatDuration } from '../units.ts';
 import { PositionSaver, resumeFrom, type Resumption } from './positions.ts';
-import { Pump, type PumpFailure, type PumpObserver } from './pump.ts';
+import { type Owed, Pump, type PumpFailure, type PumpObserver } from './pump.ts';
 import type { Batching, MirrorStream, Rejection, Upstream, UpstreamSession } from './upstream.ts';
 
 export interface LinkOptions {
@@ -26,6 +26,8 @@ export interface LinkOptions {
 export interface LinkObserver extends PumpObserver {
   /** The session stands and begins at these positions; the seeks it was given are done. */
   begun(resumption: Resumption): Promise<void>;
+  /** The far side failed while it owed an answer. */
+  undelivered(error: unknown, owed: Owed): void;
 }
 
 /**
@@ -166,6 +168,8 @@ export class Link {
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
     const failure = await pump.run(session, signal);
+    const { owed } = pump;
+    if (failure?.local === false && owed !== undefined) observer.undelivered(failure.error, owed);
     signal.removeEventListener('abort', onAbort);
     over.abort();
     return failure;

@@ -8,6 +8,7 @@ import type { LogFields, Logger } from '../telemetry.ts';
 import type { Clock, Timer } from '../time.ts';
 import { formatDuration } from '../units.ts';
 import type { BackoffLimits } from './backoff.ts';
+import { BatchSize } from './batch-size.ts';
 import { MirrorBook } from './book.ts';
 import { Decisions, type PendingSeek } from './decisions.ts';
 import { dispositionOf } from './disposition.ts';
@@ -47,12 +48,6 @@ export interface MirrorOptions {
   readonly logger: Logger;
 }
 
-const BATCHING: Batching = {
-  maxRecords: LIMITS.mirrorBatchRecords,
-  maxBytes: LIMITS.mirrorBatchBytes,
-  maxWaitMs: 0,
-};
-
 /**
  * Sends topics of the log to one far side, for ever: connect → resume → pump → (failure → wait →
  * connect). A failure costs time, never records: positions move only on receipts. Everything that
@@ -66,6 +61,7 @@ export class Mirror {
   readonly #book: MirrorBook;
   readonly #quarantine: Quarantine;
   readonly #pacer: Pacer;
+  readonly #batchSize: BatchSize;
   #decisions: Decisions | undefined;
   #running: Promise<void> | undefined;
   /** Aborts when what is mirrored must be thought over: ends sessions and waits. */
@@ -79,11 +75,11 @@ export class Mirror {
   constructor(options: MirrorOptions) {
     this.#options = options;
     this.#matches = topicMatcher(options.topics);
-    const batching = { ...BATCHING, ...options.upstream.batching, ...options.batching };
     const { name, upstream, reader, positions, clock, gateway, incarnation } = options;
     const logger = options.logger.child({ mirror: name });
     this.#book = new MirrorBook(reader, clock, logger);
     this.#pacer = new Pacer(options);
+    this.#batchSize = new BatchSize({ ...options.upstream.batching, ...options.batching }, options);
     this.#quarantine = new Quarantine({
       ...options.quarantine,
       mirror: name,
@@ -93,7 +89,7 @@ export class Mirror {
     });
     const { window = LIMITS.mirrorWindow, sendMs = LIMITS.mirrorSendMs } = options;
     const { drainMs = LIMITS.drainMs } = options;
-    const limits = { batching, window, sendMs, drainMs };
+    const limits = { batching: this.#batchSize, window, sendMs, drainMs };
     this.#linkOptions = { upstream, reader, positions, clock, logger, ...limits };
   }
 
@@ -297,6 +293,7 @@ export class Mirror {
         begun: (resumption) => this.#begun(resumption, byStream, seeks),
         quarantine: (...refused) => this.#quarantine.put(byStream, ...refused),
         settled: (settlement) => this.#settled(settlement),
+        undelivered: (...failure) => this.#batchSize.undelivered(...failure),
         atEnd: (atEnd) => this.#book.enter(atEnd ? 'live' : 'catching up'),
       },
     });
@@ -327,6 +324,7 @@ export class Mirror {
     this.#book.settled(settlement);
     this.#quarantine.passed(settlement.positions);
     this.#pacer.succeeded();
+    this.#batchSize.settled(settlement.batch);
   }
 
   async #recover(

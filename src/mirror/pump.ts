@@ -42,8 +42,15 @@ export interface Settlement {
   readonly bytesSent: number;
 }
 
+/** What the far side owes an answer to, the oldest of it: bytes as read, and since when. */
+export interface Owed {
+  readonly bytes: number;
+  readonly forMs: number;
+}
+
 export interface PumpOptions {
   readonly cursor: LogCursor;
+  /** Looked at anew for every batch. */
   readonly batching: Batching;
   /** Batches sent and not yet settled. */
   readonly window: number;
@@ -87,6 +94,14 @@ export class Pump {
   /** Milliseconds (monotonic) since when the far side owes an answer; undefined when it owes none. */
   get waitingSinceMs(): number | undefined {
     return this.#flights.length === 0 ? undefined : this.#oldestSentMs;
+  }
+
+  /** undefined when nothing is. */
+  get owed(): Owed | undefined {
+    const [oldest] = this.#flights;
+    if (oldest === undefined) return undefined;
+    const forMs = this.#options.clock.monotonicMs() - this.#oldestSentMs;
+    return { bytes: oldest.batch.bytes, forMs };
   }
 
   /**

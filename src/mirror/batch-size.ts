@@ -1,0 +1,103 @@
+import { GatelogError, messageOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { CursorBatch } from '../store/log.ts';
+import type { Logger } from '../telemetry.ts';
+import { formatSize } from '../units.ts';
+import type { Owed } from './pump.ts';
+import type { Batching } from './upstream.ts';
+
+const DEFAULT: Batching = {
+  maxRecords: LIMITS.mirrorBatchRecords,
+  maxBytes: LIMITS.mirrorBatchBytes,
+  maxWaitMs: 0,
+};
+
+/**
+ * The bounds of the next batch. A link may be too slow to carry a batch of the configured size
+ * within the time-outs, or break too often; the same batch again would fail again, for ever. So a
+ * batch that did not get through halves the size, and those that do double it again. A size that
+ * fails as soon as it was grown into waits for twice as many successes below it, so that a link
+ * which never carries it loses little to trying.
+ */
+export class BatchSize implements Batching {
+  readonly maxRecords: number;
+  readonly maxWaitMs: number;
+  readonly #configured: number;
+  readonly #smallest: number;
+  readonly #name: string;
+  readonly #logger: Logger;
+  #bytes: number;
+  /** The size was grown into, and nothing of it got through yet. */
+  #isTrial = false;
+  /** Batches of this size that got through, and how many it takes to grow. */
+  #carried = 0;
+  #wanted = 1;
+  #isReduced = false;
+
+  constructor(
+    configured: Partial<Batching>,
+    { name, logger }: { readonly name: string; readonly logger: Logger },
+  ) {
+    const { maxRecords, maxBytes, maxWaitMs } = { ...DEFAULT, ...configured };
+    this.maxRecords = maxRecords;
+    this.maxWaitMs = maxWaitMs;
+    this.#configured = maxBytes;
+    this.#smallest = Math.min(maxBytes, LIMITS.mirrorBatchBytesMin);
+    this.#bytes = maxBytes;
+    this.#name = name;
+    this.#logger = logger;
+  }
+
+  get maxBytes(): number {
+    return this.#bytes;
+  }
+
+  /** A batch got through. One that is small for want of records tells nothing of the link. */
+  settled({ records, bytes }: CursorBatch): void {
+    if (!this.#isReduced) return;
+    if (bytes * 2 <= this.#bytes && records < this.maxRecords) return;
+    if (this.#isTrial) this.#wanted = 1;
+    this.#isTrial = false;
+    if (this.#bytes === this.#configured) this.#restored();
+    else if (++this.#carried >= this.#wanted) this.#resize(this.#bytes * 2, true);
+  }
+
+  /**
+   * The far side failed while it owed an answer. Only a failure by time counts (nothing came, or
+   * the link broke under way): one that comes at once has other reasons than the batch's size.
+   */
+  undelivered(error: unknown, { bytes, forMs }: Owed): void {
+    if (forMs < LIMITS.mirrorSlowMs || !isByTime(error)) return;
+    const tried = Math.min(bytes, this.#bytes);
+    if (tried <= this.#smallest) return;
+    if (this.#isTrial) this.#wanted = Math.min(this.#wanted * 2, LIMITS.mirrorGrowAfter);
+    this.#resize(Math.max(Math.floor(tried / 2), this.#smallest), false);
+    if (!this.#isReduced) this.#say('warn', `until larger ones get through: ${messageOf(error)}`);
+    this.#isReduced = true;
+  }
+
+  #resize(bytes: number, isTrial: boolean): void {
+    this.#bytes = Math.min(bytes, this.#configured);
+    this.#isTrial = isTrial;
+    this.#carried = 0;
+  }
+
+  #restored(): void {
+    this.#isReduced = false;
+    this.#say('info', 'again, as configured');
+  }
+
+  #say(level: 'warn' | 'info', why: string): void {
+    const [maxBytes, configured] = [this.#bytes, this.#configured];
+    const instead = maxBytes === configured ? '' : ` instead of ${formatSize(configured)}`;
+    this.#logger[level](
+      { event: 'mirror.batch-size', mirror: this.#name, maxBytes, configured },
+      `mirror ${this.#name}: batches of at most ${formatSize(maxBytes)}${instead} ${why}`,
+    );
+  }
+}
+
+function isByTime(error: unknown): boolean {
+  if (!(error instanceof GatelogError)) return false;
+  return error.code === 'UPSTREAM_UNREACHABLE' || error.code === 'UPSTREAM_UNCERTAIN';
+}
