@@ -2,11 +2,13 @@ import { consumeLines } from '../admin/consume.ts';
 import type { ConsumeRequest } from '../admin/consume.ts';
 import { ControlClient } from '../admin/control-client.ts';
 import type { RecordJson } from '../admin/record-json.ts';
-import { positionsName } from '../agent/known-mirrors.ts';
+import type { MirrorStart } from '../agent/config-types.ts';
+import { KnownMirrors, positionsName } from '../agent/known-mirrors.ts';
 import { parseIdentity } from '../identity.ts';
 import type { Auditor } from '../mirror/audit.ts';
 import { topicMatcher } from '../mirror/selection.ts';
 import type { GapReport } from '../mirror/status.ts';
+import type { StreamId } from '../record.ts';
 import type { LogReader, Store } from '../store/log.ts';
 import type { CliContext } from './context.ts';
 import { withAgentOrFolder } from './folder.ts';
@@ -21,10 +23,13 @@ export interface Expectation {
   readonly incarnation: string;
   /** Names of the local topics. */
   readonly topics: readonly string[];
+  /** Names of the mirrors that the gateway knows. */
+  readonly mirrors: readonly string[];
   readonly ranges: readonly {
     readonly topic: string;
     readonly partition: number;
-    readonly from: number;
+    /** undefined: not known, because the mirror began at the end of the log. */
+    readonly from: number | undefined;
     /** One past the last. */
     readonly to: number;
   }[];
@@ -38,6 +43,7 @@ export interface ExpectOptions {
   readonly gateway: string;
   readonly mirror: string;
   readonly patterns: readonly string[];
+  readonly start: MirrorStart;
 }
 
 export function readExpectation(context: CliContext, options: ExpectOptions): Promise<Expectation> {
@@ -62,7 +68,7 @@ async function fromAgent(options: ExpectOptions): Promise<Expectation> {
     partitions.map(({ partition, position }) => ({
       topic,
       partition,
-      from: Math.min(starts.get(`${topic}/${partition}`) ?? 0, position),
+      from: firstOf(options, starts.get(`${topic}/${partition}`) ?? 0, position),
       to: position,
     })),
   );
@@ -74,6 +80,7 @@ async function fromAgent(options: ExpectOptions): Promise<Expectation> {
     gateway: status.gateway,
     incarnation: status.incarnation,
     topics,
+    mirrors: status.mirrors.map(({ name }) => name),
     ranges,
     gaps: mirror?.gaps ?? [],
     quarantined: await quarantinedIn(blocks, options.mirror),
@@ -82,7 +89,11 @@ async function fromAgent(options: ExpectOptions): Promise<Expectation> {
 
 async function fromStore(store: Store, options: ExpectOptions): Promise<Expectation> {
   const { reader, identity } = store;
-  const positions = (await store.positions(positionsName(options.mirror), { pins: true })).all();
+  // One that never ran must not get positions by being looked for.
+  const mirrors = (await KnownMirrors.load(store, [])).absent();
+  const positions = mirrors.includes(options.mirror)
+    ? (await store.positions(positionsName(options.mirror), { pins: true })).all()
+    : new Map<StreamId, number>();
   const isMirrored = topicMatcher(options.patterns);
   const ranges = reader
     .topics()
@@ -90,18 +101,24 @@ async function fromStore(store: Store, options: ExpectOptions): Promise<Expectat
     .flatMap(({ name, streams }) =>
       streams.flatMap((stream, partition) => {
         const to = positions.get(stream);
-        const from = Math.min(reader.range(stream).startOffset, to ?? 0);
-        return to === undefined ? [] : [{ topic: name, partition, from, to }];
+        if (to === undefined) return [];
+        const from = firstOf(options, reader.range(stream).startOffset, to);
+        return [{ topic: name, partition, from, to }];
       }),
     );
   return {
     gateway: options.gateway,
     incarnation: identity.incarnation,
     topics: reader.topics().map(({ name }) => name),
+    mirrors,
     ranges,
     gaps: [],
     quarantined: await quarantinedIn(quarantineOf(reader), options.mirror),
   };
+}
+
+function firstOf({ start }: ExpectOptions, startOffset: number, to: number): number | undefined {
+  return start === 'end' ? undefined : Math.min(startOffset, to);
 }
 
 const QUARANTINE = '_quarantine';
@@ -137,10 +154,13 @@ async function quarantinedIn(
   return found;
 }
 
+/** Gaps are judged below the positions: what stands above may be on its way, or in quarantine since. */
 export function tellAuditor(auditor: Auditor, expected: Expectation): void {
   const { gateway, incarnation } = expected;
   for (const { topic, partition, from, to } of expected.ranges) {
-    auditor.expect({ gateway, incarnation, topic, partition }, { from, to });
+    const source = { gateway, incarnation, topic, partition };
+    auditor.expect(source, { from, to });
+    auditor.judgeBelow(source, to);
   }
   for (const { topic, partition, fromOffset: from, toOffset: to, reason } of expected.gaps) {
     auditor.declareLost({ gateway, incarnation, topic, partition }, { from, to }, reason);

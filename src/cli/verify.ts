@@ -1,8 +1,11 @@
 import { Auditor } from '../mirror/audit.ts';
-import type { AuditReport } from '../mirror/audit.ts';
+import type { AuditReport, SourceReport } from '../mirror/audit.ts';
 import { formatAudit } from '../mirror/audit-text.ts';
+import { centralTopicName } from '../mirror/kafka/layout.ts';
+import { topicMatcher } from '../mirror/selection.ts';
+import { holdProcess } from '../time.ts';
 import { GatelogError, messageOf } from '../errors.ts';
-import type { Config, MirrorConfig } from '../agent/config-types.ts';
+import type { Config, KafkaUpstreamConfig, MirrorConfig } from '../agent/config-types.ts';
 import { suggestion } from '../words.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
 import { paint, printError, printLine } from './context.ts';
@@ -11,7 +14,7 @@ import { Interrupt } from './output.ts';
 import { configOf } from './place.ts';
 import { readExpectation, tellAuditor } from './verify-expect.ts';
 import type { Expectation } from './verify-expect.ts';
-import { auditKafka, auditLog, centralTopics } from './verify-sources.ts';
+import { auditKafka, auditLog } from './verify-sources.ts';
 
 export interface VerifyOptions extends PlaceOptions {
   readonly kafka?: string | undefined;
@@ -28,29 +31,33 @@ export async function verify(context: CliContext, options: VerifyOptions): Promi
   const { data, kafka, gateway } = options;
   const config = withFlags(fromFile, { data, kafka, gateway }, context.workingFolder);
   const interrupt = new Interrupt();
+  const hold = holdProcess(); // A clock's timers do not.
   try {
     for (const [name, mirror] of mirrorsToVerify(config, options)) {
-      const report = await verifyMirror(context, { config, options, name, mirror, interrupt });
+      const { signal } = interrupt;
+      const task = { config, options, name, mirror, signal };
+      const { report, notes } = await verifyMirror(context, task);
       if (report.records === 0) {
         printError(
           context,
           `warning: ${name}: no record there carries an identity: nothing to judge`,
         );
       }
-      printReport(context, name, report, options.json);
+      printReport(context, name, report, notes, options.json);
       if (!report.clean) context.exitCode = 1;
     }
   } finally {
     interrupt.release();
+    hold.cancel();
   }
 }
 
-interface Task {
+export interface VerifyTask {
   readonly config: Config;
   readonly options: VerifyOptions;
   readonly name: string;
   readonly mirror: MirrorConfig | undefined;
-  readonly interrupt: Interrupt;
+  readonly signal: AbortSignal;
 }
 
 /** Those of the configuration, or the one asked for. With `--log` a mirror is only a name. */
@@ -80,54 +87,130 @@ function mirrorsToVerify(
   throw new GatelogError('USAGE', message);
 }
 
-async function verifyMirror(context: CliContext, task: Task): Promise<AuditReport> {
-  const { config, options, mirror, interrupt } = task;
+interface Verified {
+  readonly report: AuditReport;
+  /** What a reader of the report must know of its limits. */
+  readonly notes: readonly string[];
+}
+
+async function verifyMirror(context: CliContext, task: VerifyTask): Promise<Verified> {
+  const { options, mirror, signal } = task;
   const auditor = new Auditor();
-  const expected = await expectationOf(context, task);
+  const known = await expectationOf(context, task);
+  const expected = known === undefined ? undefined : withinTopics(task, known);
   if (expected !== undefined) tellAuditor(auditor, expected);
-  const { signal } = interrupt;
-  if (options.log !== undefined) {
-    await auditLog(context, options.log, options.topic, auditor, signal);
-  } else if (mirror?.upstream.kind === 'kafka') {
-    const known = expected?.topics ?? configuredTopics(config);
-    const topics = options.topic ?? centralTopics(config, mirror, mirror.upstream, known);
-    await auditKafka(context, mirror.upstream, topics, auditor, signal);
+  try {
+    if (options.log !== undefined) {
+      await auditLog(context, options.log, options.topic, auditor, signal);
+    } else if (mirror?.upstream.kind === 'kafka') {
+      const topics = topicsToRead(task, mirror.upstream, expected);
+      await auditKafka(context, mirror.upstream, topics, auditor, signal);
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
   }
   if (signal.aborted) {
     throw new GatelogError('VERIFY_FAILED', 'interrupted: part of the records were not read');
   }
-  return auditor.report();
+  const report = auditor.report();
+  return { report, notes: notesOn(task, expected, report) };
 }
 
 /** Only what a person pointed at: `--data`, or the folder of the `--config` if it is here. */
-async function expectationOf(context: CliContext, task: Task): Promise<Expectation | undefined> {
+async function expectationOf(
+  context: CliContext,
+  task: VerifyTask,
+): Promise<Expectation | undefined> {
   const { config, options, name, mirror } = task;
   if (options.data === undefined && options.config === undefined) return undefined;
   const patterns = mirror?.topics ?? ['*'];
   const { data: folder, gateway } = config;
+  const start = mirror?.start ?? 'beginning';
   try {
-    return await readExpectation(context, { folder, gateway, mirror: name, patterns });
+    return await readExpectation(context, { folder, gateway, mirror: name, patterns, start });
   } catch (error) {
     const isAbsent = error instanceof GatelogError && error.code === 'NOT_FOUND';
     if (!isAbsent || options.data !== undefined) throw error;
-    printError(
-      context,
-      `warning: ${messageOf(error)}; without it records missing at either end can't be seen`,
-    );
+    printError(context, `warning: ${messageOf(error)}`);
     return undefined;
   }
+}
+
+/** Of the central topics that are read, where a person named some of them. */
+function withinTopics({ config, options, mirror }: VerifyTask, expected: Expectation): Expectation {
+  const { topic: wanted } = options;
+  if (wanted === undefined || mirror?.upstream.kind !== 'kafka') return expected;
+  const { upstream } = mirror;
+  const ranges = expected.ranges.filter(({ topic }) =>
+    wanted.includes(centralTopicName(upstream.topic, topic, config.gateway)),
+  );
+  return { ...expected, ranges };
+}
+
+function topicsToRead(
+  { config, options, mirror }: VerifyTask,
+  kafka: KafkaUpstreamConfig,
+  expected: Expectation | undefined,
+): readonly string[] {
+  if (options.topic !== undefined) return options.topic;
+  const isMirrored = topicMatcher(mirror?.topics ?? ['*']);
+  return [...(expected?.topics ?? configuredTopics(config))]
+    .filter((topic) => isMirrored(topic))
+    .map((topic) => centralTopicName(kafka.topic, topic, config.gateway));
 }
 
 function configuredTopics(config: Config): Set<string> {
   return new Set([...Object.keys(config.topics), ...config.routes.map(({ topic }) => topic)]);
 }
 
-function printReport(context: CliContext, name: string, report: AuditReport, json: boolean): void {
+/** The limits of this report, for who reads it. */
+function notesOn(
+  { config, options, name, mirror }: VerifyTask,
+  expected: Expectation | undefined,
+  report: AuditReport,
+): string[] {
+  const notes: string[] = [];
+  if (expected === undefined) {
+    notes.push(
+      "checked without the gateway's own data: a missing beginning or end cannot be seen; give --data or --config",
+    );
+    const isGuess = [options.topic, options.log, options.config].every((one) => one === undefined);
+    const topics = [...configuredTopics(config)].join(', ');
+    if (isGuess) notes.push(`only topic ${topics} was read; name others with --topic`);
+  } else if (!expected.mirrors.includes(name)) {
+    const known = expected.mirrors.join(', ') || 'none';
+    notes.push(
+      `checked without the gateway's own positions: it has no mirror "${name}" (it has: ${known}), so a missing beginning or end cannot be seen; give the --config that it runs with`,
+    );
+  } else if (mirror?.start === 'end') {
+    notes.push('the mirror began at the end of the log: a missing beginning cannot be seen');
+  }
+  if (report.sources.some(hasOldGap)) {
+    notes.push(
+      "what is missing before the start of the gateway's log may have been dropped by retention before it was sent: the log holds no word of that any more, the agent's log lines do (event mirror.gap)",
+    );
+  }
+  return notes;
+}
+
+function hasOldGap({ gaps, expected }: SourceReport): boolean {
+  const start = expected?.from ?? 0;
+  return gaps.some(({ to, declared }) => declared === undefined && to <= start);
+}
+
+function printReport(
+  context: CliContext,
+  name: string,
+  report: AuditReport,
+  notes: readonly string[],
+  json: boolean,
+): void {
   if (json) {
-    printLine(context, JSON.stringify({ mirror: name, ...report }));
+    printLine(context, JSON.stringify({ mirror: name, notes, ...report }));
     return;
   }
   const [verdict = '', ...rest] = formatAudit(report).trimEnd().split('\n');
   printLine(context, paint(context, report.clean ? 'green' : 'red', `${name}: ${verdict}`));
   for (const line of rest) printLine(context, line);
+  for (const note of notes) printLine(context, `note: ${note}`);
 }

@@ -7,6 +7,9 @@ export function formatAudit(report: AuditReport): string {
   const rows = report.sources.map(row);
   if (rows.length > 0) lines.push(...table([HEAD, ...rows]), '');
   for (const source of report.sources) lines.push(...findings(source));
+  for (const { topic, partition, from, to, reason } of report.unread) {
+    lines.push(`${topic}/${partition}: not read from ${from} to ${to - 1}: ${reason}`);
+  }
   if (report.foreign > 0) {
     const example = report.foreignSamples[0];
     const where = example === undefined ? '' : `, the first at ${place(example)}`;
@@ -36,10 +39,12 @@ const HEAD = [
 const FIRST_NUMBER = 3;
 
 function verdict(report: AuditReport): string {
-  const { records, missing, repeats, disorder, declaredLost } = report;
+  const { records, missing, repeats, disorder, declaredLost, unread } = report;
+  const partitions = unread.length === 1 ? '1 partition' : `${unread.length} partitions`;
+  const rest = unread.length === 0 ? '' : `, ${partitions} not read to the end`;
   const declared = declaredLost === 0 ? '' : ` (${declaredLost} declared lost by their gateway)`;
   if (report.clean) return `clean: ${records} records, each once and in order${declared}`;
-  return `NOT clean: ${records} records, ${missing} missing, ${repeats} repeated, ${disorder} out of order${declared}`;
+  return `NOT clean: ${records} records, ${missing} missing, ${repeats} repeated, ${disorder} out of order${rest}${declared}`;
 }
 
 function row(source: SourceReport): string[] {
@@ -66,7 +71,9 @@ function table(rows: readonly (readonly string[])[]): string[] {
 
 function findings(source: SourceReport): string[] {
   const name = `${source.gateway}/${source.incarnation}/${source.topic}/${source.partition}`;
-  const lines = source.gaps.slice(0, LIMITS.auditSamples).map((gap) => `${name}: ${gapText(gap)}`);
+  const lines = source.gaps
+    .slice(0, LIMITS.auditSamples)
+    .map((gap) => `${name}: ${gapText(gap, source)}`);
   const more = source.gaps.length - LIMITS.auditSamples;
   if (more > 0) lines.push(`${name}: and ${more}${atLimit(source)} more ranges`);
   for (const { offset, at } of source.repeatSamples) {
@@ -80,9 +87,11 @@ function atLimit(source: SourceReport): string {
   return source.gaps.length >= LIMITS.auditGapRanges ? ' or' : '';
 }
 
-function gapText({ from, to, declared }: AuditGap): string {
+function gapText({ from, to, declared }: AuditGap, { expected }: SourceReport): string {
   const range = to - from === 1 ? `${from}` : `${from} to ${to - 1}`;
-  return declared === undefined ? `missing ${range}` : `${range} declared lost: ${declared}`;
+  if (declared !== undefined) return `${range} declared lost: ${declared}`;
+  const isOld = to <= (expected?.from ?? 0);
+  return `missing ${range}${isOld ? " (before the start of the gateway's log)" : ''}`;
 }
 
 function disorderText(one: DisorderSample): string {

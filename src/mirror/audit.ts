@@ -42,11 +42,28 @@ export interface AuditGap extends OffsetRange {
   readonly declared: string | undefined;
 }
 
+/** What must be there by the log's own word. */
+export interface Expected {
+  /** Where the log begins; undefined: where it began to be sent is not known. */
+  readonly from: number | undefined;
+  /** One past the last. */
+  readonly to: number;
+}
+
+/** Central records that could not be had: what they are nobody knows. */
+export interface UnreadRange extends OffsetRange {
+  readonly topic: string;
+  readonly partition: number;
+  readonly reason: string;
+}
+
 export interface SourceReport extends AuditSource {
   /** Distinct records. */
   readonly records: number;
   readonly firstOffset: number | undefined;
   readonly lastOffset: number | undefined;
+  /** undefined when nobody said. */
+  readonly expected: Expected | undefined;
   /** Missing records that nobody declared lost. */
   readonly missing: number;
   readonly declaredLost: number;
@@ -59,13 +76,14 @@ export interface SourceReport extends AuditSource {
 }
 
 export interface AuditReport {
-  /** No gap (but declared ones), no repeat, no disorder. */
+  /** No gap (but declared ones), no repeat, no disorder, and nothing unread. */
   readonly clean: boolean;
   readonly records: number;
   readonly missing: number;
   readonly declaredLost: number;
   readonly repeats: number;
   readonly disorder: number;
+  readonly unread: readonly UnreadRange[];
   readonly sources: readonly SourceReport[];
   /** Records without an identity: other writers' on the same topics. */
   readonly foreign: number;
@@ -79,7 +97,9 @@ interface SourceState {
   readonly seen: OffsetSet;
   /** Central `topic/partition` → greatest source offset read there. */
   readonly latest: Map<string, number>;
-  expected: OffsetRange | undefined;
+  expected: Expected | undefined;
+  /** Gaps at or above it are not judged. */
+  judgedTo: number;
   readonly declared: { readonly from: number; readonly to: number; readonly reason: string }[];
   repeats: number;
   readonly repeatSamples: RepeatSample[];
@@ -103,6 +123,9 @@ export class Auditor {
   #keysUnchecked = 0;
   #foreign = 0;
   readonly #foreignSamples: AuditPlace[] = [];
+  readonly #unread: UnreadRange[] = [];
+  /** Of sources that are met from now on. */
+  #judgedTo = Number.POSITIVE_INFINITY;
 
   /** `key` is anything that stands for the record's key (its bytes as latin1, a good hash). */
   feed(identity: RecordIdentity | undefined, key: string | null, at: AuditPlace): void {
@@ -129,11 +152,42 @@ export class Auditor {
   }
 
   /**
-   * The log's own word on what must be there: offsets in [from, to). Without it a missing head or
-   * tail can't be told from records that never were.
+   * The log's own word on what must be there. Without it a missing head or tail can't be told from
+   * records that never were.
    */
-  expect(source: AuditSource, range: OffsetRange): void {
-    this.#state(source).expected = range;
+  expect(source: AuditSource, expected: Expected): void {
+    this.#state(source).expected = expected;
+  }
+
+  /**
+   * For a gateway that goes on sending while its records are read, one central partition after the
+   * other: a later record may be read and an earlier one not. Gaps at or above `offset` are not
+   * judged; repeats and disorder are.
+   */
+  judgeBelow(source: AuditSource, offset: number): void {
+    this.#state(source).judgedTo = offset;
+  }
+
+  /** The same for all sources without such a bound, at what was fed up to now. */
+  judgeUpToHere(): void {
+    this.#judgedTo = 0;
+    for (const state of this.#sources.values()) {
+      state.judgedTo = Math.min(state.judgedTo, endOf(state));
+    }
+  }
+
+  /** There is a gap that nobody explained, in a source whose gateway did not say what there is. */
+  get hasDoubtfulGap(): boolean {
+    for (const state of this.#sources.values()) {
+      if (state.expected !== undefined) continue;
+      for (const { declared } of gapsOf(state)) if (declared === undefined) return true;
+    }
+    return false;
+  }
+
+  /** Then nothing is clean. */
+  leaveUnread(range: UnreadRange): void {
+    this.#unread.push(range);
   }
 
   /** A range the gateway itself declared lost: reported, but no fault of the delivery. */
@@ -149,12 +203,13 @@ export class Auditor {
     const repeats = total((source) => source.repeats);
     const disorder = total((source) => source.disorder);
     return {
-      clean: missing === 0 && repeats === 0 && disorder === 0,
+      clean: missing === 0 && repeats === 0 && disorder === 0 && this.#unread.length === 0,
       records: total((source) => source.records),
       missing,
       declaredLost: total((source) => source.declaredLost),
       repeats,
       disorder,
+      unread: this.#unread,
       sources,
       foreign: this.#foreign,
       foreignSamples: this.#foreignSamples,
@@ -172,6 +227,7 @@ export class Auditor {
       seen: new OffsetSet(),
       latest: new Map(),
       expected: undefined,
+      judgedTo: this.#judgedTo,
       declared: [],
       repeats: 0,
       repeatSamples: [],
@@ -209,25 +265,20 @@ function sample<T>(samples: T[], one: T): void {
 
 function reportSource(state: SourceState): SourceReport {
   const { source, seen, expected, repeats, repeatSamples, disorder, disorderSamples } = state;
-  const from = Math.min(expected?.from ?? Number.POSITIVE_INFINITY, seen.first);
-  const to = Math.max(expected?.to ?? 0, seen.last + 1);
   const gaps: AuditGap[] = [];
   let missing = 0;
   let declaredLost = 0;
-  if (Number.isFinite(from)) {
-    for (const hole of seen.missing(from, to)) {
-      for (const gap of explain(hole, state.declared)) {
-        if (gap.declared === undefined) missing += gap.to - gap.from;
-        else declaredLost += gap.to - gap.from;
-        if (gaps.length < LIMITS.auditGapRanges) gaps.push(gap);
-      }
-    }
+  for (const gap of gapsOf(state)) {
+    if (gap.declared === undefined) missing += gap.to - gap.from;
+    else declaredLost += gap.to - gap.from;
+    if (gaps.length < LIMITS.auditGapRanges) gaps.push(gap);
   }
   return {
     ...source,
     records: seen.size,
     firstOffset: seen.size === 0 ? undefined : seen.first,
     lastOffset: seen.size === 0 ? undefined : seen.last,
+    expected,
     missing,
     declaredLost,
     gaps,
@@ -236,6 +287,30 @@ function reportSource(state: SourceState): SourceReport {
     disorder,
     disorderSamples,
   };
+}
+
+function endOf({ seen, expected }: SourceState): number {
+  return Math.max(expected?.to ?? 0, seen.last + 1);
+}
+
+/** Ascending; each before the log's start, or behind it. */
+function* gapsOf(state: SourceState): Generator<AuditGap> {
+  const { seen, expected, declared, judgedTo } = state;
+  const from = Math.min(expected?.from ?? Number.POSITIVE_INFINITY, seen.first);
+  const to = Math.min(judgedTo, endOf(state));
+  if (from >= to) return;
+  for (const hole of seen.missing(from, to)) {
+    for (const part of splitAt(hole, expected?.from ?? 0)) yield* explain(part, declared);
+  }
+}
+
+function splitAt({ from, to }: OffsetRange, at: number): OffsetRange[] {
+  return from < at && at < to
+    ? [
+        { from, to: at },
+        { from: at, to },
+      ]
+    : [{ from, to }];
 }
 
 /** Splits a hole by what was declared lost. Overlapping declarations: the first one counts. */

@@ -74,6 +74,81 @@ describe('the auditor', () => {
     expect(formatAudit(auditor.report())).toContain('gw/abc/t/1: missing 0 to 2');
   });
 
+  test('what is missing before the start of the log is told apart', () => {
+    const auditor = new Auditor();
+    read(auditor, [0, 1, 8, 9]);
+    auditor.expect(source, { from: 6, to: 10 });
+    const report = auditor.report();
+    expect(report.missing).toBe(6);
+    expect(report.sources[0]?.expected).toEqual({ from: 6, to: 10 });
+    const text = formatAudit(report);
+    expect(text).toContain("missing 2 to 5 (before the start of the gateway's log)\n");
+    expect(text).toContain('missing 6 to 7\n');
+  });
+
+  test('where a gateway began to send is not always known: then no head is missing', () => {
+    const auditor = new Auditor();
+    read(auditor, [5, 6, 8]);
+    auditor.expect(source, { from: undefined, to: 10 });
+    auditor.expect({ ...source, partition: 1 }, { from: undefined, to: 10 });
+    expect(auditor.report().sources.flatMap(({ gaps }) => gaps)).toMatchObject([
+      { from: 7, to: 8 },
+      { from: 9, to: 10 },
+    ]);
+  });
+
+  test('beside a gateway that is sending, gaps count below its position only', () => {
+    const auditor = new Auditor();
+    auditor.expect(source, { from: 0, to: 4 });
+    auditor.judgeBelow(source, 4);
+    read(auditor, [0, 1, 2, 3, 5, 9]);
+    expect(auditor.hasDoubtfulGap).toBe(false);
+    auditor.judgeUpToHere();
+    expect(auditor.report()).toMatchObject({ clean: true, records: 6, missing: 0 });
+    read(auditor, [9, 7]);
+    expect(auditor.report()).toMatchObject({ clean: false, missing: 0, repeats: 1, disorder: 1 });
+
+    const holed = new Auditor();
+    holed.expect(source, { from: 0, to: 4 });
+    holed.judgeBelow(source, 4);
+    read(holed, [0, 2, 7]);
+    expect(holed.report().sources[0]?.gaps).toMatchObject([
+      { from: 1, to: 2 },
+      { from: 3, to: 4 },
+    ]);
+  });
+
+  test('without a position gaps count up to what was there when it was asked', () => {
+    const auditor = new Auditor();
+    read(auditor, [0, 1, 4]);
+    expect(auditor.hasDoubtfulGap).toBe(true);
+    auditor.judgeUpToHere();
+    read(auditor, [2, 7, 9], 1);
+    auditor.feed({ ...source, partition: 5, offset: 0 }, null, at(0, 1));
+    auditor.feed({ ...source, partition: 5, offset: 3 }, null, at(1, 1));
+    expect(auditor.hasDoubtfulGap).toBe(true);
+    expect(auditor.report().sources.flatMap(({ gaps }) => gaps)).toMatchObject([
+      { from: 3, to: 4 },
+    ]);
+    read(auditor, [3], 2);
+    expect(auditor.hasDoubtfulGap).toBe(false);
+    expect(auditor.report()).toMatchObject({ clean: true, missing: 0 });
+  });
+
+  test('what could not be read is not clean, and is said', () => {
+    const auditor = new Auditor();
+    read(auditor, [0, 1]);
+    const unread = { topic: 'central', partition: 3, from: 7, to: 10, reason: 'the disk is gone' };
+    auditor.leaveUnread(unread);
+    const report = auditor.report();
+    expect(report).toMatchObject({ clean: false, missing: 0, unread: [unread] });
+    const text = formatAudit(report);
+    expect(text).toContain(
+      'NOT clean: 2 records, 0 missing, 0 repeated, 0 out of order, 1 partition not read to the end\n',
+    );
+    expect(text).toContain('central/3: not read from 7 to 9: the disk is gone\n');
+  });
+
   test('a record read twice is a repeat, also far apart and in another partition', () => {
     const auditor = new Auditor();
     read(auditor, [0, 1, 2, 1, 2, 3]);

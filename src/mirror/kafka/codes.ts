@@ -7,6 +7,7 @@ export const CODE = {
   unknownTopicOrPartition: 3,
   leaderNotAvailable: 5,
   notLeaderOrFollower: 6,
+  replicaNotAvailable: 9,
   messageTooLarge: 10,
   coordinatorLoadInProgress: 14,
   coordinatorNotAvailable: 15,
@@ -27,7 +28,9 @@ export const CODE = {
   concurrentTransactions: 51,
   transactionalIdAuthorizationFailed: 53,
   operationNotAttempted: 55,
+  kafkaStorageError: 56,
   unsupportedCompressionType: 76,
+  offsetNotAvailable: 78,
   invalidRecord: 87,
   unstableOffsetCommit: 88,
   producerFenced: 90,
@@ -50,6 +53,18 @@ export function isBusy(code: number): boolean {
 /** Another broker coordinates now, or none yet: look for the coordinator again. */
 export function isMoved(code: number): boolean {
   return code === CODE.coordinatorNotAvailable || code === CODE.notCoordinator;
+}
+
+/** The broker does not lead the partition, or not yet: another one does, or will. */
+export function isElsewhere(code: number): boolean {
+  return (
+    code === CODE.notLeaderOrFollower ||
+    code === CODE.leaderNotAvailable ||
+    code === CODE.replicaNotAvailable ||
+    code === CODE.unknownTopicOrPartition ||
+    code === CODE.kafkaStorageError ||
+    code === CODE.offsetNotAvailable
+  );
 }
 
 /** Somebody with the same transactional id came after us. */

@@ -1,16 +1,19 @@
 import { listOffsetsV6 } from '@platformatic/kafka';
 import { must } from '../../assert.ts';
 import { GatelogError } from '../../errors.ts';
+import { LIMITS } from '../../limits.ts';
 import type { Clock } from '../../time.ts';
+import { formatDuration } from '../../units.ts';
+import type { UnreadRange } from '../audit.ts';
 import { Cluster, insist } from './cluster.ts';
-import { CODE, codeName } from './codes.ts';
-import { type CentralRecord, fetchCommitted, type Place } from './fetch.ts';
-import { Links } from './links.ts';
+import { CODE, codeName, isElsewhere } from './codes.ts';
+import { type CentralRecord, type Fetched, fetchCommitted, type Place } from './fetch.ts';
+import { type Address, Links } from './links.ts';
 import type { KafkaConnection } from './options.ts';
 
 /**
- * The auditor's way to read central topics: everything committed from the beginning to the end
- * that stood when reading began. Shares the connection with the producing side, no more.
+ * The auditor's way to read central topics: everything committed, in passes that end where the
+ * topics ended when the pass began. Shares the connection with the producing side, no more.
  */
 export interface ConsumeOptions extends KafkaConnection {
   readonly topics: readonly string[];
@@ -26,104 +29,208 @@ const LATEST = -1n;
  * already while its markers are still under way.
  */
 const READ_UNCOMMITTED = 0;
-/** Longer than the usual transaction timeout and the broker's sweep after it. */
-const UNDECIDED_WAIT_MS = 60_000;
 const ANY_REPLICA = -1;
 
-/**
- * Records in order within a partition, in pieces. Throws UPSTREAM_* when a topic is missing, may
- * not be read or becomes unreachable: a verdict over half the records is none.
- */
+/** All of it in one pass. Throws UPSTREAM_* as CommittedReader, and when something is left unread. */
 export async function* consumeCommitted(
   options: ConsumeOptions,
 ): AsyncGenerator<readonly CentralRecord[], void, void> {
-  const signal = options.signal ?? new AbortController().signal;
-  const links = new Links(options, () => {});
-  const abort = (): void => links.close();
-  signal.addEventListener('abort', abort, { once: true });
+  const reader = new CommittedReader(options);
   try {
-    const cluster = await Cluster.open(links, options, options.clock, signal);
-    const places = await placesOf(cluster, options.topics);
-    const bounds: { readonly place: Place; readonly from: number; readonly to: number }[] = [];
-    for (const place of places) {
-      const to = await offsetAt(links, place, LATEST);
-      bounds.push({ place, from: await offsetAt(links, place, EARLIEST), to });
-    }
-    for (const { place, from, to } of bounds) {
-      yield* readPartition(links, options.clock, signal, place, from, to);
-    }
-  } finally {
-    signal.removeEventListener('abort', abort);
-    links.close();
-  }
-}
-
-async function* readPartition(
-  links: Links,
-  clock: Clock,
-  signal: AbortSignal,
-  place: Place,
-  from: number,
-  to: number,
-): AsyncGenerator<readonly CentralRecord[], void, void> {
-  let offset = from;
-  while (offset < to) {
-    const at = offset;
-    const fetched = await insist(
-      clock,
-      signal,
-      () => fetchCommitted(links, place, at, FETCH_BYTES),
-      ({ code, nextOffset }) =>
-        code === CODE.notLeaderOrFollower || (code === CODE.none && nextOffset === at),
-      UNDECIDED_WAIT_MS,
+    yield* reader.pass();
+    const [unread] = reader.unread;
+    if (unread === undefined) return;
+    const { topic, partition, from, to, reason } = unread;
+    throw new GatelogError(
+      'UPSTREAM_UNCERTAIN',
+      `Kafka does not give offsets ${from} to ${to - 1} of '${topic}' partition ${partition}: ${reason}`,
     );
-    checkCode(fetched.code, place.topic, place.partition);
-    // What follows belongs to a transaction that nobody has decided: it is not committed.
-    if (fetched.nextOffset === offset) return;
-    const records = fetched.records.filter((record) => record.offset < to);
-    if (records.length > 0) yield records;
-    offset = fetched.nextOffset;
+  } finally {
+    reader.close();
   }
 }
 
-async function placesOf(cluster: Cluster, names: readonly string[]): Promise<Place[]> {
-  const topics = await cluster.topics(names);
-  return names.flatMap((name) => {
-    const topic = topics.get(name);
-    checkCode(topic?.code ?? CODE.unknownTopicOrPartition, name, undefined);
-    return (topic?.leaders ?? []).map((leader, partition) => {
-      if (leader === undefined) checkCode(CODE.leaderNotAvailable, name, partition);
-      return {
-        leader: must(leader, 'a partition without a leader was refused'),
-        topic: name,
-        partition,
-      };
+type Partition = Omit<Place, 'leader'>;
+
+interface Bounds {
+  readonly at: Partition;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Reads central topics in passes. MUST be closed. */
+export class CommittedReader {
+  readonly #options: ConsumeOptions;
+  readonly #links: Links;
+  readonly #signal: AbortSignal;
+  /** By `topic/partition`. */
+  readonly #leaders = new Map<string, Address>();
+  /** Where the next pass goes on. */
+  readonly #next = new Map<string, number>();
+  #unread: UnreadRange[] = [];
+
+  constructor(options: ConsumeOptions) {
+    this.#options = options;
+    this.#signal = options.signal ?? new AbortController().signal;
+    this.#links = new Links(options, () => {});
+    this.#signal.addEventListener('abort', this.close, { once: true });
+  }
+
+  /** What the last pass could not have. */
+  get unread(): readonly UnreadRange[] {
+    return this.#unread;
+  }
+
+  close = (): void => {
+    this.#signal.removeEventListener('abort', this.close);
+    this.#links.close();
+  };
+
+  /**
+   * From where the last pass ended (at first: the beginning) to the ends that stand now. Records in
+   * order within a partition, in pieces. Throws UPSTREAM_* when a topic is missing, may not be read
+   * or stays unreachable: a verdict over half the records is none.
+   */
+  async *pass(): AsyncGenerator<readonly CentralRecord[], void, void> {
+    const { clock } = this.#options;
+    this.#unread = [];
+    const bounds: Bounds[] = [];
+    for (const at of await this.#locate()) {
+      const to = await this.#offsetAt(at, LATEST);
+      bounds.push({
+        at,
+        from: this.#next.get(nameOf(at)) ?? (await this.#offsetAt(at, EARLIEST)),
+        to,
+      });
+    }
+    const sinceMs = clock.monotonicMs();
+    for (const one of bounds) yield* this.#readPartition(one, sinceMs);
+  }
+
+  /** `sinceMs`: when the bounds were taken; what is undecided below them is as old at least. */
+  async *#readPartition(
+    { at, from, to }: Bounds,
+    sinceMs: number,
+  ): AsyncGenerator<readonly CentralRecord[], void, void> {
+    let offset = from;
+    while (offset < to) {
+      const fetched = await this.#fetch(at, offset, sinceMs);
+      if (fetched.nextOffset === offset) {
+        this.#unread.push({ ...at, from: offset, to, reason: reasonOf(fetched, offset) });
+        break;
+      }
+      const records = fetched.records.filter((record) => record.offset < to);
+      if (records.length > 0) yield records;
+      offset = Math.min(fetched.nextOffset, to);
+    }
+    this.#next.set(nameOf(at), offset);
+  }
+
+  /** Waits for what is not decided yet, all partitions together about as long as for one. */
+  #fetch(at: Partition, offset: number, sinceMs: number): Promise<Fetched> {
+    const { clock } = this.#options;
+    const left = LIMITS.auditUndecidedMs - (clock.monotonicMs() - sinceMs);
+    return insist(
+      clock,
+      this.#signal,
+      () => this.#ask(at, (place) => fetchCommitted(this.#links, place, offset, FETCH_BYTES)),
+      ({ nextOffset }) => nextOffset === offset,
+      Math.max(left, LIMITS.auditSilenceMs),
+    );
+  }
+
+  async #offsetAt(at: Partition, timestamp: bigint): Promise<number> {
+    const { api } = listOffsetsV6;
+    const { offset } = await this.#ask(at, async ({ leader, topic, partition }) => {
+      const wanted = { partitionIndex: partition, currentLeaderEpoch: -1, timestamp };
+      const topics = [{ name: topic, partitions: [wanted] }];
+      const answer = await this.#links.call(leader, api, ANY_REPLICA, READ_UNCOMMITTED, topics);
+      const found = must(answer.topics[0]?.partitions[0], 'ListOffsets answers for what was asked');
+      return { code: found.errorCode, offset: found.offset };
     });
-  });
+    return Number(offset);
+  }
+
+  /** Asks the partition's leader, and looks for it again when it has moved or does not answer. */
+  async #ask<T extends { readonly code: number }>(
+    at: Partition,
+    ask: (place: Place) => Promise<T>,
+  ): Promise<T> {
+    let isLost = false;
+    let failure: unknown;
+    const attempt = async (): Promise<T | undefined> => {
+      try {
+        if (isLost) await this.#locate();
+        isLost = true;
+        const answer = await ask(this.#placeOf(at));
+        isLost = isElsewhere(answer.code);
+        return answer;
+      } catch (error) {
+        if (!(error instanceof GatelogError) || error.code !== 'UPSTREAM_UNREACHABLE') throw error;
+        failure = error;
+        this.#dropLeader(at);
+        return undefined;
+      }
+    };
+    const { clock } = this.#options;
+    const patienceMs = LIMITS.auditLeaderMs;
+    const answer = await insist(clock, this.#signal, attempt, () => isLost, patienceMs);
+    if (answer === undefined) throw failure;
+    if (answer.code !== CODE.none) throw troubleOf(answer.code, at.topic, at.partition);
+    return answer;
+  }
+
+  #placeOf(at: Partition): Place {
+    const leader = this.#leaders.get(nameOf(at));
+    if (leader === undefined) throw troubleOf(CODE.leaderNotAvailable, at.topic, at.partition);
+    return { ...at, leader };
+  }
+
+  /** One that is silent would be silent again. */
+  #dropLeader(at: Partition): void {
+    const leader = this.#leaders.get(nameOf(at));
+    if (leader !== undefined) this.#links.drop(leader);
+  }
+
+  /** Learns who leads what, from any broker that answers. */
+  async #locate(): Promise<Partition[]> {
+    const { clock, topics: names } = this.#options;
+    const cluster = await Cluster.open(this.#links, this.#options, clock, this.#signal);
+    const topics = await cluster.topics(names);
+    this.#leaders.clear();
+    return names.flatMap((name) => {
+      const topic = topics.get(name);
+      if (topic === undefined) throw troubleOf(CODE.unknownTopicOrPartition, name);
+      if (topic.code !== CODE.none) throw troubleOf(topic.code, name);
+      return topic.leaders.map((leader, partition) => {
+        const at = { topic: name, partition };
+        if (leader !== undefined) this.#leaders.set(nameOf(at), leader);
+        return at;
+      });
+    });
+  }
 }
 
-async function offsetAt(links: Links, place: Place, timestamp: bigint): Promise<number> {
-  const { leader, topic, partition } = place;
-  const wanted = { partitionIndex: partition, currentLeaderEpoch: -1, timestamp };
-  const topics = [{ name: topic, partitions: [wanted] }];
-  const { api } = listOffsetsV6;
-  const answer = await links.call(leader, api, ANY_REPLICA, READ_UNCOMMITTED, topics);
-  const found = must(answer.topics[0]?.partitions[0], 'ListOffsets answers for what was asked');
-  checkCode(found.errorCode, topic, partition);
-  return Number(found.offset);
+function nameOf({ topic, partition }: Partition): string {
+  return `${topic}/${partition}`;
 }
 
-function checkCode(code: number, topic: string, partition: number | undefined): void {
-  if (code === CODE.none) return;
+function reasonOf({ stableOffset }: Fetched, offset: number): string {
+  return stableOffset <= offset
+    ? `a transaction that was neither committed nor aborted within ${formatDuration(LIMITS.auditUndecidedMs)} holds it back from every read_committed reader`
+    : `the broker gave nothing for ${formatDuration(LIMITS.auditSilenceMs)}`;
+}
+
+function troubleOf(code: number, topic: string, partition?: number): GatelogError {
   const place = partition === undefined ? `topic '${topic}'` : `'${topic}' partition ${partition}`;
   if (code === CODE.topicAuthorizationFailed) {
-    throw new GatelogError(
+    return new GatelogError(
       'UPSTREAM_UNAUTHORIZED',
       `Kafka does not let us read ${place}: grant READ and DESCRIBE on it to who verifies`,
     );
   }
   if (code === CODE.unknownTopicOrPartition) {
-    throw new GatelogError('UPSTREAM_TOPIC_MISSING', `Kafka has no ${place}`);
+    return new GatelogError('UPSTREAM_TOPIC_MISSING', `Kafka has no ${place}`);
   }
-  throw new GatelogError('UPSTREAM_UNREACHABLE', `Kafka can't read ${place}: ${codeName(code)}`);
+  return new GatelogError('UPSTREAM_UNREACHABLE', `Kafka can't read ${place}: ${codeName(code)}`);
 }
