@@ -99,6 +99,15 @@ export class KafkaCluster {
     return admin.createTopic(this.nodes, name, spec);
   }
 
+  async deleteTopic(name: string): Promise<void> {
+    const client = this.openAdmin();
+    try {
+      await client.deleteTopics({ topics: [name] });
+    } finally {
+      await client.close();
+    }
+  }
+
   grant(user: string, grants: readonly admin.Grant[]): Promise<void> {
     return admin.grant(this.nodes, user, grants);
   }
