@@ -1,8 +1,8 @@
-import { NO_HEADERS } from '../headers.ts';
 import { readColumn } from './column.ts';
 import type { CommitHead } from './commit-head.ts';
 import { unpacked } from './pack.ts';
 import type { Reading, Sink, Wanted } from './reading.ts';
+import { StoredRecord } from './stored-record.ts';
 
 type Body = [
   number,
@@ -60,21 +60,16 @@ export class CommitDecoder {
     for (let index = 0; index < run.count; index++) {
       const place = firstPlace + index;
       const keyLength = (this.#keys[place] as number) - 1;
-      const headerLength = this.#headers[place] as number;
+      const headersLength = this.#headers[place] as number;
       const valueLength = (this.#values[place] as number) - 1;
-      const keyEnd = keyLength > 0 ? at + keyLength : at;
-      const headerEnd = keyEnd + headerLength;
-      const end = valueLength > 0 ? headerEnd + valueLength : headerEnd;
+      const end = at + Math.max(keyLength, 0) + headersLength + Math.max(valueLength, 0);
       const offset = run.baseOffset + index;
       if (offset >= from) {
         if (!reading.fits(end - at)) return false;
-        records.push({
-          offset,
-          timestampMs: this.#times[place] as number,
-          key: keyLength < 0 ? null : blob.subarray(at, keyEnd),
-          value: valueLength < 0 ? null : blob.subarray(headerEnd, end),
-          headers: headerLength === 0 ? NO_HEADERS : blob.subarray(keyEnd, headerEnd),
-        });
+        const time = this.#times[place] as number;
+        records.push(
+          new StoredRecord(offset, time, blob, at, keyLength, headersLength, valueLength),
+        );
       }
       at = end;
     }
