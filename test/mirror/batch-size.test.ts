@@ -181,7 +181,12 @@ describe('a mirror on a link that is too slow', () => {
       for (let index = 0; index < count; index++) log.add(stream, text);
     };
     fill(256); // 4 MiB
-    const mirror = again({ upstream: slow(upstream, clock, () => carries, tried), logger });
+    const batching = { maxBytes: 4 * MIB };
+    const mirror = again({
+      upstream: slow(upstream, clock, () => carries, tried),
+      batching,
+      logger,
+    });
     await mirror.start();
     await clock.until(() => texts().length === 256);
     expect(tried.slice(0, 5)).toEqual([4096, 2048, 1024, 512, 256].map((kib) => kib * KIB));

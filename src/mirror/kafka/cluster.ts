@@ -24,8 +24,10 @@ export type CoordinatorOf = 'group' | 'transaction';
 
 /** How long answers that mean "not yet" are asked again before the attempt is given up. */
 const PATIENCE_MS = 20_000;
-const FIRST_PAUSE_MS = 4;
+const SHORTEST_PAUSE_MS = 2;
 const LONGEST_PAUSE_MS = 500;
+/** Of the time waited so far: what is asked for is noticed that much late at most. */
+const PAUSE_SHARE = 0.25;
 
 /**
  * Asks again, with growing pauses, while `again` says so; gives the last answer when patience
@@ -39,13 +41,13 @@ export async function insist<T>(
   patienceMs: number = PATIENCE_MS,
 ): Promise<T> {
   const start = clock.monotonicMs();
-  let pause = FIRST_PAUSE_MS;
   for (;;) {
     const answer = await ask();
     if (!again(answer) || signal.aborted) return answer;
-    if (clock.monotonicMs() - start > patienceMs) return answer;
-    await clock.sleep(pause, signal);
-    pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+    const waitedMs = clock.monotonicMs() - start;
+    if (waitedMs > patienceMs) return answer;
+    const pauseMs = Math.max(waitedMs * PAUSE_SHARE, SHORTEST_PAUSE_MS);
+    await clock.sleep(Math.min(pauseMs, LONGEST_PAUSE_MS), signal);
   }
 }
 

@@ -22,9 +22,6 @@ export interface Shipment {
   readonly cargo: readonly Cargo[];
 }
 
-/** Key, value, headers and identity: an upper bound of the rest of a record. */
-const RECORD_EXTRA = 80;
-
 /** Records in an encoder's buffer, about to be compressed. */
 interface Filled {
   readonly encoder: RecordBatchEncoder;
@@ -91,14 +88,7 @@ export class PieceEncoder {
     for (let index = from; index < to; index++) {
       const record = must(records[index], 'a piece lies within its target');
       const { identity } = must(ways[index], 'a record of a target has a way');
-      const bytes =
-        (record.key?.length ?? 0) +
-        (record.value?.length ?? 0) +
-        record.headers.length +
-        identity.length +
-        RECORD_EXTRA;
-      if (encoder.count > 0 && encoder.size + bytes > limit) break;
-      encoder.add(record, identity);
+      if (!encoder.add(record, identity, limit)) break;
     }
     return { encoder, target, from };
   }

@@ -67,12 +67,16 @@ export class RecordBatchEncoder {
     return this.#at;
   }
 
-  /** `identity` is the UTF-8 of everything but the offset (src/identity.ts, identityPrefix). */
-  add(record: LogRecord, identity: Uint8Array): void {
+  /**
+   * `identity` is the UTF-8 of everything but the offset (src/identity.ts, identityPrefix). False:
+   * the batch might grow beyond `limit` bytes before compression; a first record always fits.
+   */
+  add(record: LogRecord, identity: Uint8Array, limit: number = Number.POSITIVE_INFINITY): boolean {
     const { key, value, headers } = record;
     const keyLength = key === null ? 0 : key.length;
     const valueLength = value === null ? 0 : value.length;
     const needed = RECORD_OVERHEAD + keyLength + valueLength + headers.length + identity.length;
+    if (this.#count > 0 && this.#at + needed > limit) return false;
     if (this.#at + needed > this.#buffer.length) this.#grow(this.#at + needed);
     if (this.#count === 0) {
       this.#firstTimestamp = record.timestampMs;
@@ -116,6 +120,7 @@ export class RecordBatchEncoder {
     assert(at === end, 'a record fills exactly the size written before it');
     this.#at = at;
     this.#count++;
+    return true;
   }
 
   /** The records of the batch, to be compressed before anything else is added. */
