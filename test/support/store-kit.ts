@@ -133,6 +133,11 @@ export interface Drained {
   readonly gaps: ReadGap[];
 }
 
+/** With all its fields as its own, so that a comparison sees them. */
+function copyOf({ offset, timestampMs, key, value, headers }: LogRecord): LogRecord {
+  return { offset, timestampMs, key, value, headers };
+}
+
 /** Everything there is for the cursor now. */
 export async function drain(
   cursor: LogCursor,
@@ -148,7 +153,7 @@ export async function drain(
     gaps.push(...batch.gaps);
     for (const slice of batch.slices) {
       const known = records.get(slice.stream) ?? [];
-      known.push(...slice.records);
+      known.push(...slice.records.map(copyOf));
       records.set(slice.stream, known);
     }
     if (batch.slices.length === 0 && batch.gaps.length === 0) return { records, gaps };
