@@ -290,7 +290,9 @@ function addVerify(parser: Argv, context: CliContext): void {
         .example('$0 verify --config gatelog.yaml', 'Every mirror of the configuration')
         .example('$0 verify --kafka kafka-1:9092 --topic telemetry', 'One topic of a cluster')
         .example('$0 verify --log /var/lib/gatelog-central', 'An embedded central')
-        .epilogue('Exit code 1 when there is any gap, repeat or disorder.'),
+        .epilogue(
+          'Exit code 1 when there is any gap, repeat or disorder, or something can not be read.',
+        ),
     async (options) => {
       const { verify } = await import('./verify.ts');
       await verify(context, options);

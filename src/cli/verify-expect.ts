@@ -21,6 +21,8 @@ import { withAgentOrFolder } from './folder.ts';
 export interface Expectation {
   readonly gateway: string;
   readonly incarnation: string;
+  /** Its agent runs: what stands above the positions may be under way. */
+  readonly isRunning: boolean;
   /** Names of the local topics. */
   readonly topics: readonly string[];
   /** Names of the mirrors that the gateway knows. */
@@ -79,6 +81,7 @@ async function fromAgent(options: ExpectOptions): Promise<Expectation> {
   return {
     gateway: status.gateway,
     incarnation: status.incarnation,
+    isRunning: true,
     topics,
     mirrors: status.mirrors.map(({ name }) => name),
     ranges,
@@ -109,6 +112,7 @@ async function fromStore(store: Store, options: ExpectOptions): Promise<Expectat
   return {
     gateway: options.gateway,
     incarnation: identity.incarnation,
+    isRunning: false,
     topics: reader.topics().map(({ name }) => name),
     mirrors,
     ranges,
@@ -154,13 +158,16 @@ async function quarantinedIn(
   return found;
 }
 
-/** Gaps are judged below the positions: what stands above may be on its way, or in quarantine since. */
+/**
+ * Beside a running agent gaps are judged below the positions: what stands above may be on its way,
+ * or in quarantine since.
+ */
 export function tellAuditor(auditor: Auditor, expected: Expectation): void {
-  const { gateway, incarnation } = expected;
+  const { gateway, incarnation, isRunning } = expected;
   for (const { topic, partition, from, to } of expected.ranges) {
     const source = { gateway, incarnation, topic, partition };
     auditor.expect(source, { from, to });
-    auditor.judgeBelow(source, to);
+    if (isRunning) auditor.judgeBelow(source, to);
   }
   for (const { topic, partition, fromOffset: from, toOffset: to, reason } of expected.gaps) {
     auditor.declareLost({ gateway, incarnation, topic, partition }, { from, to }, reason);

@@ -82,7 +82,7 @@ const WHOLE_TOPIC = {
   limit: undefined,
 } as const;
 
-/** The agent may stop, or start, while it is read. */
+/** The agent may stop, or start, between passes; while it is stopping there is neither way in. */
 class LogCentre implements Centre {
   readonly #context: CliContext;
   readonly #folder: string;

@@ -6,7 +6,7 @@ export function formatAudit(report: AuditReport): string {
   const lines = [verdict(report), ''];
   const rows = report.sources.map(row);
   if (rows.length > 0) lines.push(...table([HEAD, ...rows]), '');
-  for (const source of report.sources) lines.push(...findings(source));
+  for (const source of report.sources) lines.push(...findings(source, missingWord(report)));
   for (const { topic, partition, from, to, reason } of report.unread) {
     lines.push(`${topic}/${partition}: not read from ${from} to ${to - 1}: ${reason}`);
   }
@@ -44,7 +44,7 @@ function verdict(report: AuditReport): string {
   const rest = unread.length === 0 ? '' : `, ${partitions} not read to the end`;
   const declared = declaredLost === 0 ? '' : ` (${declaredLost} declared lost by their gateway)`;
   if (report.clean) return `clean: ${records} records, each once and in order${declared}`;
-  return `NOT clean: ${records} records, ${missing} missing, ${repeats} repeated, ${disorder} out of order${rest}${declared}`;
+  return `NOT clean: ${records} records, ${missing} ${missingWord(report)}, ${repeats} repeated, ${disorder} out of order${rest}${declared}`;
 }
 
 function row(source: SourceReport): string[] {
@@ -69,11 +69,16 @@ function table(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-function findings(source: SourceReport): string[] {
+/** A record that was not met may stand where it could not be read. */
+function missingWord({ unread, missing }: AuditReport): string {
+  return unread.length === 0 || missing === 0 ? 'missing' : 'missing or not read';
+}
+
+function findings(source: SourceReport, missing: string): string[] {
   const name = `${source.gateway}/${source.incarnation}/${source.topic}/${source.partition}`;
   const lines = source.gaps
     .slice(0, LIMITS.auditSamples)
-    .map((gap) => `${name}: ${gapText(gap, source)}`);
+    .map((gap) => `${name}: ${gapText(gap, source, missing)}`);
   const more = source.gaps.length - LIMITS.auditSamples;
   if (more > 0) lines.push(`${name}: and ${more}${atLimit(source)} more ranges`);
   for (const { offset, at } of source.repeatSamples) {
@@ -87,11 +92,15 @@ function atLimit(source: SourceReport): string {
   return source.gaps.length >= LIMITS.auditGapRanges ? ' or' : '';
 }
 
-function gapText({ from, to, declared }: AuditGap, { expected }: SourceReport): string {
+function gapText(
+  { from, to, declared }: AuditGap,
+  { expected }: SourceReport,
+  missing: string,
+): string {
   const range = to - from === 1 ? `${from}` : `${from} to ${to - 1}`;
   if (declared !== undefined) return `${range} declared lost: ${declared}`;
   const isOld = to <= (expected?.from ?? 0);
-  return `missing ${range}${isOld ? " (before the start of the gateway's log)" : ''}`;
+  return `${missing} ${range}${isOld ? " (before the start of the gateway's log)" : ''}`;
 }
 
 function disorderText(one: DisorderSample): string {

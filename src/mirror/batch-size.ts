@@ -52,10 +52,13 @@ export class BatchSize implements Batching {
     return this.#bytes;
   }
 
-  /** A batch got through. One that is small for want of records tells nothing of the link. */
+  /**
+   * A batch got through. One that is small for want of records tells nothing of the link. Full it
+   * is from half of a bound on: a batch ends before a commit that does not fit any more.
+   */
   settled({ records, bytes }: CursorBatch): void {
     if (!this.#isReduced) return;
-    if (bytes * 2 <= this.#bytes && records < this.maxRecords) return;
+    if (bytes * 2 <= this.#bytes && records * 2 <= this.maxRecords) return;
     if (this.#isTrial) this.#wanted = 1;
     this.#isTrial = false;
     if (this.#bytes === this.#configured) this.#restored();
@@ -70,7 +73,9 @@ export class BatchSize implements Batching {
     if (forMs < LIMITS.mirrorSlowMs || !isByTime(error)) return;
     const tried = Math.min(bytes, this.#bytes);
     if (tried <= this.#smallest) return;
-    if (this.#isTrial) this.#wanted = Math.min(this.#wanted * 2, LIMITS.mirrorGrowAfter);
+    // One that was sent before the size was grown into says nothing of the trial.
+    if (this.#isTrial && bytes * 2 > this.#bytes)
+      this.#wanted = Math.min(this.#wanted * 2, LIMITS.mirrorGrowAfter);
     this.#resize(Math.max(Math.floor(tried / 2), this.#smallest), false);
     if (!this.#isReduced) this.#say('warn', `until larger ones get through: ${messageOf(error)}`);
     this.#isReduced = true;

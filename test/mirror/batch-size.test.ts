@@ -83,6 +83,26 @@ describe('the size of a batch', () => {
     expect(size.maxBytes).toBe(4 * MIB);
   });
 
+  test('is full from half as many records as may be: a commit that does not fit ends a batch', () => {
+    const { size, said, fails } = sizes();
+    fails();
+    for (let count = 0; count < 3; count++) {
+      size.settled({ slices: [], gaps: [], records: 900, bytes: 300_000 });
+    }
+    expect(size.maxBytes).toBe(4 * MIB);
+    expect(said).toHaveLength(2);
+  });
+
+  test('a batch that was sent before a size was tried says nothing of the trial', () => {
+    const { size, fails, passes } = sizes(256 * KIB);
+    fails(); // 128
+    passes(); // 256, on trial
+    fails(128 * KIB);
+    expect(size.maxBytes).toBe(64 * KIB);
+    passes();
+    expect(size.maxBytes).toBe(128 * KIB);
+  });
+
   test('that fails whenever it is tried is tried more and more seldom', () => {
     const { size, fails, passes } = sizes(256 * KIB);
     const between: number[] = [];

@@ -115,6 +115,13 @@ export class CommittedReader {
     let offset = from;
     while (offset < to) {
       const fetched = await this.#fetch(at, offset, sinceMs);
+      if (fetched === undefined) {
+        const start = await this.#offsetAt(at, EARLIEST);
+        const end = start > offset ? Math.min(start, to) : to;
+        this.#unread.push({ ...at, from: offset, to: end, reason: REMOVED });
+        offset = end;
+        continue;
+      }
       if (fetched.nextOffset === offset) {
         this.#unread.push({ ...at, from: offset, to, reason: reasonOf(fetched, offset) });
         break;
@@ -126,17 +133,31 @@ export class CommittedReader {
     this.#next.set(nameOf(at), offset);
   }
 
-  /** Waits for what is not decided yet, all partitions together about as long as for one. */
-  #fetch(at: Partition, offset: number, sinceMs: number): Promise<Fetched> {
+  /**
+   * Waits for what is not decided yet, all partitions together as long as for one. undefined: what
+   * stood at the offset is not there any more.
+   */
+  async #fetch(at: Partition, offset: number, sinceMs: number): Promise<Fetched | undefined> {
     const { clock } = this.#options;
-    const left = LIMITS.auditUndecidedMs - (clock.monotonicMs() - sinceMs);
-    return insist(
+    const leftMs = (): number => LIMITS.auditUndecidedMs - (clock.monotonicMs() - sinceMs);
+    const { fetched } = await insist(
       clock,
       this.#signal,
-      () => this.#ask(at, (place) => fetchCommitted(this.#links, place, offset, FETCH_BYTES)),
-      ({ nextOffset }) => nextOffset === offset,
-      Math.max(left, LIMITS.auditSilenceMs),
+      () =>
+        this.#ask(at, async (place) => {
+          const answer = await fetchCommitted(this.#links, place, offset, FETCH_BYTES);
+          const isGone = answer.code === CODE.offsetOutOfRange;
+          return isGone
+            ? { code: CODE.none, fetched: undefined }
+            : { code: answer.code, fetched: answer };
+        }),
+      ({ fetched: last }) =>
+        last !== undefined &&
+        last.nextOffset === offset &&
+        (leftMs() > 0 || last.stableOffset > offset),
+      Math.max(leftMs(), LIMITS.auditSilenceMs),
     );
+    return fetched;
   }
 
   async #offsetAt(at: Partition, timestamp: bigint): Promise<number> {
@@ -214,6 +235,8 @@ export class CommittedReader {
 function nameOf({ topic, partition }: Partition): string {
   return `${topic}/${partition}`;
 }
+
+const REMOVED = "the topic's own retention removed it while the topic was read";
 
 function reasonOf({ stableOffset }: Fetched, offset: number): string {
   return stableOffset <= offset

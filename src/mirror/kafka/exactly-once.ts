@@ -248,7 +248,7 @@ export class ExactlyOnceDelivery {
     }
     const why =
       cause === 'timed-out'
-        ? `the transaction took longer than its timeout of ${transactionTimeoutMs} ms; a slow link needs a longer timeout or smaller batches`
+        ? `the transaction took longer than its timeout of ${transactionTimeoutMs} ms; a slow link needs a longer one, or a smaller batch.bytes`
         : 'an earlier connection attempt of our own arrived late';
     return new GatelogError('UPSTREAM_UNCERTAIN', `Kafka gave our transaction up: ${why}`);
   }
