@@ -5,8 +5,11 @@
  */
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BUILD_STAMP, NODE_FLAGS, ROOT } from './prepare.mjs';
+import { BUILD_STAMP, NODE_ENVIRONMENT, NODE_FLAGS, ROOT } from './prepare.mjs';
 
+const EXPORTS = Object.entries(NODE_ENVIRONMENT)
+  .map(([name, value]) => `${name}=${value}`)
+  .join(' ');
 const COMMAND = `#!/bin/sh
 # Made by deploy/finish-build.mjs: the command gatelog of this checkout.
 here=$(dirname "$0")
@@ -15,6 +18,7 @@ if [ ! -f "$main" ]; then
   echo "gatelog: this checkout is not built yet; run: npm run build" >&2
   exit 78
 fi
+export ${EXPORTS}
 if [ -x "$here/node" ]; then exec "$here/node" ${NODE_FLAGS.join(' ')} "$main" "$@"; fi
 exec node ${NODE_FLAGS.join(' ')} "$main" "$@"
 `;

@@ -10,10 +10,12 @@ import { join, resolve } from 'node:path';
 export const ROOT = resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '..');
 
 /**
- * What Node runs gatelog with (`DECISIONS.md`, 7). Left to itself V8 lets the garbage of short-lived
+ * What Node runs gatelog with (`DECISIONS.md`, 5). Left to itself V8 lets the garbage of short-lived
  * records pile up as if memory were plenty. The rules of the test suite compare all who start it.
  */
 export const NODE_FLAGS = readJson(join(ROOT, 'deploy', 'node-flags.json'));
+/** And in which environment: the C library otherwise keeps large blocks that were freed. */
+export const NODE_ENVIRONMENT = readJson(join(ROOT, 'deploy', 'node-env.json'));
 
 /** A trouble that one line explains; its stack helps nobody. */
 export class PrepareError extends Error {}

@@ -91,9 +91,9 @@ export const LIMITS = {
   // Mirror.
   /**
    * One transaction: records and bytes as read from the log. Its end takes some 20 ms whatever its
-   * size: half as large, a million records take 1.3 times as long (bench:drain).
+   * size: at 4 MiB a million records take 1.2 times as long (bench:drain).
    */
-  mirrorBatchBytes: 8_388_608, // 8 MiB
+  mirrorBatchBytes: 6_291_456, // 6 MiB
   mirrorBatchRecords: 32_768,
   /** What a person may set it down to, and what it shrinks to by itself, for bad links. */
   mirrorBatchBytesMin: 65_536, // 64 KiB

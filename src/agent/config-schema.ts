@@ -122,7 +122,7 @@ const mirrorSection: z.ZodType<MirrorConfig> = section({
     records: integer({ min: 1, max: LIMITS.mirrorBatchRecords }).optional(),
     bytes: size(
       { min: LIMITS.mirrorBatchBytesMin, max: LIMITS.mirrorBatchBytes },
-      'from 64KiB to 8MiB, such as 1MiB',
+      'from 64KiB to 6MiB, such as 1MiB',
     ).optional(),
     wait: duration({ min: 0, max: MAX_WAIT_MS }, 'from 0ms to 1m, such as 500ms').optional(),
   }),

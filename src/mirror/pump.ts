@@ -228,6 +228,7 @@ export class Pump {
     const quarantined = [...flight.quarantined.values()];
     const { bytesSent } = receipt;
     this.#options.observer.settled({ positions, batch, quarantined, bytesSent });
+    if (this.#session?.copiesRecords === true) batch.release?.();
     const first = this.#flights.shift();
     assert(first === flight, 'receipts are handled in send order');
     this.#watch();

@@ -75,6 +75,11 @@ export interface UpstreamSession {
    * session is spent: the pump closes it and connects anew.
    */
   send(batch: readonly Slice[]): Promise<Receipt>;
+  /**
+   * A receipt also says: nothing here looks at the batch's records any more, and no system call
+   * reads their bytes. Their memory is given back then. Absent where that can't be known.
+   */
+  readonly copiesRecords?: boolean;
   /** Rejects when the session breaks while nothing is being sent; never resolves. */
   readonly broken: Promise<never>;
   /**

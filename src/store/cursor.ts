@@ -171,6 +171,8 @@ export class Cursor implements LogCursor {
     const head = readHead(frame.head);
     const wanted = reading.plan(head);
     if (wanted === undefined) return !reading.full;
-    return this.#decoder.decode(rawBody(frame), head, wanted, reading);
+    const body = rawBody(frame);
+    if (frame.compressed) reading.holds(body);
+    return this.#decoder.decode(body, head, wanted, reading);
   }
 }

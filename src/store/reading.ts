@@ -39,6 +39,7 @@ export class Reading {
   readonly #slices: OpenSlice[] = [];
   readonly #open = new Map<number, OpenSlice>();
   readonly #gaps: ReadGap[] = [];
+  readonly #bodies: ArrayBuffer[] = [];
   #plannedRecords = 0;
   #plannedBytes = 0;
   #records = 0;
@@ -60,7 +61,18 @@ export class Reading {
       gaps: this.#gaps,
       records: this.#records,
       bytes: this.#bytes,
+      release: () => {
+        for (const body of this.#bodies.splice(0)) body.transfer(0);
+      },
     };
+  }
+
+  /** Records of this batch are views of `body`, which was made for it alone. */
+  holds(body: Uint8Array): void {
+    const { buffer } = body;
+    // A small one lies in memory that others use too, and is left to the collector.
+    const isWhole = body.byteLength === buffer.byteLength;
+    if (isWhole && buffer instanceof ArrayBuffer) this.#bodies.push(buffer);
   }
 
   passRetention(): void {

@@ -1,15 +1,20 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import NODE_ENVIRONMENT from '../../deploy/node-env.json' with { type: 'json' };
 import NODE_FLAGS from '../../deploy/node-flags.json' with { type: 'json' };
 import { openCluster } from '../system/kafka-rig.ts';
-import { runChecked } from '../support/process.ts';
+import { ControlClient } from '../../src/admin/control-client.ts';
+import { freePorts } from '../support/ports.ts';
+import { runChecked, startProcess } from '../support/process.ts';
+import { MemoryWatch } from './memory-watch.ts';
 
 /**
  * npm run bench:drain [-- ROUNDS [RECORDS [COMPRESSION]]]: a backlog of a million records to Kafka,
  * exactly once, through the product's own store and mirror, against `kcat -P -X acks=all` of the
  * same keys and payloads from a file with the same compression, in turns on one cluster. Goal: at
- * least 0.7 of kcat's rate with zstd, and at most 140 MB of anonymous memory at peak.
+ * least 0.7 of kcat's rate with zstd. Then the whole built agent drains it, and its anonymous memory
+ * is watched: at most 140 MB at peak.
  */
 const ROUNDS = Number(process.argv[2] ?? 4);
 const RECORDS = Number(process.argv[3] ?? 1_000_000);
@@ -49,6 +54,10 @@ try {
   }
   const middle = ratios.toSorted((a, b) => a - b)[Math.floor(ratios.length / 2)] ?? 0;
   console.log(`median ratio ${middle.toFixed(2)} (goal >= 0.70), ${CODEC}, ${RECORDS} records`);
+  for (let round = 1; round <= ROUNDS; round++) {
+    const peakKiB = await agentPeakKiB(brokers, `agent-${process.pid}-${round}`);
+    console.log(`agent, round ${round}: RssAnon ${mb(peakKiB)} at peak (goal <= 140)`);
+  }
 } finally {
   await cluster.close();
   rmSync(folder, { recursive: true, force: true });
@@ -87,10 +96,37 @@ async function drain(brokers: string, id: string): Promise<Drained> {
   await cluster.createTopic(id, { partitions: 8 });
   const agent = join(BUILT, 'js/test/bench/drain-agent.js');
   const args = [...NODE_FLAGS, agent, data, brokers, id, id, CODEC];
-  const { stdout } = await runChecked({ command: process.execPath, args }, 300_000);
+  const { stdout } = await runChecked(
+    { command: process.execPath, args, env: NODE_ENVIRONMENT },
+    300_000,
+  );
   const drained = JSON.parse(stdout) as Drained;
   if (drained.records !== RECORDS) throw new Error(`drained ${drained.records} of ${RECORDS}`);
   return drained;
+}
+
+/** What `gatelog run` takes until its mirror is through; by default it compresses with zstd. */
+async function agentPeakKiB(brokers: string, gateway: string): Promise<number> {
+  const [port = 0] = await freePorts(1);
+  const own = join(folder, gateway); // An agent's mirror begins where the folder says it ended.
+  cpSync(data, own, { recursive: true });
+  const where = ['--data', own, '--mqtt', `mqtt://127.0.0.1:${port}`];
+  const agent = await startProcess({
+    command: join(ROOT, 'node_modules/.bin/gatelog'),
+    args: ['run', ...where, '--gateway', gateway, '--kafka', brokers],
+  });
+  const memory = new MemoryWatch(agent.pid);
+  await agent.waitFor(/is ready/u);
+  const control = new ControlClient(own);
+  for (let sent = 0; sent < RECORDS;) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 100);
+    });
+    sent = (await control.status()).mirrors[0]?.recordsSent ?? 0;
+  }
+  await agent.stop();
+  rmSync(own, { recursive: true });
+  return memory.stop();
 }
 
 async function produceWithKcat(brokers: string, topic: string): Promise<number> {

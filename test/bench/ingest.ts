@@ -1,9 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePorts } from '../support/ports.ts';
+import { anonymousKiB, MemoryWatch } from './memory-watch.ts';
 import { runChecked, type Running, runProcess, startProcess } from '../support/process.ts';
 
 /**
@@ -25,27 +26,6 @@ const folder = mkdtempSync(join(tmpdir(), 'gatelog-bench-'));
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
-}
-
-function anonymousKiB(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/RssAnon:\s+(\d+)/u.exec(status)?.[1] ?? 0);
-}
-
-class MemoryWatch {
-  peakKiB = 0;
-  readonly #timer: NodeJS.Timeout;
-
-  constructor(pid: number) {
-    this.#timer = setInterval(() => {
-      this.peakKiB = Math.max(this.peakKiB, anonymousKiB(pid));
-    }, 50);
-  }
-
-  stop(): number {
-    clearInterval(this.#timer);
-    return this.peakKiB;
-  }
 }
 
 async function load<Result>(port: number, ...args: string[]): Promise<Result> {

@@ -3,13 +3,14 @@ import { GatelogError } from '../../src/errors.ts';
 import { Pump, type PumpObserver, type Settlement } from '../../src/mirror/pump.ts';
 import type { Receipt, UpstreamSession } from '../../src/mirror/upstream.ts';
 import { streamId, type StreamId } from '../../src/record.ts';
-import type { Slice } from '../../src/store/log.ts';
+import type { LogCursor, Slice } from '../../src/store/log.ts';
 import { MemoryLog } from '../support/memory-log.ts';
 import { SimClock } from '../support/sim-clock.ts';
 
 /** A session whose receipts come when the test says so, in any order and after any end. */
 class HandSession implements UpstreamSession {
   readonly positions = new Map<StreamId, number>();
+  copiesRecords: boolean = false;
   readonly batches: (readonly Slice[])[] = [];
   readonly #answers: { resolve: (receipt: Receipt) => void; reject: (error: Error) => void }[] = [];
   readonly broken: Promise<never>;
@@ -54,6 +55,8 @@ interface Rig {
   readonly session: HandSession;
   readonly pump: Pump;
   readonly settled: Settlement[];
+  /** First offsets of the batches whose memory was given back. */
+  readonly released: (number | undefined)[];
   readonly stop: AbortController;
 }
 
@@ -67,11 +70,21 @@ function rig(window = 2): Rig {
     settled: (settlement) => void settled.push(settlement),
     atEnd: () => {},
   };
-  const cursor = log.reader.cursor(new Map([[stream, 0]]));
+  const released: (number | undefined)[] = [];
+  const inner = log.reader.cursor(new Map([[stream, 0]]));
+  const cursor: LogCursor = {
+    next: async (limits) => {
+      const batch = await inner.next(limits);
+      const first = batch.slices[0]?.records[0]?.offset;
+      return { ...batch, release: () => void released.push(first) };
+    },
+    wait: (signal) => inner.wait(signal),
+    close: () => inner.close(),
+  };
   const batching = { maxRecords: 1, maxBytes: 1e6, maxWaitMs: 0 };
   const pump = new Pump({ cursor, batching, window, sendMs: 1000, clock, observer });
   const session = new HandSession();
-  return { clock, log, stream, session, pump, settled, stop: new AbortController() };
+  return { clock, log, stream, session, pump, settled, released, stop: new AbortController() };
 }
 
 function positionsOf(settled: readonly Settlement[]): number[] {
@@ -95,6 +108,25 @@ describe('the pump', () => {
     stop.abort();
     expect(await clock.settled(run)).toBeUndefined();
     expect(positionsOf(settled)).toEqual([1, 2, 3]);
+  });
+
+  test('gives memory back with the receipt, and only where the far side has copied', async () => {
+    for (const copies of [true, false]) {
+      const { clock, log, stream, session, pump, released, stop } = rig();
+      session.copiesRecords = copies;
+      for (const text of ['a', 'b', 'c']) log.add(stream, text);
+      const run = pump.run(session, stop.signal);
+      await clock.settle();
+      session.confirm(1); // Not in its turn: nothing is settled.
+      await clock.settle();
+      expect(released).toEqual([]);
+      session.confirm(0);
+      await clock.settle();
+      expect(released).toEqual(copies ? [0, 1] : []);
+      session.refuse(2, new Error('broken'));
+      expect(await clock.settled(run)).toBeDefined();
+      expect(released).toEqual(copies ? [0, 1] : []);
+    }
   });
 
   test('a receipt after the end of the session is not taken', async () => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import NODE_ENVIRONMENT from '../../deploy/node-env.json' with { type: 'json' };
 import NODE_FLAGS from '../../deploy/node-flags.json' with { type: 'json' };
 import { exitCodeOf } from '../../src/errors.ts';
 import { LIMITS } from '../../src/limits.ts';
@@ -29,12 +30,18 @@ describe('deploy/systemd/gatelog.service', () => {
     expect(codes).not.toContain(exitCodeOf('INTERNAL'));
   });
 
-  it('gives Node the flags that every other way of starting it gives', () => {
+  it('gives Node the flags and the environment that every other way of starting it gives', () => {
     const flags = NODE_FLAGS.join(' ');
     expect(setting('ExecStart')).toContain(`/.bin/node ${flags} /usr/lib/gatelog/dist/main.js run`);
-    expect(readFileSync('src/main.ts', 'utf8')).toMatch(`#!/usr/bin/env -S node ${flags}\n`);
+    const settings = Object.entries(NODE_ENVIRONMENT).map(([name, value]) => `${name}=${value}`);
+    for (const one of settings) expect(unit.split('\n')).toContain(`Environment=${one}`);
+    const assignments = settings.join(' ');
+    expect(readFileSync('src/main.ts', 'utf8')).toMatch(
+      `#!/usr/bin/env -S ${assignments} node ${flags}\n`,
+    );
     const command = readFileSync('node_modules/.bin/gatelog', 'utf8');
     expect(command.split(flags)).toHaveLength(3);
+    expect(command.split('\n')).toContain(`export ${assignments}`);
   });
 
   it('leaves V8 its machine code', () => {

@@ -171,7 +171,7 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
     name: 'a batch that is too small',
     text: "mirrors:\n  central:\n    batch: {bytes: 1KiB}\n    kafka: {brokers: ['k:9092']}\n",
     lines: [
-      'bad.yaml:3:20: mirrors.central.batch.bytes: expected a size from 64KiB to 8MiB, such as 1MiB, found "1KiB"',
+      'bad.yaml:3:20: mirrors.central.batch.bytes: expected a size from 64KiB to 6MiB, such as 1MiB, found "1KiB"',
     ],
   },
   {

@@ -53,7 +53,7 @@ const MAIN = fileURLToPath(new URL(`../../main${SUFFIX}`, import.meta.url));
 const LEASH = new URL(`leash${SUFFIX}`, import.meta.url).href;
 
 /** The agents get the memory that we were given. */
-const MEMORY_FLAGS = process.execArgv.filter((flag) => flag.startsWith('--max-'));
+const MEMORY_FLAGS = process.execArgv.filter((flag) => /^--(?:max|heap)-/u.test(flag));
 
 /** Sets up link and agents, central first; nothing is waited for. */
 export async function openStage(options: StageOptions): Promise<Stage> {

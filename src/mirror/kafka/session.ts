@@ -25,6 +25,8 @@ const RENEW_MS = 86_400_000;
 
 export class KafkaSession implements UpstreamSession {
   readonly positions: ReadonlyMap<StreamId, number>;
+  /** `prepare` encodes into buffers of its own. */
+  readonly copiesRecords = true;
   readonly broken: Promise<never>;
   readonly #links: Links;
   readonly #delivery: Delivery;
