@@ -3,6 +3,12 @@ import { join } from 'node:path';
 import { ensureModules, fail, lockedNode, ROOT, run } from '../deploy/prepare.mjs';
 import { ensureTools } from './setup/tools.mjs';
 
+if (process.argv.length > 2) {
+  process.stdout.write(
+    'npm run kafka: takes no options; starts a Kafka of three nodes until Ctrl-C\n',
+  );
+  process.exit(process.argv.includes('--help') ? 0 : 64);
+}
 try {
   await ensureModules();
   ensureTools(process.env.PATH, ['java', 'mvn', 'openssl']);

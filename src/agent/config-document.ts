@@ -53,6 +53,8 @@ interface Spot {
   readonly value: number | undefined;
 }
 
+/** `$${` begins none. */
+const UNCLOSED = /(?<!\$)\$\{[^}]*$/u;
 const SUBSTITUTION = /\$(\$?)\{([^}]*)\}/gu;
 
 class DocumentReader implements ConfigDocument {
@@ -163,6 +165,7 @@ class DocumentReader implements ConfigDocument {
   /** `$${` is a literal `${`. */
   #substitute(text: string, at: DataPath): string {
     if (!text.includes('${')) return text;
+    if (UNCLOSED.test(text)) this.#complain(at, 'a ${…} that begins here has no closing brace');
     return text.replaceAll(SUBSTITUTION, (whole, escaped: string, reference: string) => {
       if (escaped !== '') return whole.slice(1);
       this.#hidden.add(pathId(at));

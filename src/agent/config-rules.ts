@@ -3,7 +3,7 @@ import { topicMatcher } from '../mirror/selection.ts';
 import type { ConfigDocument, Problem } from './config-document.ts';
 import { gatewayOf, isName, isTopicName, NAME_EXPECTED, TOPIC_EXPECTED } from './config-forms.ts';
 import type { ParsedConfig } from './config-schema.ts';
-import type { MirrorConfig } from './config-types.ts';
+import type { KafkaUpstreamConfig, MirrorConfig } from './config-types.ts';
 import { KeyTemplate, TopicFilter } from './route.ts';
 
 /** What one option alone can't tell: names of maps, and options that contradict each other. */
@@ -142,6 +142,28 @@ function checkClientIds(config: ParsedConfig, error: Say): void {
   }
 }
 
+function checkKafkaTopics(
+  at: readonly string[],
+  upstream: KafkaUpstreamConfig,
+  config: ParsedConfig,
+  error: Say,
+): void {
+  if (upstream.delivery === 'at-least-once') {
+    for (const option of ['transactionalId', 'group'] as const) {
+      if (upstream[option] === undefined) continue;
+      error([...at, option], 'is for exactly-once: at-least-once has no transactions');
+    }
+    return;
+  }
+  const topics = [...Object.keys(config.topics), ...config.routes.map(({ topic }) => topic)];
+  const central = topics.map((topic) =>
+    upstream.topic.replaceAll('{topic}', topic).replaceAll('{gateway}', gatewayOf(config)),
+  );
+  if (central.includes(upstream.positionsTopic)) {
+    error([...at, 'topic'], `records would go to the positions topic, ${upstream.positionsTopic}`);
+  }
+}
+
 /** The compiler's own message, without the place that it was told. */
 function troubleOf(compile: (where: string) => unknown): string | undefined {
   try {
@@ -178,6 +200,7 @@ function checkMirror(
     if (upstream.sasl?.mechanism === 'PLAIN' && upstream.tls === undefined) {
       warn([...at, 'sasl', 'mechanism'], 'PLAIN without tls sends the password readable for all');
     }
+    checkKafkaTopics(at, upstream, config, error);
   }
   if (upstream.kind === 'mqtt') {
     const at = ['mirrors', name, 'mqtt'];

@@ -53,7 +53,10 @@ function buildParser(argv: readonly string[], context: CliContext): Argv {
     .alias('h', 'help')
     .strict()
     .recommendCommands()
-    .completion('completion', 'Print a completion script for the shell (bash, zsh)')
+    .completion(
+      'completion',
+      'Print a completion script for the shell that $SHELL names (bash or zsh)',
+    )
     .example('$0 run', 'Run an agent with MQTT on 127.0.0.1:1883 and its data in ./gatelog-data')
     .example('$0 consume telemetry --follow', 'Watch what it logs')
     .example('$0 <command> --help', 'Options and examples of a command')

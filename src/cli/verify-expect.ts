@@ -23,6 +23,8 @@ export interface Expectation {
   readonly incarnation: string;
   /** Its agent runs: what stands above the positions may be under way. */
   readonly isRunning: boolean;
+  /** Records of its log that its mirror has not sent yet. */
+  readonly waiting: number;
   /** Names of the local topics. */
   readonly topics: readonly string[];
   /** Names of the mirrors that the gateway knows. */
@@ -82,6 +84,7 @@ async function fromAgent(options: ExpectOptions): Promise<Expectation> {
     gateway: status.gateway,
     incarnation: status.incarnation,
     isRunning: true,
+    waiting: mirror?.lagRecords ?? 0,
     topics,
     mirrors: status.mirrors.map(({ name }) => name),
     ranges,
@@ -109,10 +112,15 @@ async function fromStore(store: Store, options: ExpectOptions): Promise<Expectat
         return [{ topic: name, partition, from, to }];
       }),
     );
+  const waiting = [...positions].reduce((sum, [stream, position]) => {
+    const { startOffset, endOffset } = reader.range(stream);
+    return sum + Math.max(0, endOffset - Math.max(position, startOffset));
+  }, 0);
   return {
     gateway: options.gateway,
     incarnation: identity.incarnation,
     isRunning: false,
+    waiting,
     topics: reader.topics().map(({ name }) => name),
     mirrors,
     ranges,

@@ -191,12 +191,29 @@ function notesOn(
   } else if (mirror?.start === 'end') {
     notes.push('the mirror began at the end of the log: a missing beginning cannot be seen');
   }
+  if (expected !== undefined && expected.waiting > 0) {
+    notes.push(
+      `${expected.waiting} records of the gateway's log were still waiting to be sent: they are not part of this report`,
+    );
+  }
+  const other = expected === undefined ? undefined : otherName(expected, report);
+  if (other !== undefined) {
+    notes.push(
+      `records of this very data folder are there under the gateway id "${other}" too: if it was renamed, what seems to be missing may be there; verify with --gateway ${other} to see`,
+    );
+  }
   if (report.sources.some(hasOldGap)) {
     notes.push(
       "what is missing before the start of the gateway's log may have been dropped by retention before it was sent: the log holds no word of that any more, the agent's log lines do (event mirror.gap)",
     );
   }
   return notes;
+}
+
+/** Another gateway id with records of the same incarnation: a former name of it, or a clone's. */
+function otherName(expected: Expectation, { sources }: AuditReport): string | undefined {
+  const { gateway, incarnation } = expected;
+  return sources.find((one) => one.incarnation === incarnation && one.gateway !== gateway)?.gateway;
 }
 
 function hasOldGap({ gaps, expected }: SourceReport): boolean {

@@ -11,6 +11,7 @@ function audited(isRunning: boolean): Auditor {
     gateway: 'gw',
     incarnation: 'abc',
     isRunning,
+    waiting: 0,
     topics: ['t'],
     mirrors: ['central'],
     ranges: [{ topic: 't', partition: 0, from: 0, to: 50 }],

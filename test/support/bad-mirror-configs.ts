@@ -10,6 +10,25 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
     ],
   },
   {
+    name: 'records into the positions topic',
+    text: "mirrors:\n  c:\n    kafka: {brokers: ['k:9092'], topic: gatelog.positions}\n",
+    lines: [
+      'bad.yaml:3:41: mirrors.c.kafka.topic: records would go to the positions topic, gatelog.positions',
+    ],
+  },
+  {
+    name: 'a transactional id without transactions',
+    text: "mirrors:\n  c:\n    kafka: {brokers: ['k:9092'], delivery: at-least-once, transactionalId: x}\n",
+    lines: [
+      'bad.yaml:3:76: mirrors.c.kafka.transactionalId: is for exactly-once: at-least-once has no transactions',
+    ],
+  },
+  {
+    name: 'a secret without its closing brace',
+    text: "mirrors:\n  c:\n    mqtt: {url: 'mqtt://h:1', username: u, password: '${file:x'}\n",
+    lines: ['bad.yaml:3:54: mirrors.c.mqtt.password: a ${…} that begins here has no closing brace'],
+  },
+  {
     name: 'a mirror that leads nowhere',
     text: 'mirrors:\n  central: {}\n',
     lines: [

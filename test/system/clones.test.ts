@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { partitionOfKey } from '../../src/murmur2.ts';
 import { runGatelog } from '../support/hunt/agent-process.ts';
-import { Gateway } from '../support/hunt/gateway.ts';
+import { Gateway, GATEWAY_TOPICS } from '../support/hunt/gateway.ts';
 import { inWorkFolder } from '../support/hunt/work-folder.ts';
 import { type KafkaCluster, startKafkaCluster } from '../support/kafka/cluster.ts';
 import { kcatConsume } from '../support/kafka/tools.ts';
@@ -129,6 +130,79 @@ test('two clones of one gateway: the older is fenced and says so, nothing repeat
     } finally {
       await first.end();
       await second.end();
+    }
+  });
+});
+
+test('a fenced gateway does not pass over what its clone sent in its place', async () => {
+  await inWorkFolder('in-place', async (folder) => {
+    const first = await makeGateway(join(folder, 'first'), 'in-place');
+    const second = await firstLife(first, join(folder, 'second'));
+    try {
+      await first.start();
+      await first.ready();
+      await first.mirrorIs(({ state }) => state === 'live', WITHIN_MS);
+      await second.start();
+      await second.ready();
+      await second.publish('plant/a', lines('second', 5));
+      await second.mirrored(WITHIN_MS);
+      await first.publish('plant/a', lines('first', 20));
+      const fenced = await first.mirrorIs(({ state }) => state === 'halted', WITHIN_MS);
+      await second.agent.stop();
+      // Kafka's position, 45, lies within the log of the first: 40 to 44 are others there.
+      const resume = ['mirror', 'resume', 'central', '--data', first.data];
+      expect((await runGatelog(resume)).code).toBe(0);
+      const refused = await first.mirrorIs(
+        ({ state, reason }) => state === 'halted' && reason !== fenced.reason,
+        WITHIN_MS,
+      );
+      expect(refused.reason).toMatch(/up to 45, but this data folder has sent it up to 40 only/u);
+      // A person decides: from where its own begin.
+      const seek = ['mirror', 'seek', 'central', '--topic', 'telemetry'];
+      const partition = partitionOfKey(
+        Buffer.from('plant/a'),
+        GATEWAY_TOPICS.get('telemetry') ?? 0,
+      );
+      const to = ['--partition', String(partition), '--to', '40', '--data', first.data];
+      expect(await runGatelog([...seek, ...to])).toMatchObject({ code: 0 });
+      await runGatelog(resume);
+      await first.mirrored(WITHIN_MS);
+      expect((await readCentral(first)).values).toEqual([
+        ...lines('before', 40),
+        ...lines('second', 5),
+        ...lines('first', 20),
+      ]);
+    } finally {
+      await first.end();
+      await second.end();
+    }
+  });
+});
+
+test('another folder under the same name is refused, and the rightful gateway goes on', async () => {
+  await inWorkFolder('stranger', async (folder) => {
+    const first = await makeGateway(join(folder, 'first'), 'rightful');
+    const stranger = await makeGateway(join(folder, 'stranger'), 'rightful');
+    try {
+      await first.start();
+      await first.ready();
+      await first.publish('plant/a', lines('before', 10));
+      await first.mirrored(WITHIN_MS);
+      await stranger.start();
+      await stranger.ready();
+      await stranger.publish('plant/a', lines('stranger', 10));
+      const refused = await stranger.mirrorIs(({ state }) => state === 'halted', WITHIN_MS);
+      expect(refused.reason).toMatch(/belongs to another data folder/u);
+      await first.publish('plant/a', lines('after', 10));
+      await first.mirrored(WITHIN_MS);
+      expect((await first.mirror()).reconnects).toBe(0);
+      expect((await readCentral(first)).values).toEqual([
+        ...lines('before', 10),
+        ...lines('after', 10),
+      ]);
+    } finally {
+      await first.end();
+      await stranger.end();
     }
   });
 });

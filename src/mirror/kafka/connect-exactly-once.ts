@@ -3,14 +3,14 @@ import type { StreamId } from '../../record.ts';
 import type { MirrorStream } from '../upstream.ts';
 import type { Cluster } from './cluster.ts';
 import { CODE } from './codes.ts';
-import { findOutcome, isInDoubt, positionsAfterDoubt } from './doubt.ts';
+import { findOutcome, isInDoubt, positionsAfterDoubt, requireOwnRecords } from './doubt.ts';
 import { type DeliveryParts, ExactlyOnceDelivery } from './exactly-once.ts';
 import { initialise } from './initialise.ts';
 import { KAFKA_DEFAULTS } from './options.ts';
 import { ensurePositionsTopic } from './positions-topic.ts';
 import { refusal } from './refusal.ts';
 import { acceptPosition } from './resume.ts';
-import { TransactionClient } from './transaction.ts';
+import { type PositionsAnswer, TransactionClient } from './transaction.ts';
 
 /**
  * The order is the guarantee: InitProducerId first (it finishes or aborts what an earlier session
@@ -30,8 +30,12 @@ export async function connectExactlyOnce(
   const { transactionalId, group } = refusals;
   const names = { transactionalId, group, positionsTopic, timeoutMs: transactionTimeoutMs };
   const client = new TransactionClient(links, cluster, names, clock, signal);
+  // Before the transactional id is taken from its owner: it may be a healthy gateway's. A refusal
+  // is told below, in its turn.
+  const glanced = await client.glance([...parts.streams.keys()]);
+  if (glanced.code === CODE.none) await sortPositions(parts, glanced, seek);
   await initialise(client, journal, judge, refusals);
-  const { known, unknown } = await readPositions(parts, client, cluster, signal);
+  const { known, unknown } = await readPositions(parts, client, cluster, signal, seek);
   const positions = new Map([...known, ...unknown, ...seek]);
   const delivery = new ExactlyOnceDelivery({ ...parts, client });
   // Unknown ones too, before any record: from now on "no position" means that it was forgotten.
@@ -52,20 +56,37 @@ async function readPositions(
   client: TransactionClient,
   cluster: Cluster,
   signal: AbortSignal,
+  seek: ReadonlyMap<StreamId, number>,
 ): Promise<FoundPositions> {
-  const { options, refusals, streams } = parts;
-  const known = new Map<StreamId, number>();
-  if (streams.size === 0) return { known, unknown: known };
-  const answer = await client.positions([...streams.keys()]);
+  const answer = await client.positions([...parts.streams.keys()]);
+  const { known, forgotten } = await sortPositions(parts, answer, seek);
+  return { known, unknown: await settleDoubt(parts, cluster, signal, forgotten) };
+}
+
+/** Throws UPSTREAM_MISMATCH when a position is not of this folder's making. */
+async function sortPositions(
+  { options, refusals, streams, journal }: Omit<DeliveryParts, 'client'>,
+  answer: PositionsAnswer,
+  seek: ReadonlyMap<StreamId, number>,
+): Promise<{
+  readonly known: Map<StreamId, number>;
+  readonly forgotten: Map<StreamId, MirrorStream>;
+}> {
   if (answer.code !== CODE.none) throw refusal(refusals, 'OffsetFetch', answer.code);
+  const entry = await journal.read();
+  const known = new Map<StreamId, number>();
   const forgotten = new Map<StreamId, MirrorStream>();
   for (const [stream, of] of streams) {
     const remote = answer.positions.get(stream) ?? { offset: -1, metadata: null };
     const position = acceptPosition(options, of, remote);
-    if (position !== undefined) known.set(stream, position);
-    else forgotten.set(stream, of);
+    if (position === undefined) {
+      forgotten.set(stream, of);
+      continue;
+    }
+    if (entry !== undefined && !seek.has(stream)) requireOwnRecords(options, of, position, entry);
+    known.set(stream, position);
   }
-  return { known, unknown: await settleDoubt(parts, cluster, signal, forgotten) };
+  return { known, forgotten };
 }
 
 interface FoundPositions {

@@ -1,6 +1,7 @@
 import { GatelogError } from '../../errors.ts';
 import type { StreamId } from '../../record.ts';
 import type { Clock } from '../../time.ts';
+import type { MirrorStream } from '../upstream.ts';
 import { type Cluster, insist } from './cluster.ts';
 import { CODE } from './codes.ts';
 import { type Fetched, fetchCommitted, type Place } from './fetch.ts';
@@ -61,6 +62,27 @@ export function isInDoubt(entry: JournalEntry, positions: ReadonlyMap<StreamId, 
     const local = positions.get(stream);
     return local !== undefined && confirmedAt(entry, stream, local) < to;
   });
+}
+
+/**
+ * Every position that the far side has of us is in our own books before it can be there: confirmed
+ * in the local position or the journal, or in doubt in the journal. One beyond them was moved by
+ * somebody else who is us: a copy of this folder, or this one before it was set back to an older
+ * copy. Going on would pass over records of this log that were never sent. Throws UPSTREAM_MISMATCH.
+ */
+export function requireOwnRecords(
+  { gateway }: { readonly gateway: string },
+  { stream, topic, partition, position: local = 0 }: MirrorStream,
+  far: number,
+  entry: JournalEntry,
+): void {
+  const inDoubt = entry.ranges.filter((range) => range.stream === stream).map(({ to }) => to);
+  const own = Math.max(confirmedAt(entry, stream, local), ...inDoubt);
+  if (far <= own) return;
+  throw new GatelogError(
+    'UPSTREAM_MISMATCH',
+    `Kafka has ${topic}/${partition} of gateway '${gateway}' up to ${far}, but this data folder has sent it up to ${own} only: a copy of the folder sent the rest, or the folder is an older copy. Going on would pass over what this log holds from ${own} on. Give this gateway a name of its own, which sends it, or seek the mirror to where it shall go on`,
+  );
 }
 
 /**

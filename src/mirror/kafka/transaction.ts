@@ -99,11 +99,24 @@ export class TransactionClient {
   /** MUST be called after `initialise`: before it an earlier owner may still commit. */
   async positions(indexes: readonly number[]): Promise<PositionsAnswer> {
     assert(this.#producer !== undefined, 'positions are read by the owner of the transactional id');
+    return this.#fetchPositions(indexes, true);
+  }
+
+  /** What is committed at this moment, to see whose it is. It may change: never to go on from. */
+  glance(indexes: readonly number[]): Promise<PositionsAnswer> {
+    return this.#fetchPositions(indexes, false);
+  }
+
+  async #fetchPositions(
+    indexes: readonly number[],
+    requireStable: boolean,
+  ): Promise<PositionsAnswer> {
+    if (indexes.length === 0) return { code: CODE.none, positions: new Map() };
     const { group, positionsTopic } = this.#names;
     const topics = [{ name: positionsTopic, partitionIndexes: [...indexes] }];
     const answer = await this.#ask('group', group, async (coordinator) => {
       const groups = [{ groupId: group, topics }];
-      const result = await this.#links.call(coordinator, offsetFetchV7.api, groups, true);
+      const result = await this.#links.call(coordinator, offsetFetchV7.api, groups, requireStable);
       const partitions = result.topics.flatMap((topic) => topic.partitions);
       const codes = [result.errorCode, ...partitions.map((partition) => partition.errorCode)];
       return { code: codes.find((code) => code !== CODE.none) ?? CODE.none, partitions };

@@ -65,7 +65,7 @@ function refusedCertificate(chain: unknown[], code: string, where: string): Gate
   const ours = code.includes('ALERT');
   const text = ours
     ? `Kafka at ${where} refuses our client certificate (${code}): set tls.cert and tls.key to one that the brokers trust`
-    : `The certificate of Kafka at ${where} is not accepted (${code}): ${messageOf(chain.at(-1))}; check tls.ca and tls.servername`;
+    : `The certificate of Kafka at ${where} is not accepted (${code}): ${messageOf(chain.at(-1))}; check tls.ca and tls.serverName`;
   return new GatelogError('UPSTREAM_UNAUTHENTICATED', text, { cause: chain[0] });
 }
 
