@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'NODE_TOO_OLD'
   | 'NOT_FOUND' // a topic, mirror or partition that does not exist was named
   | 'AGENT_NOT_RUNNING'
+  | 'OUTPUT_FAILED' // what a command prints can't be written
   | 'LISTEN_FAILED' // an address can't be listened on
   // The data folder.
   | 'STORE_LOCKED' // another process holds the data folder
@@ -97,6 +98,7 @@ export function exitCodeOf(code: ErrorCode): number {
       return 69; // EX_UNAVAILABLE
     case 'STORE_UNAVAILABLE':
     case 'STORE_WRITE_FAILED':
+    case 'OUTPUT_FAILED':
       return 74; // EX_IOERR
     case 'STORE_LOCKED':
     case 'LISTEN_FAILED':

@@ -114,7 +114,8 @@ function requestOf(options: ConsumeOptions): ConsumeRequest {
     ['limit', limit],
   ] as const) {
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) {
-      throw new GatelogError('USAGE', `--${name}: expected a whole number, found "${value}"`);
+      const found = Number.isNaN(value) ? 'something else' : `"${value}"`;
+      throw new GatelogError('USAGE', `--${name}: expected a whole number, found ${found}`);
     }
   }
   return { topic, partition, from: start, follow, limit };

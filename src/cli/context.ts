@@ -14,6 +14,8 @@ export interface CliContext {
   readonly version: string;
   /** What the process ends with when the command returns. */
   exitCode: number;
+  /** Why what a command said did not get out; a reader that went away is no reason. */
+  outputFailure?: Error;
 }
 
 /** Options of every command that has to find a data folder. */
@@ -36,7 +38,17 @@ export function isColoured(context: CliContext): boolean {
 }
 
 export function printLine(context: CliContext, line: string): void {
-  context.stdout.write(`${line}\n`);
+  context.stdout.write(`${line}\n`, (error) => noteOutput(context, error));
+}
+
+/** Nobody hears a reader that went away; a terminal whose window was closed gives EIO. */
+export function isWithoutReader(error: NodeJS.ErrnoException): boolean {
+  return error.code === 'EPIPE' || error.code === 'EIO';
+}
+
+function noteOutput(context: CliContext, error: Error | null | undefined): void {
+  if (error === null || error === undefined || isWithoutReader(error)) return;
+  context.outputFailure ??= error;
 }
 
 export function printError(context: CliContext, message: string): void {

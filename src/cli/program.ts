@@ -9,6 +9,7 @@ import { nearest } from '../words.ts';
 import { addCommands } from './commands.ts';
 import type { CliContext } from './context.ts';
 import { printError } from './context.ts';
+import { outputFailed } from './output.ts';
 
 /** The command line: arguments → command → exit code. */
 export async function runCli(argv: readonly string[]): Promise<number> {
@@ -22,25 +23,30 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     version: productVersion(),
     exitCode: 0,
   };
-  endQuietlyWithoutReader();
+  outliveOutput();
   try {
     await buildParser(argv, context).parseAsync();
+    await said(context);
+    if (context.outputFailure !== undefined) throw outputFailed(context.outputFailure);
     return context.exitCode;
   } catch (error) {
     return report(error, context);
   }
 }
 
+/** Writes end in their order. */
+function said({ stdout }: CliContext): Promise<void> {
+  return new Promise((resolve) => {
+    stdout.write('', () => resolve());
+  });
+}
+
 /**
- * `gatelog consume … | head`: when the reader of our output goes away, so do we, without a word.
- * EIO is the same of a terminal whose window was closed.
+ * Who writes hears of a failure by itself: a command ends with it, an agent goes on without its log
+ * lines. An error event that nobody takes would end the process.
  */
-function endQuietlyWithoutReader(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
-    });
-  }
+function outliveOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 }
 
 function buildParser(argv: readonly string[], context: CliContext): Argv {

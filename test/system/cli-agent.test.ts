@@ -164,6 +164,18 @@ describe('looking in', () => {
     );
     expect(piped).toMatchObject({ stdout: '{"topic":" 0\n', stderr: '' });
   });
+
+  test('output that can not be written is one line, and no success', async () => {
+    const { url } = await cli.startAgent();
+    await publish(url, [{ topic: 'a', payload: 'x' }]);
+    for (const command of ['consume telemetry --json', 'topics', 'status --json']) {
+      const full = await cli.shell(`${command} > /dev/full`);
+      const stderr = expect.stringMatching(
+        /^gatelog: the output could not be written: .*ENOSPC.*\n$/u,
+      );
+      expect(full).toMatchObject({ code: 74, stderr });
+    }
+  });
 });
 
 describe('starting', () => {
