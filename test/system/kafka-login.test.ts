@@ -88,7 +88,7 @@ describe('logging in', () => {
     const tls = { ca: pem(cluster.state.certificates.ca), servername: 'elsewhere.example' };
     expect(await failureOf(gateway.reborn({ tls }).connect())).toMatchObject({
       code: 'UPSTREAM_UNAUTHENTICATED',
-      message: expect.stringContaining('tls.servername'),
+      message: expect.stringContaining('tls.serverName'),
     });
   });
 
