@@ -58,7 +58,11 @@ describe('wrong calls', () => {
       64,
       '--from: expected beginning, end, an offset, or a time such as 2026-11-22T08:00:00Z, found "later"',
     ],
-    [['consume', 't', '--limit', 'x'], 64, '--limit: expected a whole number, found something else'],
+    [
+      ['consume', 't', '--limit', 'x'],
+      64,
+      '--limit: expected a whole number, found something else',
+    ],
     [['consume', 't', '--partition', '-1'], 64, '--partition: expected a whole number, found "-1"'],
     [['config', 'check'], 64, 'which file? Say gatelog config check FILE'],
     [

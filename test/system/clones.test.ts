@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { MirrorStatus } from '../../src/mirror/status.ts';
 import { partitionOfKey } from '../../src/murmur2.ts';
 import { runGatelog } from '../support/hunt/agent-process.ts';
 import { Gateway, GATEWAY_TOPICS } from '../support/hunt/gateway.ts';
@@ -81,22 +82,37 @@ async function firstLife(gateway: Gateway, copyTo: string): Promise<Gateway> {
   }
 }
 
+/** Both run; the second sends so many records in the first's place. */
+async function fencedBy(second: Gateway, first: Gateway, records: number): Promise<MirrorStatus> {
+  for (const gateway of [first, second]) {
+    await gateway.start();
+    await gateway.ready();
+    await gateway.mirrorIs(({ state }) => state === 'live', WITHIN_MS);
+  }
+  await second.publish('plant/a', lines('second', records));
+  await second.mirrored(WITHIN_MS);
+  await first.publish('plant/a', lines('first', 20));
+  return first.mirrorIs(({ state }) => state === 'halted', WITHIN_MS);
+}
+
+async function resume({ data }: Gateway): Promise<void> {
+  expect((await runGatelog(['mirror', 'resume', 'central', '--data', data])).code).toBe(0);
+}
+
+async function refusedAfterResume(gateway: Gateway, fenced: MirrorStatus): Promise<MirrorStatus> {
+  await resume(gateway);
+  return gateway.mirrorIs(
+    ({ state, reason }) => state === 'halted' && reason !== fenced.reason,
+    WITHIN_MS,
+  );
+}
+
 test('two clones of one gateway: the older is fenced and says so, nothing repeats', async () => {
   await inWorkFolder('clones', async (folder) => {
     const first = await makeGateway(join(folder, 'first'), 'twins');
     const second = await firstLife(first, join(folder, 'second'));
     try {
-      await first.start();
-      await first.ready();
-      await first.mirrorIs(({ state }) => state === 'live', WITHIN_MS);
-      await second.start();
-      await second.ready();
-      await second.mirrorIs(({ state }) => state === 'live', WITHIN_MS);
-      await second.publish('plant/a', lines('second', 30));
-      await second.mirrored(WITHIN_MS);
-
-      await first.publish('plant/a', lines('first', 20));
-      const fenced = await first.mirrorIs(({ state }) => state === 'halted', WITHIN_MS);
+      const fenced = await fencedBy(second, first, 30);
       expect(fenced.reason).toMatch(/clone/u);
       const said = await runGatelog(['mirror', 'status', '--data', first.data]);
       expect(said.stdout).toMatch(/halted/u);
@@ -116,13 +132,7 @@ test('two clones of one gateway: the older is fenced and says so, nothing repeat
       // Resumed as it is, it would pass over records of its own: Kafka's position lies beyond its
       // log. It must refuse, and again say so.
       await second.agent.stop();
-      expect((await runGatelog(['mirror', 'resume', 'central', '--data', first.data])).code).toBe(
-        0,
-      );
-      const refused = await first.mirrorIs(
-        ({ state, reason }) => state === 'halted' && reason !== fenced.reason,
-        WITHIN_MS,
-      );
+      const refused = await refusedAfterResume(first, fenced);
       expect(refused.reason).toMatch(/80/u);
       // What the fenced one took from its devices is still in its own log.
       const kept = await runGatelog(['consume', 'telemetry', '--data', first.data, '--json']);
@@ -139,23 +149,10 @@ test('a fenced gateway does not pass over what its clone sent in its place', asy
     const first = await makeGateway(join(folder, 'first'), 'in-place');
     const second = await firstLife(first, join(folder, 'second'));
     try {
-      await first.start();
-      await first.ready();
-      await first.mirrorIs(({ state }) => state === 'live', WITHIN_MS);
-      await second.start();
-      await second.ready();
-      await second.publish('plant/a', lines('second', 5));
-      await second.mirrored(WITHIN_MS);
-      await first.publish('plant/a', lines('first', 20));
-      const fenced = await first.mirrorIs(({ state }) => state === 'halted', WITHIN_MS);
+      const fenced = await fencedBy(second, first, 5);
       await second.agent.stop();
       // Kafka's position, 45, lies within the log of the first: 40 to 44 are others there.
-      const resume = ['mirror', 'resume', 'central', '--data', first.data];
-      expect((await runGatelog(resume)).code).toBe(0);
-      const refused = await first.mirrorIs(
-        ({ state, reason }) => state === 'halted' && reason !== fenced.reason,
-        WITHIN_MS,
-      );
+      const refused = await refusedAfterResume(first, fenced);
       expect(refused.reason).toMatch(/up to 45, but this data folder has sent it up to 40 only/u);
       // A person decides: from where its own begin.
       const seek = ['mirror', 'seek', 'central', '--topic', 'telemetry'];
@@ -165,7 +162,7 @@ test('a fenced gateway does not pass over what its clone sent in its place', asy
       );
       const to = ['--partition', String(partition), '--to', '40', '--data', first.data];
       expect(await runGatelog([...seek, ...to])).toMatchObject({ code: 0 });
-      await runGatelog(resume);
+      await resume(first);
       await first.mirrored(WITHIN_MS);
       expect((await readCentral(first)).values).toEqual([
         ...lines('before', 40),
