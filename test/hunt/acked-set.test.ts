@@ -9,6 +9,6 @@ test('SIGKILL at 500 random moments: everything acknowledged is in the log, once
     const result = await huntAckedSet({ folder, seed, kills: 500 });
     console.log('acked-set:', result);
     expect(result.problems).toEqual([]);
-    expect(result.acked).toBeGreaterThan(100_000);
+    expect(result.acked).toBeGreaterThan(10_000);
   });
 });

@@ -6,5 +6,5 @@ test('300 faults of agent, brokers and links: every record of the log is in Kafk
   expect(result.problems).toEqual([]);
   expect(result.faults).toBe(300);
   expect(result.centralRecords).toBe(result.logRecords);
-  expect(result.acked).toBeGreaterThan(100_000);
+  expect(result.acked).toBeGreaterThan(10_000);
 });
