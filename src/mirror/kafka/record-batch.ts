@@ -13,7 +13,7 @@ import type { LogRecord } from '../../record.ts';
  * are not known while it is encoded ahead of time; they are covered by the checksum, which is
  * therefore computed then, over the compressed bytes.
  */
-export const BATCH_HEADER_BYTES = 61;
+const BATCH_HEADER_BYTES = 61;
 /** Records follow their count, so what a codec compresses starts here. */
 const RECORDS_AT = BATCH_HEADER_BYTES;
 
@@ -60,11 +60,6 @@ export class RecordBatchEncoder {
 
   get count(): number {
     return this.#count;
-  }
-
-  /** Bytes of the batch so far, header included. */
-  get size(): number {
-    return this.#at;
   }
 
   /**

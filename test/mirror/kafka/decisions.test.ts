@@ -7,7 +7,12 @@ import {
   isFenced,
   isMoved,
 } from '../../../src/mirror/kafka/codes.ts';
-import { isInDoubt, outcomeOf, positionsAfterDoubt } from '../../../src/mirror/kafka/doubt.ts';
+import {
+  isInDoubt,
+  outcomeOf,
+  positionsAfterDoubt,
+  requireOwnRecords,
+} from '../../../src/mirror/kafka/doubt.ts';
 import { FenceJudge } from '../../../src/mirror/kafka/fencing.ts';
 import { Journal } from '../../../src/mirror/kafka/journal.ts';
 import { createKafkaUpstream } from '../../../src/mirror/kafka/kafka-upstream.ts';
@@ -48,6 +53,29 @@ describe('a position at the far side', () => {
     const owner = { ...OWNER, replaces: 'bbbb' };
     const remote = { offset: 17, metadata: 'gw/bbbb/telemetry/2/17' };
     expect(acceptPosition(owner, STREAM, remote)).toBeUndefined();
+  });
+});
+
+describe('a position beyond our own books', () => {
+  const { stream } = STREAM;
+  const entry = { clusterId: 'c', confirmed: new Map(), ranges: [], witnesses: [] };
+
+  test.each([
+    ['the local position', { ...STREAM, position: 20 }, entry],
+    ['what the journal has confirmed', STREAM, { ...entry, confirmed: new Map([[stream, 20]]) }],
+    ['what is in doubt', STREAM, { ...entry, ranges: [{ stream, from: 10, to: 20 }] }],
+  ])('is one beyond %s, and is refused', (_what, of, books) => {
+    expect(() => requireOwnRecords(OWNER, of, 20, books)).not.toThrow();
+    expect(() => requireOwnRecords(OWNER, of, 21, books)).toThrow(
+      'up to 21, but this data folder has sent it up to 20 only',
+    );
+  });
+
+  test('is not hidden by what another stream has in doubt', () => {
+    const other = { ...entry, ranges: [{ stream: streamId(5), from: 10, to: 20 }] };
+    expect(() => requireOwnRecords(OWNER, { ...STREAM, position: 10 }, 11, other)).toThrow(
+      'up to 10 only',
+    );
   });
 });
 
