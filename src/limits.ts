@@ -80,6 +80,25 @@ export const LIMITS = {
   /** Bodies smaller than this are stored as they are. */
   compressFromBytes: 512,
 
+  // The loss ledger.
+  /** Entries kept, and for how long; those that leave went to `_gaps` before. */
+  ledgerEntries: 20_000,
+  ledgerKeepMs: 34_560_000_000, // 400 d
+  /** An entry takes in what continues it until it was idle for this long, or is this old. */
+  ledgerIdleMs: 120_000,
+  ledgerOpenMs: 3_600_000,
+  /** Entries that may still grow; beyond it the oldest is closed. */
+  ledgerOpenEntries: 1024,
+  /** Read or deleted at once. */
+  ledgerStep: 256,
+  /** Entries that could not be put into `_gaps` are tried again after this. */
+  ledgerRetryMs: 5000,
+  /** Text of a cause. */
+  ledgerDetailChars: 500,
+  /** The topic `_gaps`: how long and how much of it is kept. */
+  gapsRetentionMs: 2_592_000_000, // 30 d
+  gapsBytes: 67_108_864, // 64 MiB
+
   // Reading.
   readBytes: 1_048_576, // 1 MiB
   readRecords: 10_000,

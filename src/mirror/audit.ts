@@ -1,6 +1,7 @@
 import { identityPrefix, type RecordIdentity } from '../identity.ts';
 import { LIMITS } from '../limits.ts';
-import { OffsetSet, type OffsetRange } from './offset-set.ts';
+import type { OffsetRange } from '../range-set.ts';
+import { OffsetSet } from './offset-set.ts';
 
 /** Where the auditor read a record. */
 export interface AuditPlace {

@@ -1,4 +1,5 @@
 import { assert, must } from '../assert.ts';
+import type { OffsetRange } from '../range-set.ts';
 
 /** Offsets a chunk covers: one bit each, 512 bytes. */
 const CHUNK = 4096;
@@ -6,12 +7,6 @@ const CHUNK = 4096;
 interface Chunk {
   readonly bits: Uint32Array;
   count: number;
-}
-
-export interface OffsetRange {
-  readonly from: number;
-  /** One past the last. */
-  readonly to: number;
 }
 
 /**

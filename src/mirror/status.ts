@@ -1,6 +1,6 @@
+import { RangeSet } from '../range-set.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader, ReadGap } from '../store/log.ts';
-import { RangeSet } from './range-set.ts';
 import type { MirrorStream } from './upstream.ts';
 
 /**

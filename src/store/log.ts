@@ -167,6 +167,75 @@ export interface KeyValue {
   delete(key: string): Promise<void>;
 }
 
+/**
+ * Why records will never be delivered.
+ * - `retention`: the topic's byte cap removed them before a mirror had them. `disk-full`: so did the
+ *   disk, or the cap of the whole data folder.
+ * - `corruption`: the disk lost them or gives them back altered.
+ * - `rejected`, `oversize`: the far side does not take them; they are kept in `_quarantine`.
+ * - `pressure`: QoS 0 messages that came while nothing could be stored; they never had an offset.
+ * - `skipped`, `rewound`: a person moved a mirror forward over them, or back, so that they come again.
+ * - `far-behind`: the far side went back to before them, and the log no longer holds them.
+ */
+export const LOSS_REASONS = [
+  'retention',
+  'disk-full',
+  'corruption',
+  'rejected',
+  'oversize',
+  'pressure',
+  'skipped',
+  'rewound',
+  'far-behind',
+] as const;
+export type LossReason = (typeof LOSS_REASONS)[number];
+
+/** Records that will never be delivered. */
+export interface Loss {
+  readonly topic: string;
+  /** undefined: they never got a partition. */
+  readonly partition: number | undefined;
+  /** undefined: no offsets were given to them, and `records` counts. */
+  readonly fromOffset: number | undefined;
+  /** One past the last. */
+  readonly toOffset: number | undefined;
+  /** Fewer than the range holds, where those between were delivered. */
+  readonly records: number;
+  /** Of keys, values and headers, or on disk; undefined when nobody knows. */
+  readonly bytes: number | undefined;
+  readonly reason: LossReason;
+  /** The cause, for people. */
+  readonly detail: string;
+  /** Lost for this mirror; undefined: for every reader. */
+  readonly mirror: string | undefined;
+}
+
+export interface LedgerEntry extends Loss {
+  /** When its first and its last part were noted, wall clock in ms. */
+  readonly atMs: number;
+  readonly untilMs: number;
+}
+
+export interface LossCount {
+  readonly records: number;
+  readonly bytes: number;
+}
+export type LossTotals = Readonly<Record<LossReason, LossCount>>;
+
+/** The account of everything that will never be delivered; each entry goes to the topic `_gaps` too. */
+export interface LossLedger {
+  /**
+   * Durable when resolved. Offsets that stand in it already, for the same topic, partition and
+   * mirror or for every reader, are left out: telling twice does no harm. What continues an entry
+   * of the last minutes extends it. Throws STORE_WRITE_FAILED.
+   */
+  record(losses: readonly Loss[]): Promise<void>;
+  /** In the order in which they were closed; those that may still grow come last. */
+  entries(): AsyncIterable<LedgerEntry>;
+  /** Since the data folder was made. */
+  totals(): LossTotals;
+}
+
 export interface StoreIdentity {
   /** Random, made with the data folder: 16 hex characters. */
   readonly incarnation: string;
@@ -183,6 +252,8 @@ export interface StoreCounters {
   readonly bytesDropped: number;
   readonly segments: number;
   readonly diskBytes: number;
+  /** Everything in the loss ledger so far, by reason. */
+  readonly losses: LossTotals;
 }
 
 /** What the composition root holds; everyone else gets one of the capabilities above. */
@@ -195,6 +266,7 @@ export interface Store {
   /** Removes a reader's positions, and its hold on retention. */
   forgetPositions(name: string): Promise<void>;
   keyValue(space: string): KeyValue;
+  readonly ledger: LossLedger;
   /** Runs retention once; resolves when the bounded steps it decided on are done. */
   retain(): Promise<void>;
   counters(): StoreCounters;

@@ -1,4 +1,6 @@
+import { must } from '../assert.ts';
 import { messageOf } from '../errors.ts';
+import { NO_HEADERS } from '../headers.ts';
 import { LIMITS } from '../limits.ts';
 import type { Random } from '../random.ts';
 import type { Logger } from '../telemetry.ts';
@@ -7,11 +9,14 @@ import { CommitLog, type LogIdentity } from './commit-log.ts';
 import type { Database, Engine } from './database.ts';
 import { DiskReserve } from './disk-reserve.ts';
 import { DiskUsage } from './disk-usage.ts';
+import { gapRecord } from './ledger-entry.ts';
+import { Ledger, type LedgerOutlet } from './ledger.ts';
 import { levelEngine } from './level-engine.ts';
 import type {
   KeyValue,
   LogReader,
   LogWriter,
+  LossLedger,
   PositionStore,
   Store,
   StoreCounters,
@@ -51,6 +56,8 @@ export interface StoreOptions {
   readonly compression?: 'zstd' | 'none';
   /** When retention runs, as cron has it; undefined: only when `retain` is called. */
   readonly retentionSchedule?: string | undefined;
+  /** An entry of the loss ledger that has not grown for so long is closed; by default 2 min. */
+  readonly ledgerIdleMs?: number;
   /** For looking into a folder whose agent does not run: nothing is created, appended or removed. */
   readonly readOnly?: boolean;
   /** What the log stands on; LevelDB in `folder` unless a test says otherwise. */
@@ -85,6 +92,8 @@ async function openLog(
   const { clock, logger, readOnly, engine } = options;
   const known = await readIdentity(database, options.folder);
   await segments.load();
+  const idleMs = options.ledgerIdleMs ?? LIMITS.ledgerIdleMs;
+  const ledger = await Ledger.load({ database, clock, logger, idleMs });
   const state = new LogState();
   const log = new CommitLog({
     segments,
@@ -126,6 +135,7 @@ async function openLog(
     }
     if (known?.incarnation !== identity.incarnation) await writeIdentity(database, identity);
     await log.start(identity);
+    ledger.begin(state.producers.last(GAPS) + 1, gapsOutlet(writer, state));
   }
   const lookup = new Lookup(segments, state);
   const reader = new Reader({ state, segments, lookup, waiters, logger });
@@ -135,13 +145,36 @@ async function openLog(
     lookup,
     positions,
     log,
-    database,
+    ledger,
     clock,
     logger,
   });
   const usage = new DiskUsage(segments, clock, logger);
-  const parts = { identity, writer, reader, positions, database, segments, state, log };
+  const parts = { identity, writer, reader, positions, database, segments, state, log, ledger };
   return new OpenStore({ ...parts, retention, usage, waiters, readOnly }, options);
+}
+
+/** The topic of the loss ledger, and the producer that its records come from. */
+const GAPS = '_gaps';
+
+/** The topic is made with the first entry. As a centre this gateway may have one already, of others. */
+function gapsOutlet(writer: Writer, state: LogState): LedgerOutlet {
+  return (number, entry) => {
+    const known = state.registry.get(GAPS);
+    const topic = writer.defineTopic(GAPS, {
+      partitions: known?.options.partitions ?? 1,
+      durability: 'fsync',
+      retentionMs: LIMITS.gapsRetentionMs,
+      retentionBytes: LIMITS.gapsBytes,
+    });
+    const stream = must(topic.streams[0], 'a topic has a partition');
+    const { key, value } = gapRecord(entry);
+    return new Promise((resolve, reject) => {
+      const done = (error: Error | null): void => (error === null ? resolve() : reject(error));
+      const { untilMs } = entry;
+      writer.appendOnce(GAPS, number, stream, untilMs, key, value, NO_HEADERS, 'fsync', done);
+    });
+  };
 }
 
 function identityOf(
@@ -229,6 +262,7 @@ interface Parts {
   readonly segments: Segments;
   readonly state: LogState;
   readonly log: CommitLog;
+  readonly ledger: Ledger;
   readonly retention: Retention;
   readonly usage: DiskUsage;
   readonly waiters: Waiters;
@@ -274,6 +308,10 @@ class OpenStore implements Store {
     return new StateSpace(this.#parts.database, space);
   }
 
+  get ledger(): LossLedger {
+    return this.#parts.ledger;
+  }
+
   async retain(): Promise<void> {
     const { retention, usage, waiters, readOnly } = this.#parts;
     if (readOnly || this.#closing !== undefined) return;
@@ -283,7 +321,7 @@ class OpenStore implements Store {
   }
 
   counters(): StoreCounters {
-    const { state, segments, retention, usage } = this.#parts;
+    const { state, segments, retention, usage, ledger } = this.#parts;
     return {
       recordsAppended: state.recordsAppended,
       bytesAppended: state.bytesAppended,
@@ -292,6 +330,7 @@ class OpenStore implements Store {
       bytesDropped: retention.dropped.bytes,
       segments: segments.count,
       diskBytes: usage.bytes(),
+      losses: ledger.totals(),
     };
   }
 
@@ -301,9 +340,10 @@ class OpenStore implements Store {
   }
 
   async #close(): Promise<void> {
-    const { writer, log, retention, usage, waiters, database, readOnly } = this.#parts;
+    const { writer, log, retention, ledger, usage, waiters, database, readOnly } = this.#parts;
     await this.#schedule?.stop();
     await retention.settled();
+    await ledger.close();
     await writer.close();
     await usage.settled();
     waiters.close();

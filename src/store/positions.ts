@@ -76,6 +76,13 @@ export class Positions {
     return highest;
   }
 
+  /** Names of the pinning readers that have not come to `offset`. */
+  behind(stream: StreamId, offset: number): string[] {
+    return [...this.#readers]
+      .filter(([, reader]) => reader.pins && (reader.get(stream) ?? Infinity) < offset)
+      .map(([name]) => name);
+  }
+
   /** Lowest position of the pinning readers that have one for the stream. */
   pinnedFrom(stream: StreamId): number | undefined {
     let lowest: number | undefined;

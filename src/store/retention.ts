@@ -6,13 +6,13 @@ import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { CommitLog } from './commit-log.ts';
-import type { Database } from './database.ts';
-import type { TopicInfo } from './log.ts';
+import type { Ledger } from './ledger.ts';
+import type { Loss, TopicInfo } from './log.ts';
 import type { LogState } from './log-state.ts';
 import type { Lookup } from './lookup.ts';
 import type { Positions } from './positions.ts';
 import type { Segments } from './segments.ts';
-import { writeStarts, type StreamStart } from './state.ts';
+import { startWrites, type StreamStart } from './state.ts';
 
 export interface RetentionOptions {
   readonly state: LogState;
@@ -20,12 +20,12 @@ export interface RetentionOptions {
   readonly lookup: Lookup;
   readonly positions: Positions;
   readonly log: CommitLog;
-  readonly database: Database;
+  readonly ledger: Ledger;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** Records that left before a pinning reader had them. */
+/** Records that left before a pinning reader had them; since start. */
 interface Dropped {
   records: number;
   bytes: number;
@@ -77,18 +77,38 @@ export class Retention {
     }
     const starts = new Map<number, StreamStart>();
     for (const plan of plans) for (const [stream, start] of plan.starts) starts.set(stream, start);
-    if (starts.size > 0) {
-      // The drops are told before they are done: nothing vanishes silently.
-      for (const plan of plans) plan.tellDropped(this.dropped);
-      await writeStarts(this.#options.database, starts);
-      for (const [stream, { offset, storedBefore }] of starts) {
-        state.heads.start[stream] = offset;
-        state.heads.storedBefore[stream] = storedBefore;
-      }
-    }
+    await this.moveStarts(
+      starts,
+      plans.flatMap((plan) => plan.losses()),
+    );
     await this.#removeSegments();
     await this.#rollIfWorthIt();
     if (plans.length > 0) log.checkpointSoon();
+  }
+
+  /**
+   * Lets partitions begin later. What leaves before every pinning reader had it stands in the loss
+   * ledger in the same step.
+   */
+  async moveStarts(
+    starts: ReadonlyMap<number, StreamStart>,
+    losses: readonly Loss[],
+  ): Promise<void> {
+    if (starts.size === 0) return;
+    const { state, ledger, logger } = this.#options;
+    await ledger.write(losses, startWrites(starts));
+    for (const [stream, { offset, storedBefore }] of starts) {
+      state.heads.start[stream] = offset;
+      state.heads.storedBefore[stream] = storedBefore;
+    }
+    for (const loss of losses) {
+      this.dropped.records += loss.records;
+      this.dropped.bytes += loss.bytes ?? 0;
+      logger.warn(
+        { event: 'store.dropped', ...loss },
+        `${loss.records} records of ${loss.topic}/${loss.partition} were dropped: ${loss.detail}`,
+      );
+    }
   }
 
   /** Shows the plans every place where they may cut, oldest first, as long as one wants more. */
@@ -214,10 +234,11 @@ class Plan {
     }
   }
 
-  /** Counts and logs what leaves before every pinning reader had it. */
-  tellDropped(dropped: Dropped): void {
-    const { state, logger } = this.#options;
+  /** What leaves before every pinning reader had it. */
+  losses(): Loss[] {
+    const { state, positions } = this.#options;
     const { start, storedBefore } = state.heads;
+    const losses: Loss[] = [];
     for (const [stream, to] of this.starts) {
       const partition = this.#topic.streams.indexOf(streamId(stream));
       const before = start[stream] ?? 0;
@@ -225,23 +246,20 @@ class Plan {
       if (from >= to.offset) continue;
       const records = to.offset - from;
       const leaving = to.storedBefore - (storedBefore[stream] ?? 0);
-      const bytes = Math.round((leaving * records) / (to.offset - before));
-      dropped.records += records;
-      dropped.bytes += bytes;
-      logger.warn(
-        {
-          topic: this.#topic.name,
-          partition,
-          fromOffset: from,
-          toOffset: to.offset,
-          records,
-          bytes,
-          reason: 'retention bytes',
-        },
-        `records of ${this.#topic.name} were dropped before a mirror had them: the topic’s byte ` +
-          `cap of ${this.#capBytes} bytes was reached`,
-      );
+      const readers = positions.behind(streamId(stream), to.offset).join(', ');
+      losses.push({
+        topic: this.#topic.name,
+        partition,
+        fromOffset: from,
+        toOffset: to.offset,
+        records,
+        bytes: Math.round((leaving * records) / (to.offset - before)),
+        reason: 'retention',
+        detail: `the topic’s cap of ${this.#capBytes} bytes was reached before ${readers} had them`,
+        mirror: undefined,
+      });
     }
+    return losses;
   }
 
   #expired(checkpoint: Checkpoint, index: number): boolean {

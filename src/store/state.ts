@@ -1,5 +1,5 @@
 import { GatelogError } from '../errors.ts';
-import type { Database } from './database.ts';
+import type { Database, Write } from './database.ts';
 import type { KeyValue } from './log.ts';
 import { packed, unpacked } from './pack.ts';
 
@@ -75,13 +75,9 @@ export async function readStarts(database: Database): Promise<Map<number, Stream
   }
 }
 
-export async function writeStarts(
-  database: Database,
-  starts: ReadonlyMap<number, StreamStart>,
-): Promise<void> {
-  await database.write(
-    [...starts].map(([stream, start]) => ({ key: startKey(stream), value: packed(start) })),
-  );
+/** What makes them durable. */
+export function startWrites(starts: ReadonlyMap<number, StreamStart>): Write[] {
+  return [...starts].map(([stream, start]) => ({ key: startKey(stream), value: packed(start) }));
 }
 
 /** When the log is gone: what was said of its streams holds no longer. */

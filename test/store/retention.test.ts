@@ -175,15 +175,18 @@ describe('by bytes', () => {
     expect(warnings).toEqual([
       {
         level: 'warn',
-        message: expect.stringMatching(/dropped before a mirror had them: .*byte cap/u),
+        message: expect.stringMatching(/^\d+ records of t\/0 were dropped: .* before mirror had/u),
         fields: {
+          event: 'store.dropped',
           topic: 't',
           partition: 0,
           fromOffset: 10,
           toOffset: start,
           records: recordsDropped,
           bytes: bytesDropped,
-          reason: 'retention bytes',
+          reason: 'retention',
+          detail: expect.stringContaining('cap of 100000 bytes'),
+          mirror: undefined,
         },
       },
     ]);

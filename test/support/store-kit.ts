@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seededRandom } from '../../src/random.ts';
 import type { Durability, LogRecord, StreamId } from '../../src/record.ts';
-import type { LogCursor, ReadGap, Store, TopicInfo, TopicOptions } from '../../src/store/log.ts';
+import type {
+  LedgerEntry,
+  LogCursor,
+  ReadGap,
+  Store,
+  TopicInfo,
+  TopicOptions,
+} from '../../src/store/log.ts';
 import { openStore, type StoreOptions } from '../../src/store/open.ts';
 import { silentLogger, type LogFields, type Logger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
@@ -126,6 +133,13 @@ export async function fill(
     }
     await Promise.all(commit);
   }
+}
+
+/** The loss ledger. */
+export async function entriesOf({ ledger }: Store): Promise<LedgerEntry[]> {
+  const entries: LedgerEntry[] = [];
+  for await (const entry of ledger.entries()) entries.push(entry);
+  return entries;
 }
 
 export interface Drained {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/limits.ts';
-import { RangeSet } from '../../src/mirror/range-set.ts';
+import { RangeSet } from '../../src/range-set.ts';
 
 describe('a set of ranges', () => {
   test('gives what is new of a range, whatever came before', () => {
@@ -11,8 +11,10 @@ describe('a set of ranges', () => {
         const set = new RangeSet();
         const known = new Set<number>();
         for (const [from = 0, to = 0] of ranges) {
+          const rest = set.rest(from, to).flatMap((one) => offsets(one.from, one.to));
           const fresh = set.add(from, to).flatMap((one) => offsets(one.from, one.to));
           expect(fresh).toEqual(offsets(from, to).filter((offset) => !known.has(offset)));
+          expect(rest).toEqual(fresh);
           for (const offset of fresh) known.add(offset);
         }
       }),
