@@ -51,6 +51,7 @@ export async function buildMirrors(
       incarnation: identity.incarnation,
       reader,
       positions: await store.positions(positionsName(name), { pins: true }),
+      ledger: store.ledger,
       quarantine,
       decisions: store.keyValue(`mirror.${name}`),
       upstream: await buildUpstream(name, mirror, config, { ...surroundings, logger }),

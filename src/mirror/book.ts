@@ -95,6 +95,10 @@ export class MirrorBook {
     else progress.position = position;
   }
 
+  positionOf(stream: StreamId): number {
+    return this.#of(stream).position;
+  }
+
   settled({ positions, batch, quarantined, bytesSent }: Settlement): void {
     this.#bytesSent += bytesSent;
     for (const { stream, records } of batch.slices) {

@@ -24,6 +24,8 @@ export interface LinkOptions {
 }
 
 export interface LinkObserver extends PumpObserver {
+  /** The session stands, and its positions, which are not stored yet, are these. */
+  resuming(resumption: Resumption): Promise<void>;
   /** The session stands and begins at these positions; the seeks it was given are done. */
   begun(resumption: Resumption): Promise<void>;
   /** The far side failed while it owed an answer. */
@@ -131,6 +133,7 @@ export class Link {
           `sending again from ${from}`,
       );
     }
+    await observer.resuming(resumption);
     if (resumption.backward.size > 0) await store.seek(resumption.backward);
     if (resumption.forward.size > 0) await store.advance(resumption.forward);
     await observer.begun(resumption);
@@ -147,6 +150,7 @@ export class Link {
       pump.fail({ error, local: true }),
     );
     const watching: PumpObserver = {
+      missing: (gaps) => observer.missing(gaps),
       quarantine: (...args) => observer.quarantine(...args),
       settled: (settlement) => {
         observer.settled(settlement);

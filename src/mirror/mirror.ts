@@ -1,52 +1,26 @@
 import { assert, must, unreachable } from '../assert.ts';
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
-import type { Random } from '../random.ts';
 import type { StreamId } from '../record.ts';
-import type { KeyValue, LogReader, LogWriter, PositionStore, TopicInfo } from '../store/log.ts';
-import type { LogFields, Logger } from '../telemetry.ts';
-import type { Clock, Timer } from '../time.ts';
+import type { TopicInfo } from '../store/log.ts';
+import type { LogFields } from '../telemetry.ts';
+import type { Timer } from '../time.ts';
 import { formatDuration } from '../units.ts';
-import type { BackoffLimits } from './backoff.ts';
 import { BatchSize } from './batch-size.ts';
 import { MirrorBook } from './book.ts';
 import { Decisions, type PendingSeek } from './decisions.ts';
 import { dispositionOf } from './disposition.ts';
 import { Link, type LinkOptions } from './link.ts';
+import { MirrorLosses } from './losses.ts';
 import { Pacer } from './pacer.ts';
 import type { PumpFailure, Settlement } from './pump.ts';
 import type { Resumption } from './positions.ts';
 import { Quarantine } from './quarantine.ts';
+import type { MirrorOptions } from './mirror-options.ts';
 import { type SeekRequest, seekOffsets } from './seek.ts';
 import { selectTopics, streamsOf, topicMatcher } from './selection.ts';
 import type { MirrorStatus } from './status.ts';
-import type { Batching, MirrorStream, Upstream } from './upstream.ts';
-
-export interface MirrorOptions {
-  readonly name: string;
-  readonly gateway: string;
-  readonly incarnation: string;
-  readonly reader: LogReader;
-  /** A pinning one: retention keeps what this mirror has not had, as long as the cap allows. */
-  readonly positions: PositionStore;
-  readonly quarantine: { readonly writer: LogWriter; readonly topic: TopicInfo };
-  /** This mirror's own space: what a person decided, across restarts. */
-  readonly decisions: KeyValue;
-  readonly upstream: Upstream;
-  /** Names, or patterns with `*`; see selection.ts. */
-  readonly topics: readonly string[];
-  /** For streams without a position when the mirror starts; those that appear later begin at 0. */
-  readonly startAt?: 'beginning' | 'end';
-  readonly batching?: Partial<Batching>;
-  readonly window?: number;
-  readonly sendMs?: number;
-  readonly backoff?: BackoffLimits;
-  readonly stoppedTopicRetryMs?: number;
-  readonly drainMs?: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-}
+import type { MirrorStream } from './upstream.ts';
 
 /**
  * Sends topics of the log to one far side, for ever: connect → resume → pump → (failure → wait →
@@ -60,6 +34,7 @@ export class Mirror {
   readonly #linkOptions: Omit<LinkOptions, 'observer'>;
   readonly #book: MirrorBook;
   readonly #quarantine: Quarantine;
+  readonly #losses: MirrorLosses;
   readonly #pacer: Pacer;
   readonly #batchSize: BatchSize;
   #decisions: Decisions | undefined;
@@ -85,8 +60,13 @@ export class Mirror {
       mirror: name,
       gateway,
       incarnation,
-      onKept: (refused) => this.#book.refused(refused),
+      onKept: (streams, refused) => {
+        this.#book.refused(refused);
+        return this.#losses.refused(streams, refused);
+      },
     });
+    const positionOf = (stream: StreamId): number => this.#book.positionOf(stream);
+    this.#losses = new MirrorLosses(options.ledger, name, positionOf);
     const { window = LIMITS.mirrorWindow, sendMs = LIMITS.mirrorSendMs } = options;
     const { drainMs = LIMITS.drainMs } = options;
     const limits = { batching: this.#batchSize, window, sendMs, drainMs };
@@ -290,6 +270,8 @@ export class Mirror {
     const link = new Link({
       ...this.#linkOptions,
       observer: {
+        missing: (gaps) => this.#losses.missing(byStream, gaps),
+        resuming: (resumption) => this.#losses.resuming(byStream, resumption, seek.keys()),
         begun: (resumption) => this.#begun(resumption, byStream, seeks),
         quarantine: (...refused) => this.#quarantine.put(byStream, ...refused),
         settled: (settlement) => this.#settled(settlement),

@@ -1,7 +1,7 @@
 import { assert } from '../assert.ts';
 import { GatelogError } from '../errors.ts';
 import type { LogRecord, StreamId } from '../record.ts';
-import type { CursorBatch, LogCursor, Slice } from '../store/log.ts';
+import type { CursorBatch, LogCursor, ReadGap, Slice } from '../store/log.ts';
 import type { Clock, Timer } from '../time.ts';
 import { formatDuration } from '../units.ts';
 import type { Batching, Receipt, Rejection, UpstreamSession } from './upstream.ts';
@@ -17,10 +17,13 @@ export interface Refused {
   readonly stream: StreamId;
   readonly record: LogRecord;
   readonly reason: string;
+  readonly oversize?: boolean | undefined;
 }
 
 /** What the pump tells its mirror, in the order of the log. */
 export interface PumpObserver {
+  /** What was to be sent next is not there. Positions move past it only after this has resolved. */
+  missing(gaps: readonly ReadGap[]): Promise<void>;
   /**
    * Puts records aside, in parts: `progress` is called after each. All are durable when resolved.
    * MUST reject soon after `signal` aborts.
@@ -159,6 +162,8 @@ export class Pump {
     const batch = await cursor.next(batching);
     if (signal.aborted || this.#failure !== undefined) return;
     if (batch.records > 0 || batch.gaps.length > 0) {
+      if (batch.gaps.length > 0) await observer.missing(batch.gaps);
+      if (this.#hasFailed()) return;
       if (isFull(batch, batching)) observer.atEnd(false);
       this.#dispatch(batch);
       return;
@@ -178,6 +183,10 @@ export class Pump {
     const { maxWaitMs } = this.#options.batching;
     if (maxWaitMs > 0) await this.#options.clock.sleep(maxWaitMs, waiting.signal);
     this.#wake = () => {};
+  }
+
+  #hasFailed(): boolean {
+    return this.#failure !== undefined;
   }
 
   async #woken(): Promise<void> {
@@ -242,10 +251,10 @@ export class Pump {
     const fresh = new Map<string, Refused>();
     const others: Rejection[] = [];
     for (const rejection of rejected) {
-      const { stream, offset, reason } = rejection;
+      const { stream, offset, reason, oversize } = rejection;
       const record = recordAt(slices.get(stream) ?? [], offset);
       if (record === undefined) others.push(rejection);
-      else fresh.set(`${stream}:${offset}`, { stream, record, reason });
+      else fresh.set(`${stream}:${offset}`, { stream, record, reason, oversize });
     }
     for (const name of flight.quarantined.keys()) fresh.delete(name);
     if (fresh.size > 0) await this.#store([...fresh.values()]);

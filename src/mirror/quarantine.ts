@@ -15,8 +15,11 @@ export interface QuarantineOptions {
   readonly mirror: string;
   readonly gateway: string;
   readonly incarnation: string;
-  /** Told of each record that was put aside, once, many at a time. */
-  readonly onKept: (refused: readonly Refused[]) => void;
+  /** Told of each record that was put aside, once, many at a time; awaited. */
+  readonly onKept: (
+    streams: ReadonlyMap<StreamId, MirrorStream>,
+    refused: readonly Refused[],
+  ) => Promise<void>;
 }
 
 /**
@@ -58,7 +61,7 @@ export class Quarantine {
     } finally {
       const told = this.#untold;
       this.#untold = [];
-      if (told.length > 0) this.#options.onKept(told);
+      await this.#options.onKept(streams, told);
     }
   }
 

@@ -1,5 +1,5 @@
 import { LIMITS } from '../limits.ts';
-import type { StreamId } from '../record.ts';
+import type { LogRecord, StreamId } from '../record.ts';
 import type { Refused } from './pump.ts';
 
 /** Records of one partition that were refused for one kind of reason. */
@@ -8,6 +8,8 @@ export interface RefusedRange {
   /** One past the last; those between need not all be refused. */
   toOffset: number;
   records: number;
+  /** Of keys, values and headers. */
+  bytes: number;
 }
 
 /** What was refused for one kind of reason. */
@@ -36,12 +38,17 @@ export function groupRefused(refused: readonly Refused[]): readonly RefusedGroup
     group.records++;
     let range = group.ranges.get(stream);
     if (range === undefined) {
-      range = { fromOffset: record.offset, toOffset: record.offset, records: 0 };
+      range = { fromOffset: record.offset, toOffset: record.offset, records: 0, bytes: 0 };
       group.ranges.set(stream, range);
     }
     range.fromOffset = Math.min(range.fromOffset, record.offset);
     range.toOffset = Math.max(range.toOffset, record.offset + 1);
     range.records++;
+    range.bytes += bytesOf(record);
   }
   return [...groups.values()];
+}
+
+function bytesOf({ key, value, headers }: LogRecord): number {
+  return (key?.length ?? 0) + (value?.length ?? 0) + headers.length;
 }

@@ -3,13 +3,15 @@ import type { MirrorStream } from './upstream.ts';
 
 /**
  * Which topics a mirror sends: patterns in which `*` stands for any run of characters. A name that
- * begins with `_` (the product's own, as `_quarantine`) matches only when it is written out.
+ * begins with `_` (the product's own, as `_quarantine`) matches only when it is written out; but the
+ * account of what is missing goes with the rest.
  */
 export function topicMatcher(patterns: readonly string[]): (topic: string) => boolean {
   const exact = new Set(patterns.filter((pattern) => !pattern.includes('*')));
   const globs = patterns.filter((pattern) => pattern.includes('*')).map(globExpression);
   return (topic) =>
-    exact.has(topic) || (!topic.startsWith('_') && globs.some((glob) => glob.test(topic)));
+    exact.has(topic) ||
+    ((!topic.startsWith('_') || topic === '_gaps') && globs.some((glob) => glob.test(topic)));
 }
 
 function globExpression(pattern: string): RegExp {

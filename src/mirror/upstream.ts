@@ -22,6 +22,8 @@ export interface Rejection {
   readonly stream: StreamId;
   readonly offset: number;
   readonly reason: string;
+  /** It is larger than the far side takes. */
+  readonly oversize?: boolean;
 }
 
 export interface Receipt {

@@ -1,14 +1,14 @@
 import { LIMITS } from '../limits.ts';
-import { RangeSet } from '../range-set.ts';
-import type { Write } from './database.ts';
-import { coversAll, extended, ledgerKind, newEntry } from './ledger-entry.ts';
 import {
   LOSS_REASONS,
   type LedgerEntry,
   type Loss,
   type LossReason,
   type LossTotals,
-} from './log.ts';
+} from '../loss.ts';
+import { RangeSet } from '../range-set.ts';
+import type { Write } from './database.ts';
+import { coversAll, extended, ledgerKind, newEntry } from './ledger-entry.ts';
 import { packed } from './pack.ts';
 
 export const CLOSED_PREFIX = 'ledger/closed/';

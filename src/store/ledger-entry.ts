@@ -1,6 +1,5 @@
 import { LIMITS } from '../limits.ts';
-import { isoTime } from '../time.ts';
-import type { LedgerEntry, Loss } from './log.ts';
+import { gapJson, type LedgerEntry, type Loss } from '../loss.ts';
 
 /** What must be equal for one entry to take in another loss. */
 export function ledgerKind({ topic, partition, reason, mirror, detail }: Loss): string {
@@ -15,9 +14,7 @@ export function newEntry(loss: Loss, nowMs: number): LedgerEntry {
 /** The entry with the loss taken in, or undefined when the loss does not continue it. */
 export function extended(entry: LedgerEntry, loss: Loss, nowMs: number): LedgerEntry | undefined {
   if (Math.abs(nowMs - entry.atMs) >= LIMITS.ledgerOpenMs) return undefined;
-  if (entry.toOffset !== loss.fromOffset) return undefined;
-  // A range that holds others too must not make a full one look so, nor the other way.
-  if (coversAll(entry) !== coversAll(loss)) return undefined;
+  if (!follows(entry, loss)) return undefined;
   return {
     ...entry,
     toOffset: loss.toOffset,
@@ -28,6 +25,17 @@ export function extended(entry: LedgerEntry, loss: Loss, nowMs: number): LedgerE
   };
 }
 
+/** Refused records stand among others that were delivered; any other range is lost as a whole. */
+function follows(entry: Loss, loss: Loss): boolean {
+  if (entry.toOffset === undefined || loss.fromOffset === undefined) {
+    return entry.toOffset === loss.fromOffset;
+  }
+  if (entry.reason === 'rejected' || entry.reason === 'oversize') {
+    return loss.fromOffset >= entry.toOffset;
+  }
+  return loss.fromOffset === entry.toOffset && coversAll(entry) === coversAll(loss);
+}
+
 /** Every offset of the range is lost. */
 export function coversAll({ fromOffset, toOffset, records, reason }: Loss): boolean {
   if (fromOffset === undefined || toOffset === undefined) return false;
@@ -36,20 +44,7 @@ export function coversAll({ fromOffset, toOffset, records, reason }: Loss): bool
 
 /** The key and value of the entry's record in `_gaps`: JSON, for any reader of the central topic. */
 export function gapRecord(entry: LedgerEntry): { readonly key: Buffer; readonly value: Buffer } {
-  const { topic, partition, fromOffset, toOffset, records, bytes, reason, detail, mirror } = entry;
-  const value = {
-    topic,
-    partition: partition ?? null,
-    firstOffset: fromOffset ?? null,
-    lastOffset: toOffset === undefined ? null : toOffset - 1,
-    records,
-    bytes: bytes ?? null,
-    reason,
-    detail,
-    mirror: mirror ?? null,
-    from: isoTime(entry.atMs),
-    to: isoTime(entry.untilMs),
-  };
+  const { topic, partition } = entry;
   const key = partition === undefined ? topic : `${topic}/${partition}`;
-  return { key: Buffer.from(key), value: Buffer.from(JSON.stringify(value)) };
+  return { key: Buffer.from(key), value: Buffer.from(JSON.stringify(gapJson(entry))) };
 }

@@ -1,5 +1,6 @@
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import type { LedgerEntry, Loss, LossTotals } from '../loss.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock, Timer } from '../time.ts';
 import type { Database, Write } from './database.ts';
@@ -12,7 +13,7 @@ import {
   type BooksChange,
   type StoredBooks,
 } from './ledger-books.ts';
-import type { LedgerEntry, Loss, LossLedger, LossTotals } from './log.ts';
+import type { LossLedger } from './log.ts';
 import { unpacked } from './pack.ts';
 
 export interface LedgerOptions {

@@ -1,3 +1,4 @@
+import type { LedgerEntry, Loss, LossTotals } from '../loss.ts';
 import type { Durability, LogRecord, StreamId } from '../record.ts';
 
 /**
@@ -166,61 +167,6 @@ export interface KeyValue {
   put(key: string, value: Uint8Array): Promise<void>;
   delete(key: string): Promise<void>;
 }
-
-/**
- * Why records will never be delivered.
- * - `retention`: the topic's byte cap removed them before a mirror had them. `disk-full`: so did the
- *   disk, or the cap of the whole data folder.
- * - `corruption`: the disk lost them or gives them back altered.
- * - `rejected`, `oversize`: the far side does not take them; they are kept in `_quarantine`.
- * - `pressure`: QoS 0 messages that came while nothing could be stored; they never had an offset.
- * - `skipped`, `rewound`: a person moved a mirror forward over them, or back, so that they come again.
- * - `far-behind`: the far side went back to before them, and the log no longer holds them.
- */
-export const LOSS_REASONS = [
-  'retention',
-  'disk-full',
-  'corruption',
-  'rejected',
-  'oversize',
-  'pressure',
-  'skipped',
-  'rewound',
-  'far-behind',
-] as const;
-export type LossReason = (typeof LOSS_REASONS)[number];
-
-/** Records that will never be delivered. */
-export interface Loss {
-  readonly topic: string;
-  /** undefined: they never got a partition. */
-  readonly partition: number | undefined;
-  /** undefined: no offsets were given to them, and `records` counts. */
-  readonly fromOffset: number | undefined;
-  /** One past the last. */
-  readonly toOffset: number | undefined;
-  /** Fewer than the range holds, where those between were delivered. */
-  readonly records: number;
-  /** Of keys, values and headers, or on disk; undefined when nobody knows. */
-  readonly bytes: number | undefined;
-  readonly reason: LossReason;
-  /** The cause, for people. */
-  readonly detail: string;
-  /** Lost for this mirror; undefined: for every reader. */
-  readonly mirror: string | undefined;
-}
-
-export interface LedgerEntry extends Loss {
-  /** When its first and its last part were noted, wall clock in ms. */
-  readonly atMs: number;
-  readonly untilMs: number;
-}
-
-export interface LossCount {
-  readonly records: number;
-  readonly bytes: number;
-}
-export type LossTotals = Readonly<Record<LossReason, LossCount>>;
 
 /** The account of everything that will never be delivered; each entry goes to the topic `_gaps` too. */
 export interface LossLedger {

@@ -1,13 +1,14 @@
 import { must } from '../assert.ts';
 import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import type { Loss } from '../loss.ts';
 import { streamId } from '../record.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { CommitLog } from './commit-log.ts';
 import type { Ledger } from './ledger.ts';
-import type { Loss, TopicInfo } from './log.ts';
+import type { TopicInfo } from './log.ts';
 import type { LogState } from './log-state.ts';
 import type { Lookup } from './lookup.ts';
 import type { Positions } from './positions.ts';

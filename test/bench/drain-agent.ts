@@ -46,6 +46,7 @@ const mirror = new Mirror({
   incarnation: store.identity.incarnation,
   reader: store.reader,
   positions,
+  ledger: store.ledger,
   quarantine: { writer: store.writer, topic: quarantineTopic },
   decisions: store.keyValue(`decisions.${gateway}`),
   upstream,

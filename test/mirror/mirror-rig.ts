@@ -1,5 +1,6 @@
 import { LIMITS } from '../../src/limits.ts';
-import { Mirror, type MirrorOptions } from '../../src/mirror/mirror.ts';
+import { Mirror } from '../../src/mirror/mirror.ts';
+import type { MirrorOptions } from '../../src/mirror/mirror-options.ts';
 import { seededRandom } from '../../src/random.ts';
 import type { PositionStore, TopicInfo } from '../../src/store/log.ts';
 import { silentLogger } from '../../src/telemetry.ts';
@@ -37,6 +38,7 @@ export function rig(
       incarnation: 'abc',
       reader: log.reader,
       positions,
+      ledger: log.ledger,
       quarantine: { writer: log.writer, topic: quarantine },
       decisions: log.keyValue,
       upstream,

@@ -66,6 +66,7 @@ function rig(window = 2): Rig {
   const stream = log.topic('t').streams[0] ?? streamId(-1);
   const settled: Settlement[] = [];
   const observer: PumpObserver = {
+    missing: () => Promise.resolve(),
     quarantine: () => Promise.resolve(),
     settled: (settlement) => void settled.push(settlement),
     atEnd: () => {},

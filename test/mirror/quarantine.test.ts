@@ -207,7 +207,10 @@ describe('what is put aside', () => {
     const topic = writer.defineTopic('_quarantine', { ...one, partitions: 1 });
     const base = { writer, topic, mirror: 'm', gateway: 'gw', incarnation: 'abc' };
     const told: number[] = [];
-    const quarantine = new Quarantine({ ...base, onKept: ({ length }) => void told.push(length) });
+    const quarantine = new Quarantine({
+      ...base,
+      onKept: (_streams, { length }) => Promise.resolve(void told.push(length)),
+    });
     const stream = streamId(7);
     const refused = Array.from({ length: 2500 }, (_, offset) => ({
       stream,

@@ -5,8 +5,8 @@ import { groupRefused } from '../../src/mirror/rejections.ts';
 import { streamId } from '../../src/record.ts';
 
 function refused(stream: number, offset: number, reason: string): Refused {
-  const bytes = new Uint8Array(0);
-  const record = { offset, timestampMs: 0, key: null, value: null, headers: bytes };
+  const bytes = new Uint8Array(1);
+  const record = { offset, timestampMs: 0, key: bytes, value: bytes, headers: bytes };
   return { stream: streamId(stream), record, reason };
 }
 
@@ -23,8 +23,8 @@ describe('refused records in groups', () => {
       { kind: 'too large', reason: 'too large', records: 1 },
     ]);
     expect([...(groups[0]?.ranges ?? [])]).toEqual([
-      [1, { fromOffset: 4, toOffset: 8, records: 2 }],
-      [2, { fromOffset: 9, toOffset: 10, records: 1 }],
+      [1, { fromOffset: 4, toOffset: 8, records: 2, bytes: 6 }],
+      [2, { fromOffset: 9, toOffset: 10, records: 1, bytes: 3 }],
     ]);
   });
 

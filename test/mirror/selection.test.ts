@@ -5,6 +5,8 @@ test.for([
   [['*'], 'telemetry', true],
   [['*'], '_quarantine', false],
   [['_*'], '_quarantine', false],
+  [['*'], '_gaps', true],
+  [['tele*'], '_gaps', false],
   [['_quarantine'], '_quarantine', true],
   [['tele*'], 'telemetry', true],
   [['tele*'], 'a.telemetry', false],

@@ -199,6 +199,7 @@ export class Simulation {
       incarnation: store.identity.incarnation,
       reader: store.reader,
       positions: await store.positions('mirror/central', { pins: true }),
+      ledger: store.ledger,
       quarantine: { writer: store.writer, topic: quarantine },
       decisions: store.keyValue('mirror/central'),
       upstream: life.upstream(this.#far),
@@ -242,6 +243,7 @@ export class Simulation {
   async #judge(): Promise<Outcome> {
     const store = must(this.#store, 'a process runs');
     const logged = await readAll(store, [...this.#topics]);
+    const gaps = await readAll(store, [GAPS]);
     const quarantined = await readAll(store, [QUARANTINE]);
     const put = new Set([...quarantined.values()].map(({ record }) => text(record)));
     const lost = this.#acknowledged.filter(({ stream, offset, value }) => {
@@ -253,7 +255,8 @@ export class Simulation {
       ({ record }) => delivered.has(text(record)) === put.has(text(record)),
     );
     const altered = this.#far.delivered.filter(({ at, record }) => {
-      const found = logged.get(`${at.stream}:${record.offset}`);
+      const own = at.topic === GAPS ? gaps : logged;
+      const found = own.get(`${at.stream}:${record.offset}`);
       return found === undefined || text(found.record) !== text(record);
     });
     return {
@@ -297,6 +300,8 @@ export class Simulation {
 }
 
 const NONE = new Uint8Array(0);
+/** Where the loss ledger goes: rejected records stand in it. */
+const GAPS = '_gaps';
 
 interface Logged {
   readonly topic: string;

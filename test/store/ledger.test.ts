@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/limits.ts';
+import type { LedgerEntry, Loss } from '../../src/loss.ts';
 import type { StreamId } from '../../src/record.ts';
-import type { LedgerEntry, Loss, Store } from '../../src/store/log.ts';
+import type { Store } from '../../src/store/log.ts';
 import { noFaults, faultyEngine, type Faults } from '../support/faulty-engine.ts';
 import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
 import { SimClock } from '../support/sim-clock.ts';

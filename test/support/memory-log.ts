@@ -1,5 +1,6 @@
 import { assert, must } from '../../src/assert.ts';
 import { GatelogError } from '../../src/errors.ts';
+import type { Loss } from '../../src/loss.ts';
 import { type LogRecord, streamId, type StreamId } from '../../src/record.ts';
 import type {
   AppendDone,
@@ -8,6 +9,7 @@ import type {
   LogCursor,
   LogReader,
   LogWriter,
+  LossLedger,
   PositionStore,
   ReadGap,
   TopicInfo,
@@ -201,6 +203,25 @@ export class MemoryLog {
       seek: write,
     };
   }
+
+  /** Everything told to the ledger, as it was told. */
+  readonly told: Loss[] = [];
+  /** Thrown by the ledger, while set. */
+  failLedger: Error | undefined;
+
+  readonly ledger: LossLedger = {
+    record: async (losses) => {
+      await Promise.resolve();
+      if (this.failLedger !== undefined) throw this.failLedger;
+      this.told.push(...losses);
+    },
+    entries: () => {
+      throw new GatelogError('INTERNAL', 'the memory log keeps what it is told in `told`');
+    },
+    totals: () => {
+      throw new GatelogError('INTERNAL', 'the memory log keeps what it is told in `told`');
+    },
+  };
 
   readonly keyValue: KeyValue = {
     get: (key) => Promise.resolve(this.#values.get(key)),

@@ -1,16 +1,10 @@
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { LedgerEntry } from '../../src/loss.ts';
 import { seededRandom } from '../../src/random.ts';
 import type { Durability, LogRecord, StreamId } from '../../src/record.ts';
-import type {
-  LedgerEntry,
-  LogCursor,
-  ReadGap,
-  Store,
-  TopicInfo,
-  TopicOptions,
-} from '../../src/store/log.ts';
+import type { LogCursor, ReadGap, Store, TopicInfo, TopicOptions } from '../../src/store/log.ts';
 import { openStore, type StoreOptions } from '../../src/store/open.ts';
 import { silentLogger, type LogFields, type Logger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';

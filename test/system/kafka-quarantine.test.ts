@@ -78,6 +78,7 @@ test.for(['exactly-once', 'at-least-once'] as const)(
       incarnation,
       reader: store.reader,
       positions: await store.positions('mirror.central', { pins: true }),
+      ledger: store.ledger,
       quarantine: { writer: store.writer, topic: quarantine },
       decisions: store.keyValue('mirror.central'),
       upstream: createKafkaUpstream({ ...gateway.options, incarnation }),

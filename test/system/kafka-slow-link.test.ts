@@ -50,6 +50,7 @@ for (const delivery of ['exactly-once', 'at-least-once'] as const) {
       incarnation: INCARNATION,
       reader: log.reader,
       positions: log.positions(),
+      ledger: log.ledger,
       quarantine: { writer: log.writer, topic: log.topic('_quarantine') },
       decisions: log.keyValue,
       upstream: gateway.upstream,

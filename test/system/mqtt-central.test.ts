@@ -139,6 +139,7 @@ async function startMirror(edge: Edge, port: number, gateway = 'gw'): Promise<Mi
     name: 'central',
     reader: store.reader,
     positions: await store.positions('mirror/central', { pins: true }),
+    ledger: store.ledger,
     quarantine: {
       writer: store.writer,
       topic: store.writer.defineTopic('_quarantine', { ...OPTIONS, partitions: 1 }),

@@ -4,7 +4,8 @@ import {
   createMqttUpstream,
   type MqttUpstreamOptions,
 } from '../../src/mirror/mqtt/mqtt-upstream.ts';
-import { Mirror, type MirrorOptions } from '../../src/mirror/mirror.ts';
+import { Mirror } from '../../src/mirror/mirror.ts';
+import type { MirrorOptions } from '../../src/mirror/mirror-options.ts';
 import { decodeHeaders, encodeHeaders } from '../../src/headers.ts';
 import { parseIdentity } from '../../src/identity.ts';
 import { systemRandom } from '../../src/random.ts';
@@ -87,6 +88,7 @@ function mirrorTo(
     incarnation: 'abc',
     reader: log.reader,
     positions: log.positions(),
+    ledger: log.ledger,
     quarantine: { writer: log.writer, topic },
     decisions: log.keyValue,
     upstream: createMqttUpstream({ ...base, ...upstreamOptions }),

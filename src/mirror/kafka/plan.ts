@@ -3,6 +3,7 @@ import { identityPrefix } from '../../identity.ts';
 import type { LogRecord, StreamId } from '../../record.ts';
 import type { Slice } from '../../store/log.ts';
 import type { Rejection } from '../upstream.ts';
+import { CODE } from './codes.ts';
 import { centralPartition } from './layout.ts';
 import type { ProduceAnswer } from './produce.ts';
 
@@ -112,13 +113,15 @@ export interface Refinement {
  */
 export function refine(piece: Piece, answer: ProduceAnswer, reason: string): Refinement {
   const { target, from, to } = piece;
+  const oversize = answer.code === CODE.messageTooLarge;
   const named = new Map(
     answer.recordErrors
       .filter((error) => error.index >= 0 && error.index < to - from)
       .map((error) => [from + error.index, error.reason ?? reason]),
   );
   if (named.size === 0) {
-    if (to - from === 1) return { pieces: [], rejected: [rejection(target, from, reason)] };
+    if (to - from === 1)
+      return { pieces: [], rejected: [rejection(target, from, reason, oversize)] };
     const middle = from + Math.floor((to - from) / 2);
     return {
       pieces: [
@@ -135,12 +138,15 @@ export function refine(piece: Piece, answer: ProduceAnswer, reason: string): Ref
     start = index + 1;
   }
   if (start < to) pieces.push({ target, from: start, to });
-  const rejected = [...named].map(([index, why]) => rejection(target, index, `${reason}: ${why}`));
+  const rejected = [...named].map(([index, why]) =>
+    rejection(target, index, `${reason}: ${why}`, oversize),
+  );
   return { pieces, rejected };
 }
 
-function rejection(target: Target, index: number, reason: string): Rejection {
+function rejection(target: Target, index: number, reason: string, oversize: boolean): Rejection {
   const way = must(target.ways[index], 'a record of a target has a way');
   const record = must(target.records[index], 'a piece lies within its target');
-  return { stream: way.stream, offset: record.offset, reason };
+  const at = { stream: way.stream, offset: record.offset };
+  return oversize ? { ...at, reason, oversize } : { ...at, reason };
 }

@@ -50,7 +50,7 @@ export function publicationOf(
   logTopic: string,
   identity: string,
   rules: PublicationRules,
-): Publication | { readonly refused: string } {
+): Publication | { readonly refused: string; readonly oversize?: boolean } {
   const headers = decodeHeaders(record.headers);
   const original = textOf(headers, 'mqtt.topic');
   const topic = fillIn(rules, original ?? logTopic, logTopic);
@@ -73,7 +73,8 @@ export function publicationOf(
   if (maxPacketBytes !== undefined) {
     const size = packetBytes(topic, payload, properties);
     if (size > maxPacketBytes) {
-      return { refused: `a packet of ${size} bytes; the far side takes at most ${maxPacketBytes}` };
+      const refused = `a packet of ${size} bytes; the far side takes at most ${maxPacketBytes}`;
+      return { refused, oversize: true };
     }
   }
   return { topic, payload, retain, properties };

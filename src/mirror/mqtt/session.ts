@@ -196,7 +196,8 @@ export class MqttSession implements UpstreamSession {
     }
     const publication = publicationOf(record, topic, prefix + String(offset), rules);
     if ('refused' in publication) {
-      sending.rejected.push({ stream, offset, reason: publication.refused });
+      const { refused: reason, oversize = false } = publication;
+      sending.rejected.push({ stream, offset, reason, oversize });
       return;
     }
     sending.waiting++;
