@@ -44,6 +44,8 @@ export interface Loss {
 }
 
 export interface LedgerEntry extends Loss {
+  /** Of the log that gave these offsets; a log that was lost as a whole begins anew, as another. */
+  readonly incarnation: string;
   /** When its first and its last part were noted, wall clock in ms. */
   readonly atMs: number;
   readonly untilMs: number;
@@ -60,6 +62,7 @@ export type LossTotals = Readonly<Record<LossReason, LossCount>>;
  * are API. Offsets are inclusive, times ISO 8601 in UTC.
  */
 export interface GapJson {
+  readonly incarnation: string;
   readonly topic: string;
   readonly partition: number | null;
   readonly firstOffset: number | null;
@@ -74,8 +77,10 @@ export interface GapJson {
 }
 
 export function gapJson(entry: LedgerEntry): GapJson {
-  const { topic, partition, fromOffset, toOffset, records, bytes, reason, detail, mirror } = entry;
+  const { fromOffset, toOffset, partition, bytes, mirror } = entry;
+  const { incarnation, topic, records, reason, detail } = entry;
   return {
+    incarnation,
     topic,
     partition: partition ?? null,
     firstOffset: fromOffset ?? null,

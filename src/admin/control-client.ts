@@ -1,5 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
+import type { GapJson } from '../loss.ts';
 import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
 import type { ConsumeRequest } from './consume.ts';
 import type { ControlError, MirrorAction, MirrorBody } from './control-api.ts';
@@ -39,6 +40,14 @@ export class ControlClient {
   ): Promise<AsyncGenerator<string>> {
     const path = `/consume?${consumeQuery(request, from)}`;
     return wholeLines(await this.#ask('GET', path, { signal }), signal);
+  }
+
+  /** The loss ledger. */
+  async *gaps(): AsyncGenerator<GapJson> {
+    const response = await this.#ask('GET', '/gaps', {});
+    for await (const block of wholeLines(response, new AbortController().signal)) {
+      for (const line of block.split('\n')) if (line !== '') yield JSON.parse(line) as GapJson;
+    }
   }
 
   async #json(method: string, path: string, extra: Extra = {}): Promise<unknown> {

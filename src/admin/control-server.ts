@@ -4,8 +4,9 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import path from 'node:path';
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import { gapJson } from '../loss.ts';
 import type { SeekRequest } from '../mirror/seek.ts';
-import type { LogReader } from '../store/log.ts';
+import type { LogReader, LossLedger } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import { suggestion } from '../words.ts';
 import { checkConsume, consumeLines } from './consume.ts';
@@ -25,6 +26,7 @@ export interface ControlServerOptions {
   /** The caller holds the folder's lock: a socket found there is left over. */
   readonly dataFolder: string;
   readonly reader: LogReader;
+  readonly ledger: LossLedger;
   readonly mirrors: ReadonlyMap<string, SteeredMirror>;
   /** Lets go of the position of a mirror that is not configured any more. */
   readonly forgetMirror: (name: string) => Promise<void>;
@@ -124,6 +126,8 @@ class ControlRequests {
       sendJson(response, (await this.#options.status()).topics);
     } else if (route === 'GET /consume' && name === undefined) {
       await this.#consume(url.searchParams, response);
+    } else if (route === 'GET /gaps' && name === undefined) {
+      await this.#gaps(response);
     } else if (route === 'POST /mirrors' && isAction(action) && rest.length === 0) {
       await this.#steer(decodeURIComponent(name ?? ''), action, await readBody(request), response);
     } else {
@@ -173,6 +177,17 @@ class ControlRequests {
     }
     if (this.#ending.signal.aborted) response.destroy();
     else response.end();
+  }
+
+  /** The loss ledger, a line of JSON an entry. */
+  async #gaps(response: ServerResponse): Promise<void> {
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    for await (const entry of this.#options.ledger.entries()) {
+      const isFull = !response.write(`${JSON.stringify(gapJson(entry))}\n`);
+      if (isFull) await drained(response, this.#ending.signal);
+      if (this.#ending.signal.aborted || response.destroyed) break;
+    }
+    response.end();
   }
 
   #refuse(error: unknown, response: ServerResponse): void {

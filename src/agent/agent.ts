@@ -76,6 +76,7 @@ async function buildAgent(
   const control = await startControlServer({
     dataFolder: config.data,
     reader: store.reader,
+    ledger: store.ledger,
     mirrors,
     forgetMirror: (name) => known.forget(name),
     status: () => agent.status(),

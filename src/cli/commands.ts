@@ -33,6 +33,7 @@ export function addCommands(parser: Argv, context: CliContext): Argv {
   addTopics(parser, context);
   addConsume(parser, context);
   addStatus(parser, context);
+  addGaps(parser, context);
   addMirror(parser, context);
   addVerify(parser, context);
   addDemo(parser, context);
@@ -164,6 +165,27 @@ function addStatus(parser: Argv, context: CliContext): void {
     async (options) => {
       const { showStatus } = await import('./status.ts');
       await showStatus(context, options);
+    },
+  );
+}
+
+function addGaps(parser: Argv, context: CliContext): void {
+  const filter = { string: true, requiresArg: true } as const;
+  parser.command(
+    'gaps',
+    'Show the loss ledger: everything that will never be delivered, and why',
+    (command) =>
+      withPlace(command)
+        .option('topic', { ...filter, describe: 'Only this topic' })
+        .option('mirror', { ...filter, describe: 'Only what this mirror misses' })
+        .option('reason', { ...filter, describe: 'Only this reason, such as corruption' })
+        .option('since', { ...filter, describe: 'Only what was noted after this time (ISO 8601)' })
+        .option('json', { ...JSON_LINES, describe: 'One JSON object a line' })
+        .example('$0 gaps', 'Of ./gatelog-data, whether its agent runs or not')
+        .example('$0 gaps --reason retention --since 2026-11-22', 'What retention dropped lately'),
+    async (options) => {
+      const { listGaps } = await import('./gaps.ts');
+      await listGaps(context, options);
     },
   );
 }

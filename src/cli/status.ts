@@ -5,6 +5,7 @@ import { formatDuration, formatSize } from '../units.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
 import { paint, printLine } from './context.ts';
 import type { Style } from './context.ts';
+import { totalsText } from './ledger.ts';
 import { dataFolderOf } from './place.ts';
 import { formatTable } from './table.ts';
 import { topicTable } from './topics.ts';
@@ -33,12 +34,12 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
     const rest = [`${unrouted} without a route`, `${failed} failed`].join(', ');
     fields.push(['ingest', `${received} messages (${rest}), ${connections} connections now`]);
   }
-  const { recordsAppended, commits, segments, diskBytes, recordsDropped } = store;
+  const { recordsAppended, commits, segments, diskBytes, losses } = store;
   const disk = `${formatSize(diskBytes)} in ${segments} ${segments === 1 ? 'segment' : 'segments'}`;
   fields.push(['log', `${recordsAppended} records in ${commits} commits since start, ${disk}`]);
-  if (recordsDropped > 0) {
-    const text = `${recordsDropped} records were dropped before a mirror had them`;
-    fields.push(['dropped', paint(context, 'red', text)]);
+  const lost = totalsText(losses);
+  if (lost !== undefined) {
+    fields.push(['ledger', paint(context, 'red', `${lost} (records; see gatelog gaps)`)]);
   }
   return [
     ...fields.map(([name, text]) => `${paint(context, 'bold', name.padEnd(8))}  ${text}`),

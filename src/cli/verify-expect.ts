@@ -5,13 +5,14 @@ import type { RecordJson } from '../admin/record-json.ts';
 import type { MirrorStart } from '../agent/config-types.ts';
 import { KnownMirrors, positionsName } from '../agent/known-mirrors.ts';
 import { parseIdentity } from '../identity.ts';
+import type { GapJson } from '../loss.ts';
 import type { Auditor } from '../mirror/audit.ts';
 import { topicMatcher } from '../mirror/selection.ts';
-import type { GapReport } from '../mirror/status.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader, Store } from '../store/log.ts';
 import type { CliContext } from './context.ts';
 import { withAgentOrFolder } from './folder.ts';
+import { gathered, ledgerOf } from './ledger.ts';
 
 /**
  * What the gateway itself says must have arrived: from the first offset it still has to the
@@ -37,7 +38,8 @@ export interface Expectation {
     /** One past the last. */
     readonly to: number;
   }[];
-  readonly gaps: readonly GapReport[];
+  /** From the loss ledger: what concerns this mirror. */
+  readonly gaps: readonly GapJson[];
   /** Identities of quarantined records, with the reason. */
   readonly quarantined: readonly { readonly identity: string; readonly reason: string }[];
 }
@@ -88,7 +90,7 @@ async function fromAgent(options: ExpectOptions): Promise<Expectation> {
     topics,
     mirrors: status.mirrors.map(({ name }) => name),
     ranges,
-    gaps: mirror?.gaps ?? [],
+    gaps: await gathered(client.gaps(), concerning(options.mirror)),
     quarantined: await quarantinedIn(blocks, options.mirror),
   };
 }
@@ -124,7 +126,7 @@ async function fromStore(store: Store, options: ExpectOptions): Promise<Expectat
     topics: reader.topics().map(({ name }) => name),
     mirrors,
     ranges,
-    gaps: [],
+    gaps: await gathered(ledgerOf(store), concerning(options.mirror)),
     quarantined: await quarantinedIn(quarantineOf(reader), options.mirror),
   };
 }
@@ -166,6 +168,20 @@ async function quarantinedIn(
   return found;
 }
 
+/** What is missing for every reader, or for this mirror. */
+function concerning(mirror: string): (gap: GapJson) => boolean {
+  return (gap) => gap.mirror === null || gap.mirror === mirror;
+}
+
+function tellGap(auditor: Auditor, gateway: string, gap: GapJson): void {
+  const { incarnation, topic, partition, firstOffset, lastOffset, records, reason, detail } = gap;
+  if (partition === null || firstOffset === null || lastOffset === null) return;
+  const source = { gateway, incarnation, topic, partition };
+  const range = { from: firstOffset, to: lastOffset + 1 };
+  if (reason === 'rewound') auditor.declareResent(source, range);
+  else auditor.declareLost(source, range, `${reason}: ${detail}`, records);
+}
+
 /**
  * Beside a running agent gaps are judged below the positions: what stands above may be on its way,
  * or in quarantine since.
@@ -177,9 +193,7 @@ export function tellAuditor(auditor: Auditor, expected: Expectation): void {
     auditor.expect(source, { from, to });
     if (isRunning) auditor.judgeBelow(source, to);
   }
-  for (const { topic, partition, fromOffset: from, toOffset: to, reason } of expected.gaps) {
-    auditor.declareLost({ gateway, incarnation, topic, partition }, { from, to }, reason);
-  }
+  for (const gap of expected.gaps) tellGap(auditor, gateway, gap);
   for (const { identity, reason } of expected.quarantined) {
     const source = parseIdentity(identity);
     if (source === undefined) continue;

@@ -1,5 +1,5 @@
 import { Auditor } from '../mirror/audit.ts';
-import type { AuditReport, SourceReport } from '../mirror/audit.ts';
+import type { AuditReport } from '../mirror/audit.ts';
 import { formatAudit } from '../mirror/audit-text.ts';
 import { centralTopicName } from '../mirror/kafka/layout.ts';
 import { topicMatcher } from '../mirror/selection.ts';
@@ -202,11 +202,6 @@ function notesOn(
       `records of this very data folder are there under the gateway id "${other}" too: if it was renamed, what seems to be missing may be there; verify with --gateway ${other} to see`,
     );
   }
-  if (report.sources.some(hasOldGap)) {
-    notes.push(
-      "what is missing before the start of the gateway's log may have been dropped by retention before it was sent: the log holds no word of that any more, the agent's log lines do (event mirror.gap)",
-    );
-  }
   return notes;
 }
 
@@ -214,11 +209,6 @@ function notesOn(
 function otherName(expected: Expectation, { sources }: AuditReport): string | undefined {
   const { gateway, incarnation } = expected;
   return sources.find((one) => one.incarnation === incarnation && one.gateway !== gateway)?.gateway;
-}
-
-function hasOldGap({ gaps, expected }: SourceReport): boolean {
-  const start = expected?.from ?? 0;
-  return gaps.some(({ to, declared }) => declared === undefined && to <= start);
 }
 
 function printReport(

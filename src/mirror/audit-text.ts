@@ -39,12 +39,20 @@ const HEAD = [
 const FIRST_NUMBER = 3;
 
 function verdict(report: AuditReport): string {
-  const { records, missing, repeats, disorder, declaredLost, unread } = report;
+  const { records, missing, repeats, disorder, unread } = report;
   const partitions = unread.length === 1 ? '1 partition' : `${unread.length} partitions`;
   const rest = unread.length === 0 ? '' : `, ${partitions} not read to the end`;
-  const declared = declaredLost === 0 ? '' : ` (${declaredLost} declared lost by their gateway)`;
+  const declared = declaredText(report);
   if (report.clean) return `clean: ${records} records, each once and in order${declared}`;
   return `NOT clean: ${records} records, ${missing} ${missingWord(report)}, ${repeats} repeated, ${disorder} out of order${rest}${declared}`;
+}
+
+function declaredText({ declaredLost, declaredRepeats }: AuditReport): string {
+  const parts = [
+    ...(declaredLost === 0 ? [] : [`${declaredLost} declared lost by their gateway`]),
+    ...(declaredRepeats === 0 ? [] : [`${declaredRepeats} sent again by a person’s seek`]),
+  ];
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
 
 function row(source: SourceReport): string[] {

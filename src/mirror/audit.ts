@@ -1,6 +1,6 @@
 import { identityPrefix, type RecordIdentity } from '../identity.ts';
 import { LIMITS } from '../limits.ts';
-import type { OffsetRange } from '../range-set.ts';
+import { RangeSet, type OffsetRange } from '../range-set.ts';
 import { OffsetSet } from './offset-set.ts';
 
 /** Where the auditor read a record. */
@@ -71,6 +71,8 @@ export interface SourceReport extends AuditSource {
   /** Ascending; LIMITS.auditGapRanges at most (`missing` counts them all). */
   readonly gaps: readonly AuditGap[];
   readonly repeats: number;
+  /** Records that came again because a person had them sent again. */
+  readonly declaredRepeats: number;
   readonly repeatSamples: readonly RepeatSample[];
   readonly disorder: number;
   readonly disorderSamples: readonly DisorderSample[];
@@ -83,6 +85,7 @@ export interface AuditReport {
   readonly missing: number;
   readonly declaredLost: number;
   readonly repeats: number;
+  readonly declaredRepeats: number;
   readonly disorder: number;
   readonly unread: readonly UnreadRange[];
   readonly sources: readonly SourceReport[];
@@ -93,6 +96,12 @@ export interface AuditReport {
   readonly keysUnchecked: number;
 }
 
+/** `records`: how many of the range are lost, if not all. */
+interface Declared extends OffsetRange {
+  readonly records: number;
+  readonly reason: string;
+}
+
 interface SourceState {
   readonly source: AuditSource;
   readonly seen: OffsetSet;
@@ -101,8 +110,11 @@ interface SourceState {
   expected: Expected | undefined;
   /** Gaps at or above it are not judged. */
   judgedTo: number;
-  readonly declared: { readonly from: number; readonly to: number; readonly reason: string }[];
+  readonly declared: Declared[];
+  /** A person had these sent again. */
+  readonly resent: RangeSet;
   repeats: number;
+  declaredRepeats: number;
   readonly repeatSamples: RepeatSample[];
   disorder: number;
   readonly disorderSamples: DisorderSample[];
@@ -138,6 +150,10 @@ export class Auditor {
     const state = this.#state(identity);
     const { offset } = identity;
     if (!state.seen.add(offset)) {
+      if (state.resent.rest(offset, offset + 1).length === 0) {
+        state.declaredRepeats++;
+        return;
+      }
       state.repeats++;
       sample(state.repeatSamples, { offset, at });
       return;
@@ -192,8 +208,18 @@ export class Auditor {
   }
 
   /** A range the gateway itself declared lost: reported, but no fault of the delivery. */
-  declareLost(source: AuditSource, range: OffsetRange, reason: string): void {
-    this.#state(source).declared.push({ ...range, reason });
+  declareLost(
+    source: AuditSource,
+    { from, to }: OffsetRange,
+    reason: string,
+    records: number = to - from,
+  ): void {
+    this.#state(source).declared.push({ from, to, records, reason });
+  }
+
+  /** A person moved the mirror back: these come again, and that is no fault. Before they are fed. */
+  declareResent(source: AuditSource, { from, to }: OffsetRange): void {
+    this.#state(source).resent.add(from, to);
   }
 
   report(): AuditReport {
@@ -209,6 +235,7 @@ export class Auditor {
       missing,
       declaredLost: total((source) => source.declaredLost),
       repeats,
+      declaredRepeats: total((source) => source.declaredRepeats),
       disorder,
       unread: this.#unread,
       sources,
@@ -230,7 +257,9 @@ export class Auditor {
       expected: undefined,
       judgedTo: this.#judgedTo,
       declared: [],
+      resent: new RangeSet('forget'),
       repeats: 0,
+      declaredRepeats: 0,
       repeatSamples: [],
       disorder: 0,
       disorderSamples: [],
@@ -265,7 +294,8 @@ function sample<T>(samples: T[], one: T): void {
 }
 
 function reportSource(state: SourceState): SourceReport {
-  const { source, seen, expected, repeats, repeatSamples, disorder, disorderSamples } = state;
+  const { source, seen, expected, repeats, declaredRepeats } = state;
+  const { repeatSamples, disorder, disorderSamples } = state;
   const gaps: AuditGap[] = [];
   let missing = 0;
   let declaredLost = 0;
@@ -284,6 +314,7 @@ function reportSource(state: SourceState): SourceReport {
     declaredLost,
     gaps,
     repeats,
+    declaredRepeats,
     repeatSamples,
     disorder,
     disorderSamples,
@@ -296,7 +327,11 @@ function endOf({ seen, expected }: SourceState): number {
 
 /** Ascending; each before the log's start, or behind it. */
 function* gapsOf(state: SourceState): Generator<AuditGap> {
-  const { seen, expected, declared, judgedTo } = state;
+  const { seen, expected, judgedTo } = state;
+  // What explains its whole range goes before what explains some of it.
+  const declared = state.declared
+    .map((loss) => ({ ...loss }))
+    .toSorted((one, other) => holesIn(one) - holesIn(other));
   const from = Math.min(expected?.from ?? Number.POSITIVE_INFINITY, seen.first);
   const to = Math.min(judgedTo, endOf(state));
   if (from >= to) return;
@@ -314,19 +349,30 @@ function splitAt({ from, to }: OffsetRange, at: number): OffsetRange[] {
     : [{ from, to }];
 }
 
-/** Splits a hole by what was declared lost. Overlapping declarations: the first one counts. */
-function explain(hole: OffsetRange, declared: SourceState['declared']): AuditGap[] {
+function holesIn({ from, to, records }: Declared): number {
+  return to - from - records;
+}
+
+/**
+ * Splits a hole by what was declared lost. Overlapping declarations: the first one counts; each
+ * explains as many records as it says, and no more.
+ */
+function explain(
+  hole: OffsetRange,
+  declared: { -readonly [Key in keyof Declared]: Declared[Key] }[],
+): AuditGap[] {
   let open: OffsetRange[] = [hole];
   const gaps: AuditGap[] = [];
   for (const loss of declared) {
     const rest: OffsetRange[] = [];
     for (const { from, to } of open) {
       const lostFrom = Math.max(from, loss.from);
-      const lostTo = Math.min(to, loss.to);
+      const lostTo = Math.min(to, loss.to, lostFrom + loss.records);
       if (lostFrom >= lostTo) {
         rest.push({ from, to });
         continue;
       }
+      loss.records -= lostTo - lostFrom;
       gaps.push({ from: lostFrom, to: lostTo, declared: loss.reason });
       if (from < lostFrom) rest.push({ from, to: lostFrom });
       if (lostTo < to) rest.push({ from: lostTo, to });

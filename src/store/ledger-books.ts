@@ -46,6 +46,8 @@ export class LedgerBooks {
   #next = 0;
   /** Entries below it are in `_gaps`. */
   projected = 0;
+  /** Of the log that losses are told of from now on. */
+  incarnation = '';
 
   get next(): number {
     return this.#next;
@@ -70,12 +72,12 @@ export class LedgerBooks {
 
   restoreClosed(number: number, entry: LedgerEntry): void {
     this.#next = Math.max(this.#next, number + 1);
-    this.#note(entry);
+    this.#note(entry, entry.incarnation);
   }
 
   restoreOpen(entry: LedgerEntry): void {
     this.#open.set(ledgerKind(entry), entry);
-    this.#note(entry);
+    this.#note(entry, entry.incarnation);
   }
 
   /** Numbers below were given by a ledger before this one, in a state database that was lost. */
@@ -92,7 +94,7 @@ export class LedgerBooks {
     const closing: LedgerEntry[] = [];
     const changed = new Set<string>();
     for (const loss of fresh) {
-      const entry = newEntry(loss, nowMs);
+      const entry = newEntry(loss, this.incarnation, nowMs);
       const kind = ledgerKind(entry);
       const before = open.get(kind);
       const grown = before === undefined ? undefined : extended(before, entry, nowMs);
@@ -153,7 +155,7 @@ export class LedgerBooks {
         this.#totals = totals;
         this.#open.clear();
         for (const [kind, entry] of open) this.#open.set(kind, entry);
-        for (const loss of fresh) this.#note(loss);
+        for (const loss of fresh) this.#note(loss, this.incarnation);
       },
     };
   }
@@ -168,7 +170,7 @@ export class LedgerBooks {
         if (loss.records > 0 || loss.fromOffset === undefined) fresh.push(loss);
         continue;
       }
-      const places = placesOf(loss);
+      const places = placesOf(loss, this.incarnation);
       let parts = [{ from: fromOffset, to: toOffset }];
       for (const place of places) {
         for (const known of [this.#known.get(place), seen.get(place)]) {
@@ -176,17 +178,17 @@ export class LedgerBooks {
         }
       }
       for (const { from, to } of parts) {
-        rangesOf(seen, placeOf(loss)).add(from, to);
+        rangesOf(seen, placeOf(loss, this.incarnation)).add(from, to);
         fresh.push(part(loss, from, to));
       }
     }
     return fresh;
   }
 
-  #note(loss: Loss): void {
+  #note(loss: Loss, incarnation: string): void {
     const { fromOffset, toOffset } = loss;
     if (!coversAll(loss) || fromOffset === undefined || toOffset === undefined) return;
-    rangesOf(this.#known, placeOf(loss)).add(fromOffset, toOffset);
+    rangesOf(this.#known, placeOf(loss, incarnation)).add(fromOffset, toOffset);
   }
 }
 
@@ -204,14 +206,14 @@ function rangesOf(all: Map<string, RangeSet>, place: string): RangeSet {
   return ranges;
 }
 
-function placeOf({ topic, partition, mirror }: Loss): string {
-  return `${topic}/${partition ?? ''}/${mirror ?? ''}`;
+function placeOf({ topic, partition, mirror }: Loss, incarnation: string): string {
+  return `${incarnation}/${topic}/${partition ?? ''}/${mirror ?? ''}`;
 }
 
 /** What is lost for every reader is lost for this mirror too. */
-function placesOf(loss: Loss): string[] {
-  const everyone = placeOf({ ...loss, mirror: undefined });
-  return loss.mirror === undefined ? [everyone] : [everyone, placeOf(loss)];
+function placesOf(loss: Loss, incarnation: string): string[] {
+  const everyone = placeOf({ ...loss, mirror: undefined }, incarnation);
+  return loss.mirror === undefined ? [everyone] : [everyone, placeOf(loss, incarnation)];
 }
 
 function part(loss: Loss, fromOffset: number, toOffset: number): Loss {

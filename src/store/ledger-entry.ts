@@ -2,17 +2,22 @@ import { LIMITS } from '../limits.ts';
 import { gapJson, type LedgerEntry, type Loss } from '../loss.ts';
 
 /** What must be equal for one entry to take in another loss. */
-export function ledgerKind({ topic, partition, reason, mirror, detail }: Loss): string {
-  return JSON.stringify([topic, partition ?? null, reason, mirror ?? null, detail]);
+export function ledgerKind(entry: LedgerEntry): string {
+  const { incarnation, topic, partition, reason, mirror, detail } = entry;
+  return JSON.stringify([incarnation, topic, partition ?? null, reason, mirror ?? null, detail]);
 }
 
-export function newEntry(loss: Loss, nowMs: number): LedgerEntry {
+export function newEntry(loss: Loss, incarnation: string, nowMs: number): LedgerEntry {
   const detail = loss.detail.slice(0, LIMITS.ledgerDetailChars);
-  return { ...loss, detail, atMs: nowMs, untilMs: nowMs };
+  return { ...loss, detail, incarnation, atMs: nowMs, untilMs: nowMs };
 }
 
 /** The entry with the loss taken in, or undefined when the loss does not continue it. */
-export function extended(entry: LedgerEntry, loss: Loss, nowMs: number): LedgerEntry | undefined {
+export function extended(
+  entry: LedgerEntry,
+  loss: LedgerEntry,
+  nowMs: number,
+): LedgerEntry | undefined {
   if (Math.abs(nowMs - entry.atMs) >= LIMITS.ledgerOpenMs) return undefined;
   if (!follows(entry, loss)) return undefined;
   return {

@@ -55,6 +55,11 @@ export class Ledger implements LossLedger {
     return ledger;
   }
 
+  /** Losses told from now on are of this log. */
+  set incarnation(incarnation: string) {
+    this.#books.incarnation = incarnation;
+  }
+
   /** `given`: how many entries `_gaps` was ever given, by the log's own books. */
   begin(given: number, outlet: LedgerOutlet): void {
     this.#books.skipTo(given);

@@ -104,6 +104,7 @@ async function openLog(
     compression: options.compression ?? 'zstd',
   });
   const found = await log.open();
+  ledger.incarnation = found?.incarnation ?? known?.incarnation ?? '';
   const waiters = new Waiters();
   const reserve = new DiskReserve(engine, clock, logger);
   if (!readOnly) await reserve.check();
@@ -135,6 +136,7 @@ async function openLog(
     }
     if (known?.incarnation !== identity.incarnation) await writeIdentity(database, identity);
     await log.start(identity);
+    ledger.incarnation = identity.incarnation;
     ledger.begin(state.producers.last(GAPS) + 1, gapsOutlet(writer, state));
   }
   const lookup = new Lookup(segments, state);

@@ -46,6 +46,7 @@ async function start(dataFolder: string): Promise<ControlServer> {
   server = await startControlServer({
     dataFolder,
     reader: log.reader,
+    ledger: log.ledger,
     mirrors: new Map([['central', mirror]]),
     forgetMirror: async (name) => void asked.push(['forget', name]),
     status: () => Promise.resolve(STATUS),

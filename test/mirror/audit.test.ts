@@ -17,6 +17,27 @@ function read(auditor: Auditor, offsets: readonly number[], partition = 0): void
   }
 }
 
+test('a loss of some of a range explains as many, the others are missing', () => {
+  const auditor = new Auditor();
+  auditor.declareLost(source, { from: 0, to: 10 }, 'rejected', 2);
+  for (const offset of [0, 2, 4, 5, 6, 8, 9, 10])
+    auditor.feed({ ...source, offset }, null, at(offset));
+  expect(auditor.report()).toMatchObject({ clean: false, missing: 1, declaredLost: 2 });
+  auditor.declareLost(source, { from: 7, to: 8 }, 'corruption');
+  expect(auditor.report()).toMatchObject({ clean: true, missing: 0, declaredLost: 3 });
+});
+
+test('what a person had sent again is no repeat', () => {
+  const auditor = new Auditor();
+  auditor.declareResent(source, { from: 2, to: 4 });
+  for (const [index, offset] of [0, 1, 2, 3, 2, 3, 4, 1].entries()) {
+    auditor.feed({ ...source, offset }, null, { topic: 'c', partition: 0, offset: index });
+  }
+  const report = auditor.report();
+  expect(report).toMatchObject({ clean: false, repeats: 1, declaredRepeats: 2, disorder: 0 });
+  expect(formatAudit(report)).toContain('(2 sent again by a person’s seek)');
+});
+
 describe('the auditor', () => {
   test('records each once and in order are clean', () => {
     const auditor = new Auditor();

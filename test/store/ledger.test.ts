@@ -176,6 +176,7 @@ describe('the topic _gaps', () => {
     await expect.poll(gaps).toHaveLength(2);
     expect(await gaps()).toEqual([
       {
+        incarnation: store.identity.incarnation,
         topic: 't',
         partition: 0,
         firstOffset: 0,

@@ -73,8 +73,8 @@ export function publicationOf(
   if (maxPacketBytes !== undefined) {
     const size = packetBytes(topic, payload, properties);
     if (size > maxPacketBytes) {
-      const refused = `a packet of ${size} bytes; the far side takes at most ${maxPacketBytes}`;
-      return { refused, oversize: true };
+      const why = `a packet of ${size} bytes; the far side takes at most ${maxPacketBytes}`;
+      return { refused: why, oversize: true };
     }
   }
   return { topic, payload, retain, properties };

@@ -1,0 +1,24 @@
+import { gapJson, LOSS_REASONS, type GapJson, type LossTotals } from '../loss.ts';
+import type { Store } from '../store/log.ts';
+
+/** The loss ledger of a stopped folder, as an agent gives it. */
+export async function* ledgerOf({ ledger }: Store): AsyncGenerator<GapJson> {
+  for await (const entry of ledger.entries()) yield gapJson(entry);
+}
+
+export async function gathered(
+  gaps: AsyncIterable<GapJson>,
+  isWanted: (gap: GapJson) => boolean,
+): Promise<GapJson[]> {
+  const found: GapJson[] = [];
+  for await (const gap of gaps) if (isWanted(gap)) found.push(gap);
+  return found;
+}
+
+/** `5 retention, 2 corruption`; undefined when the ledger is empty. */
+export function totalsText(totals: LossTotals): string | undefined {
+  const parts = LOSS_REASONS.filter((reason) => totals[reason].records > 0).map(
+    (reason) => `${totals[reason].records} ${reason}`,
+  );
+  return parts.length === 0 ? undefined : parts.join(', ');
+}
