@@ -157,6 +157,7 @@ describe('records', () => {
           stream: streamId(2),
           offset,
           reason: expect.stringMatching(/Kafka refuses the record: .+/u),
+          oversize: true,
         },
       ]);
       expectExactlyOnce(await committed(cluster, gateway), gateway);
