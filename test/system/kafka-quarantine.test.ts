@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { decodeHeaders } from '../../src/headers.ts';
 import { parseIdentity } from '../../src/identity.ts';
+import type { GapJson } from '../../src/loss.ts';
 import { LIMITS } from '../../src/limits.ts';
 import { createKafkaUpstream } from '../../src/mirror/kafka/kafka-upstream.ts';
 import { Mirror } from '../../src/mirror/mirror.ts';
@@ -59,13 +60,25 @@ function fill(store: Store, { streams }: TopicInfo, from: number, to: number, ti
   );
 }
 
+/** Records that the gateway's ledger in the centre names, by reason. */
+async function gapsOf(gateway: string): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const { value, headers } of await kcatConsume(cluster, '_gaps')) {
+    if (parseIdentity(headers.at(-1)?.[1] ?? '')?.gateway !== gateway) continue;
+    const { reason, records } = JSON.parse(value ?? '') as GapJson;
+    counts[reason] = (counts[reason] ?? 0) + records;
+  }
+  return counts;
+}
+
 test.for(['exactly-once', 'at-least-once'] as const)(
   'thousands of records that Kafka refuses are put aside once, and the mirror moves on (%s)',
   async (delivery) => {
     const configs = { 'message.timestamp.after.max.ms': String(HOUR_MS) };
-    const gateway = await newGateway(cluster, { upstream: { delivery } }, configs);
+    const options = { upstream: { delivery }, otherTopics: ['_gaps'] };
+    const gateway = await newGateway(cluster, options, configs);
     const place = await onDisk.make();
-    const store = await place.open();
+    const store = await place.open({ ledgerIdleMs: 100 });
     const logger = rememberingLogger();
     const { incarnation } = store.identity;
     const topic = store.writer.defineTopic(gateway.topic, { ...OPTIONS, partitions: 4 });
@@ -82,7 +95,7 @@ test.for(['exactly-once', 'at-least-once'] as const)(
       quarantine: { writer: store.writer, topic: quarantine },
       decisions: store.keyValue('mirror.central'),
       upstream: createKafkaUpstream({ ...gateway.options, incarnation }),
-      topics: [gateway.topic],
+      topics: [gateway.topic, '_gaps'],
       stoppedTopicRetryMs: 200, // Rights that were just granted reach the brokers one by one.
       clock: systemClock,
       random: systemRandom,
@@ -92,11 +105,10 @@ test.for(['exactly-once', 'at-least-once'] as const)(
       const before = store.counters().commits;
       await mirror.start();
       await expect.poll(() => mirror.status().lagRecords, { timeout: 60_000 }).toBe(0);
-      // One commit a part, and one more where a part's last record came when it had begun.
+      // One commit a part, one more where a part's last record came when it had begun, and `_gaps`.
       const parts = Math.ceil(REFUSED / LIMITS.quarantinePartRecords);
-      expect(store.counters().commits - before).toBeLessThanOrEqual(parts * 2 + 4);
+      expect(store.counters().commits - before).toBeLessThanOrEqual(parts * 2 + 6);
       expect(mirror.status()).toMatchObject({
-        recordsSent: 0,
         recordsRejected: REFUSED,
         rejections: [
           { records: REFUSED, reason: expect.stringMatching(/[Tt]imestamp/u) as string },
@@ -107,7 +119,8 @@ test.for(['exactly-once', 'at-least-once'] as const)(
       await fill(store, topic, REFUSED + 100, REFUSED + 102, ahead);
       await fill(store, topic, REFUSED + 102, REFUSED + 200, systemClock.nowMs());
       await expect.poll(() => mirror.status().lagRecords, { timeout: 60_000 }).toBe(0);
-      expect(mirror.status()).toMatchObject({ recordsSent: 198, recordsRejected: REFUSED + 2 });
+      expect(mirror.status()).toMatchObject({ recordsRejected: REFUSED + 2 });
+      expect(store.counters().losses.rejected.records).toBe(REFUSED + 2);
 
       const aside = await quarantined(store, quarantine);
       expect(aside).toHaveLength(REFUSED + 2);
@@ -116,6 +129,9 @@ test.for(['exactly-once', 'at-least-once'] as const)(
       expect(lines.length).toBeLessThanOrEqual(delivery === 'exactly-once' ? 2 : 8);
       const told = lines.map(({ fields }) => Number(fields['records']));
       expect(told.reduce((sum, records) => sum + records, 0)).toBe(REFUSED + 2);
+      await expect
+        .poll(() => gapsOf(gateway.name), { timeout: 60_000 })
+        .toEqual({ rejected: REFUSED + 2 });
     } finally {
       await mirror.stop();
       await store.close();

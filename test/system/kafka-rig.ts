@@ -64,6 +64,8 @@ export interface GatewayOptions {
   readonly listener?: Listener;
   readonly partitions?: number;
   readonly grant?: boolean;
+  /** Made, and rights granted, besides its own. */
+  readonly otherTopics?: readonly string[];
   readonly upstream?: Partial<KafkaUpstreamOptions>;
 }
 
@@ -251,19 +253,27 @@ export async function newGateway(
   const gateway = gatewayFor(cluster, topic, options);
   await cluster.createTopic(topic, { partitions: options.partitions ?? 4, configs });
   await cluster.createTopic(POSITIONS, { partitions: 64 }).catch(() => {}); // There already.
-  if (options.grant !== false) await grantLeast(cluster, gateway);
+  const { otherTopics = [] } = options;
+  for (const name of otherTopics) {
+    await cluster.createTopic(name, { partitions: 1 }).catch(() => {}); // There already.
+  }
+  if (options.grant !== false) await grantLeast(cluster, gateway, otherTopics);
   return gateway;
 }
 
 const POSITIONS = 'gatelog.positions';
 
-export async function grantLeast(cluster: KafkaCluster, gateway: TestGateway): Promise<void> {
+export async function grantLeast(
+  cluster: KafkaCluster,
+  gateway: TestGateway,
+  otherTopics: readonly string[] = [],
+): Promise<void> {
   const id = `gatelog.${gateway.name}`;
   const rights = {
     transactionalId: id,
     group: id,
     positionsTopic: POSITIONS,
-    topics: [gateway.topic],
+    topics: [gateway.topic, ...otherTopics],
   };
   await cluster.grant(cluster.state.users.gw.name, gatewayGrants(rights));
 }

@@ -42,7 +42,7 @@ async function folder(): Promise<string> {
 
 async function open(path: string): Promise<Store> {
   const parts = { clock: systemClock, random: systemRandom, logger: silentLogger };
-  const store = await openStore({ folder: path, ...parts });
+  const store = await openStore({ folder: path, ...parts, ledgerIdleMs: 50 });
   cleanups.push(() => store.close());
   return store;
 }
@@ -214,6 +214,31 @@ async function proxyTo(port: number): Promise<TcpProxy> {
   cleanups.push(() => proxy.close());
   return proxy;
 }
+
+test('what an edge lost stands in the _gaps of its centre, beside what the centre lost', async () => {
+  const central = await startCentral(await folder());
+  const edge = await openEdge();
+  const loss = { partition: 1, records: 3, fromOffset: 4, toOffset: 7, bytes: 30 } as const;
+  const why = { reason: 'corruption', detail: 'a page was zero', mirror: undefined } as const;
+  await startMirror(edge, central.port);
+  await edge.store.ledger.record([{ topic: 'telemetry', ...loss, ...why }]);
+  await central.store.ledger.record([{ topic: 'ordinary', ...loss, ...why }]);
+  const gaps = async (): Promise<unknown[]> =>
+    [...(await readAll(central.store, '_gaps')).values()].flat().map(({ key, value, headers }) => ({
+      key: Buffer.from(key ?? []).toString(),
+      first: (JSON.parse(Buffer.from(value ?? []).toString()) as { firstOffset: number })
+        .firstOffset,
+      from: parseIdentity(
+        Buffer.from(
+          decodeHeaders(headers).find(({ key: name }) => name === 'gatelog.id')?.value ?? [],
+        ).toString(),
+      )?.gateway,
+    }));
+  await expect.poll(gaps, patience).toHaveLength(2);
+  const found = await gaps();
+  expect(found).toContainEqual({ key: 'telemetry/1', first: 4, from: 'gw' });
+  expect(found).toContainEqual({ key: 'ordinary/1', first: 4, from: undefined });
+});
 
 describe('into a gatelog central', () => {
   test('a record arrives with its key, its time and all of its headers', async () => {
