@@ -46,6 +46,11 @@ export const LIMITS = {
   commitBytes: 1_048_576, // 1 MiB
   /** Key, value and headers of one record. */
   recordBytes: 1_048_576, // 1 MiB
+  /**
+   * A commit's body, uncompressed: what may be allocated to read one. Like the bounds it comes from it
+   * MUST NOT be lowered, else what is stored already could not be read.
+   */
+  bodyBytes: 1_572_864, // 1.5 MiB
   /** Appends waiting for a commit; at the bound devices are slowed. */
   pendingBytes: 16_777_216, // 16 MiB
   /** Class `os`: a written record is synced within this time. */
@@ -225,6 +230,11 @@ export const LIMITS = {
 } as const;
 
 assert(LIMITS.recordBytes <= LIMITS.commitBytes, 'a commit holds at least one largest record');
+assert(
+  Math.max(LIMITS.commitBytes, LIMITS.recordBytes) + LIMITS.commitRecords * 4 * 8 + 1024 <=
+    LIMITS.bodyBytes,
+  'a full commit’s columns fit its body',
+);
 assert(LIMITS.mqttPacketBytes < LIMITS.recordBytes, 'a packet and its headers fit one record');
 assert(LIMITS.commitBytes <= LIMITS.pendingBytes, 'a full commit may wait');
 assert(LIMITS.checkpointEveryBytes <= LIMITS.segmentBytesMin, 'every segment holds a checkpoint');

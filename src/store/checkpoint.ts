@@ -1,6 +1,8 @@
-import { packTopic, unpackTopic, type PackedTopic, type StoredTopic } from './commit-head.ts';
-import { packed, unpacked } from './pack.ts';
-import { VarintReader, VarintWriter } from './varint.ts';
+import { LIMITS } from '../limits.ts';
+import { packTopic, unpackProducers, unpackTopics, type StoredTopic } from './commit-head.ts';
+import { packed } from './pack.ts';
+import { isWhole, unpackedList, type Unpacked } from './unpack.ts';
+import { readVarints, VarintWriter } from './varint.ts';
 
 /**
  * What a segment knows of itself, as its first entry and then every so often, keyed by the commit
@@ -37,21 +39,6 @@ export interface Checkpoint {
   readonly producersBefore: number;
 }
 
-type Packed = [
-  number,
-  number,
-  string,
-  number,
-  number,
-  PackedTopic[],
-  Uint8Array,
-  Uint8Array,
-  Uint8Array,
-  Uint8Array,
-  [string, number][],
-  number,
-];
-
 export function packCheckpoint(checkpoint: Checkpoint): Buffer {
   const { commit, previous, incarnation, createdMs, segmentBytes } = checkpoint;
   return packed([
@@ -70,22 +57,44 @@ export function packCheckpoint(checkpoint: Checkpoint): Buffer {
   ]);
 }
 
-export function unpackCheckpoint(bytes: Uint8Array): Checkpoint {
-  const parts = unpacked(bytes) as Packed;
+/** undefined when the bytes are not of this form; nothing in them is taken on trust. */
+export function unpackCheckpoint(bytes: Uint8Array): Checkpoint | undefined {
+  const parts = unpackedList(bytes) ?? [];
+  const [commit, previous, incarnation, createdMs, segmentBytes] = parts;
+  const topics = unpackTopics(parts[5]);
+  const producers = unpackProducers(parts[10]);
+  const next = numbers(parts[6]);
+  const stored = numbers(parts[7]);
+  const latest = numbers(parts[8])?.map(toTime);
+  const newest = numbers(parts[9])?.map(toTime);
+  const producersBefore = parts[11];
+  if (!isWhole(commit) || !isPointer(previous, commit) || typeof incarnation !== 'string') {
+    return undefined;
+  }
+  if (typeof createdMs !== 'number' || !isWhole(segmentBytes)) return undefined;
+  if (topics === undefined || producers === undefined) return undefined;
+  if (next === undefined || stored === undefined) return undefined;
+  if (latest === undefined || newest === undefined) return undefined;
+  if (!isPointer(producersBefore, commit)) return undefined;
   return {
-    commit: parts[0],
-    previous: parts[1],
-    incarnation: parts[2],
-    createdMs: parts[3],
-    segmentBytes: parts[4],
-    topics: parts[5].map(unpackTopic),
-    next: numbers(parts[6]),
-    stored: numbers(parts[7]),
-    latest: numbers(parts[8]).map(toTime),
-    newest: numbers(parts[9]).map(toTime),
-    producers: parts[10],
-    producersBefore: parts[11],
+    commit,
+    previous,
+    incarnation,
+    createdMs,
+    segmentBytes,
+    topics,
+    next,
+    stored,
+    latest,
+    newest,
+    producers,
+    producersBefore,
   };
+}
+
+/** To a checkpoint before this one, or -1: following them always ends. */
+function isPointer(value: Unpacked | undefined, commit: number): value is number {
+  return value === -1 || (isWhole(value) && value < commit);
 }
 
 function varints(values: readonly number[]): Uint8Array {
@@ -94,11 +103,8 @@ function varints(values: readonly number[]): Uint8Array {
   return writer.bytes();
 }
 
-function numbers(bytes: Uint8Array): number[] {
-  const reader = new VarintReader(bytes);
-  const values: number[] = [];
-  while (!reader.done) values.push(reader.read());
-  return values;
+function numbers(bytes: Unpacked | undefined): number[] | undefined {
+  return bytes instanceof Uint8Array ? readVarints(bytes, LIMITS.streams) : undefined;
 }
 
 function fromTime(time: number): number {

@@ -40,13 +40,21 @@ export function writeColumn(
   return { min, bytes: scratch.subarray(at, place) };
 }
 
-/** Reads `count` values into `target`; throws a RangeError on a length that fits no width. */
-export function readColumn(column: Column, count: number, target: Float64Array): void {
-  const { min, bytes } = column;
+/**
+ * Reads `count` values into `target`. False when they are not all whole numbers that JavaScript
+ * holds exactly, from `least` on, or the length fits no width.
+ */
+export function readColumn(
+  { min, bytes }: Column,
+  count: number,
+  target: Float64Array,
+  least: number,
+): boolean {
   assert(target.length >= count, 'the column’s target has room');
+  if (!Number.isSafeInteger(min) || min < least) return false;
   if (bytes.length === 0) {
     target.fill(min, 0, count);
-    return;
+    return true;
   }
   const width = bytes.length / count;
   let at = 0;
@@ -61,9 +69,12 @@ export function readColumn(column: Column, count: number, target: Float64Array):
     for (let index = 0; index < count; index++, at += width) {
       target[index] = min + (width === 4 ? view.getUint32(at, true) : view.getFloat64(at, true));
     }
+    if (width === 8)
+      return target.subarray(0, count).every((v) => v >= min && Number.isSafeInteger(v));
   } else {
-    throw new RangeError(`a column of ${count} values can't have ${bytes.length} bytes`);
+    return false;
   }
+  return true;
 }
 
 function widthFor(spread: number): 1 | 2 | 4 | 8 {

@@ -1,20 +1,10 @@
 import { readColumn } from './column.ts';
 import type { CommitHead } from './commit-head.ts';
-import { unpacked } from './pack.ts';
 import type { Reading, Sink, Wanted } from './reading.ts';
 import { StoredRecord } from './stored-record.ts';
+import { unpackedList, type Unpacked } from './unpack.ts';
 
-type Body = [
-  number,
-  Uint8Array,
-  number,
-  Uint8Array,
-  number,
-  Uint8Array,
-  number,
-  Uint8Array,
-  Uint8Array,
-];
+const EMPTY = new Uint8Array(0);
 
 /** Reads bodies. Its columns are used again: one body at a time, synchronously. */
 export class CommitDecoder {
@@ -22,30 +12,65 @@ export class CommitDecoder {
   #keys = new Float64Array(0);
   #values = new Float64Array(0);
   #headers = new Float64Array(0);
+  #blob: Uint8Array = EMPTY;
 
   /**
-   * `body` uncompressed. Records are views of it. False when not all that is wanted fit: then the
-   * reading goes on after what did.
+   * Takes in `body`, uncompressed. False when it is not what `head` says; its checksum was right
+   * then, and still nothing in it is taken on trust.
    */
-  decode(body: Uint8Array, head: CommitHead, wanted: Wanted, reading: Reading): boolean {
-    const { count, runs, minTime } = head;
-    const columns = unpacked(body) as Body;
+  open(body: Uint8Array, head: CommitHead): boolean {
+    this.#blob = EMPTY;
+    const { count, minTime } = head;
+    const parts = unpackedList(body) ?? [];
+    const blob = parts[8];
+    if (!(blob instanceof Uint8Array)) return false;
     if (this.#times.length < count) this.#grow(count);
-    readColumn({ min: minTime + columns[0], bytes: columns[1] }, count, this.#times);
-    readColumn({ min: columns[2], bytes: columns[3] }, count, this.#keys);
-    readColumn({ min: columns[4], bytes: columns[5] }, count, this.#values);
-    readColumn({ min: columns[6], bytes: columns[7] }, count, this.#headers);
+    const read =
+      column(parts, 0, minTime, count, this.#times, -Infinity) &&
+      column(parts, 2, 0, count, this.#keys, 0) &&
+      column(parts, 4, 0, count, this.#values, 0) &&
+      column(parts, 6, 0, count, this.#headers, 0);
+    if (!read || !this.#adds(head, blob.length)) return false;
+    this.#blob = blob;
+    return true;
+  }
+
+  /** The lengths of the records come to what the runs say, and those to the blob. */
+  #adds({ runs }: CommitHead, blobBytes: number): boolean {
+    let place = 0;
+    let sum = 0;
+    for (const run of runs) {
+      let bytes = 0;
+      for (const end = place + run.count; place < end; place++) {
+        bytes +=
+          Math.max((this.#keys[place] as number) - 1, 0) +
+          (this.#headers[place] as number) +
+          Math.max((this.#values[place] as number) - 1, 0);
+      }
+      if (bytes !== run.bytes) return false;
+      sum += bytes;
+    }
+    return sum === blobBytes;
+  }
+
+  /**
+   * What is wanted of the commit that was opened. Records are views of its body. False when not all
+   * that is wanted fit: then the reading goes on after what did.
+   */
+  decode({ runs }: CommitHead, wanted: Wanted, reading: Reading): boolean {
     let place = 0;
     let at = 0;
     for (const [index, run] of runs.entries()) {
       const sink = wanted[index];
-      if (sink !== undefined && !this.#run(sink, place, at, columns[8], reading)) {
+      if (sink !== undefined && !this.#run(sink, place, at, reading)) {
+        this.#blob = EMPTY;
         reading.cut(wanted);
         return false;
       }
       place += run.count;
       at += run.bytes;
     }
+    this.#blob = EMPTY;
     return true;
   }
 
@@ -53,9 +78,9 @@ export class CommitDecoder {
     { run, from, records }: Sink,
     firstPlace: number,
     firstByte: number,
-    blob: Uint8Array,
     reading: Reading,
   ): boolean {
+    const blob = this.#blob;
     let at = firstByte;
     for (let index = 0; index < run.count; index++) {
       const place = firstPlace + index;
@@ -82,4 +107,19 @@ export class CommitDecoder {
     this.#values = new Float64Array(count);
     this.#headers = new Float64Array(count);
   }
+}
+
+/** The column whose smallest value stands at `at`, counted from `base`. */
+function column(
+  parts: readonly Unpacked[],
+  at: number,
+  base: number,
+  count: number,
+  target: Float64Array,
+  least: number,
+): boolean {
+  const min = parts[at];
+  const bytes = parts[at + 1];
+  if (typeof min !== 'number' || !(bytes instanceof Uint8Array)) return false;
+  return readColumn({ min: base + min, bytes }, count, target, least);
 }

@@ -1,6 +1,8 @@
+import { LIMITS } from '../limits.ts';
 import type { TopicOptions } from './log.ts';
-import { unpacked, type Packer } from './pack.ts';
-import { VarintReader, VarintWriter } from './varint.ts';
+import type { Packer } from './pack.ts';
+import { isList, isWhole, unpackedList, type Unpacked } from './unpack.ts';
+import { readVarints, VarintWriter } from './varint.ts';
 
 /**
  * The head of a commit. It is never compressed, so that readers skip what they do not want and
@@ -51,8 +53,33 @@ export function packTopic({ name, options, streams }: StoredTopic): PackedTopic 
   return [name, partitions, durability, retentionMs ?? null, retentionBytes ?? null, [...streams]];
 }
 
-export function unpackTopic(packed: PackedTopic): StoredTopic {
-  const [name, partitions, durability, retentionMs, retentionBytes, streams] = packed;
+const DURABILITIES: ReadonlySet<Unpacked | undefined> = new Set<TopicOptions['durability']>([
+  'fsync',
+  'os',
+  'none',
+]);
+
+/** undefined when any of them is no topic. */
+export function unpackTopics(packed: Unpacked | undefined): readonly StoredTopic[] | undefined {
+  if (!isList(packed)) return undefined;
+  const topics: StoredTopic[] = [];
+  for (const entry of packed) {
+    const topic = isList(entry) ? unpackTopic(entry) : undefined;
+    if (topic === undefined) return undefined;
+    topics.push(topic);
+  }
+  return topics;
+}
+
+function unpackTopic(packed: readonly Unpacked[]): StoredTopic | undefined {
+  const [name, partitions, durability, retentionMs = null, retentionBytes = null, streams] = packed;
+  if (typeof name !== 'string' || !isWhole(partitions) || !isDurability(durability)) {
+    return undefined;
+  }
+  if (!isBound(retentionMs) || !isBound(retentionBytes)) return undefined;
+  if (!isList(streams) || streams.length > LIMITS.partitionsPerTopic) return undefined;
+  const numbers = streams.filter((stream) => isWhole(stream) && stream < LIMITS.streams);
+  if (numbers.length !== streams.length) return undefined;
   return {
     name,
     options: {
@@ -61,8 +88,30 @@ export function unpackTopic(packed: PackedTopic): StoredTopic {
       retentionMs: retentionMs ?? undefined,
       retentionBytes: retentionBytes ?? undefined,
     },
-    streams,
+    streams: numbers as number[],
   };
+}
+
+function isDurability(value: Unpacked | undefined): value is TopicOptions['durability'] {
+  return DURABILITIES.has(value);
+}
+
+function isBound(value: Unpacked): value is number | null {
+  return value === null || (typeof value === 'number' && value >= 0);
+}
+
+/** undefined when any of them is no pair of name and sequence. */
+export function unpackProducers(
+  packed: Unpacked | undefined,
+): readonly (readonly [string, number])[] | undefined {
+  if (!isList(packed) || packed.length > LIMITS.producers) return undefined;
+  const producers: (readonly [string, number])[] = [];
+  for (const entry of packed) {
+    const [name, sequence] = isList(entry) ? entry : [];
+    if (typeof name !== 'string' || !isWhole(sequence)) return undefined;
+    producers.push([name, sequence]);
+  }
+  return producers;
 }
 
 /** Packs heads into `packer`'s buffer: valid until its next use. */
@@ -100,38 +149,50 @@ export class HeadWriter {
   }
 }
 
-/** Throws when the head is not of this form; its checksum was right, so that is a wrong writer. */
-export function readHead(head: Uint8Array): CommitHead {
-  const parts = unpacked(head) as [
-    number,
-    number,
-    Uint8Array,
-    PackedTopic[] | null | undefined,
-    [string, number][] | undefined,
-  ];
-  const [minTime, spread, directory, topics, producers] = parts;
-  const runs: StreamRun[] = [];
-  const reader = new VarintReader(directory);
-  let stream = 0;
+/**
+ * undefined when the head is not of this form. Its checksum was right then, and still nothing in it
+ * is taken on trust: readers allocate and move by it.
+ */
+export function readHead(head: Uint8Array): CommitHead | undefined {
+  const [minTime, spread, directory, packedTopics, packedProducers] = unpackedList(head) ?? [];
+  if (typeof minTime !== 'number' || !Number.isSafeInteger(minTime)) return undefined;
+  if (!isWhole(spread) || !Number.isSafeInteger(minTime + spread)) return undefined;
+  const runs =
+    directory instanceof Uint8Array ? readDirectory(directory, minTime, spread) : undefined;
+  const topics = unpackTopics(packedTopics ?? []);
+  const producers = unpackProducers(packedProducers ?? []);
+  if (runs === undefined || topics === undefined || producers === undefined) return undefined;
   let count = 0;
-  while (!reader.done) {
-    stream += reader.read();
-    const run = {
-      stream,
-      count: reader.read(),
-      baseOffset: reader.read(),
-      bytes: reader.read(),
-      latest: minTime + reader.read(),
-    };
+  let bytes = 0;
+  for (const run of runs) {
     count += run.count;
-    runs.push(run);
+    bytes += run.bytes;
   }
-  return {
-    minTime,
-    maxTime: minTime + spread,
-    runs,
-    count,
-    topics: (topics ?? []).map(unpackTopic),
-    producers: producers ?? [],
-  };
+  if (count > LIMITS.commitRecords || bytes > LIMITS.bodyBytes) return undefined;
+  return { minTime, maxTime: minTime + spread, runs, count, topics, producers };
+}
+
+const DIRECTORY_FIELDS = 5;
+
+function readDirectory(
+  bytes: Uint8Array,
+  minTime: number,
+  spread: number,
+): StreamRun[] | undefined {
+  const numbers = readVarints(bytes, LIMITS.commitRecords * DIRECTORY_FIELDS);
+  if (numbers === undefined || numbers.length % DIRECTORY_FIELDS !== 0) return undefined;
+  const runs: StreamRun[] = [];
+  let before = -1;
+  for (let at = 0; at < numbers.length; at += DIRECTORY_FIELDS) {
+    const [step = 0, count = 0, baseOffset = 0, bytesOfRun = 0, latest = 0] = numbers.slice(
+      at,
+      at + DIRECTORY_FIELDS,
+    );
+    const stream = at === 0 ? step : before + step;
+    if (stream <= before || stream >= LIMITS.streams || count === 0) return undefined;
+    if (!Number.isSafeInteger(baseOffset + count) || latest > spread) return undefined;
+    runs.push({ stream, count, baseOffset, bytes: bytesOfRun, latest: minTime + latest });
+    before = stream;
+  }
+  return runs;
 }

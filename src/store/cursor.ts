@@ -3,7 +3,7 @@ import { messageOf } from '../errors.ts';
 import type { StreamId } from '../record.ts';
 import type { Logger } from '../telemetry.ts';
 import { CommitDecoder } from './commit-decoder.ts';
-import { readHead } from './commit-head.ts';
+import { readHead, type CommitHead } from './commit-head.ts';
 import { entryKey, parseKey } from './commit-key.ts';
 import { isClosed, isDamage, isUnopenable } from './damage.ts';
 import { rawBody } from './compression.ts';
@@ -83,6 +83,14 @@ export class Cursor implements LogCursor {
       if (next < (durable[stream] ?? 0) || next < (start[stream] ?? 0)) return true;
     }
     return false;
+  }
+
+  /** By a head that is not this log's a reader would pass over everything that is still to come. */
+  #isBeyondEnd({ runs }: CommitHead): boolean {
+    const { durable } = this.#options.state.heads;
+    return runs.some(
+      ({ stream, baseOffset, count }) => baseOffset + count > (durable[stream] ?? 0),
+    );
   }
 
   async #locate(): Promise<number> {
@@ -169,10 +177,15 @@ export class Cursor implements LogCursor {
     const frame = readFrame(key, value);
     if (frame === undefined) return true; // Its records show as a gap in the offsets.
     const head = readHead(frame.head);
+    if (head === undefined || this.#isBeyondEnd(head)) return true;
     const wanted = reading.plan(head);
     if (wanted === undefined) return !reading.full;
     const body = rawBody(frame);
+    if (body === undefined || !this.#decoder.open(body, head)) {
+      reading.passDamaged(wanted);
+      return !reading.full;
+    }
     if (frame.compressed) reading.holds(body);
-    return this.#decoder.decode(body, head, wanted, reading);
+    return this.#decoder.decode(head, wanted, reading);
   }
 }

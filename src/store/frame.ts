@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { LIMITS } from '../limits.ts';
 import { KEY_BYTES } from './commit-key.ts';
 
 /**
@@ -43,11 +44,14 @@ export function readFrame(key: Uint8Array, value: Uint8Array): Frame | undefined
   if (view.getUint32(0) !== crc32(value.subarray(4), crc32(key))) return undefined;
   const flags = view.getUint8(5);
   const headEnd = FRAME_HEADER_BYTES + view.getUint32(8);
+  const rawBodyBytes = view.getUint32(12);
   if (view.getUint8(4) !== FRAME_VERSION || headEnd > value.length) return undefined;
+  if (flags > FLAG_ZSTD || rawBodyBytes > LIMITS.bodyBytes) return undefined;
+  if (flags === 0 && rawBodyBytes !== value.length - headEnd) return undefined;
   return {
     head: value.subarray(FRAME_HEADER_BYTES, headEnd),
     body: value.subarray(headEnd),
-    compressed: (flags & FLAG_ZSTD) !== 0,
-    rawBodyBytes: view.getUint32(12),
+    compressed: flags === FLAG_ZSTD,
+    rawBodyBytes,
   };
 }

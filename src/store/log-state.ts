@@ -43,9 +43,10 @@ export class LogState {
    * offsets they may have held are left out: an offset is never given out twice. True when there were such.
    */
   replay(checkpoint: Checkpoint, commits: readonly TailCommit[], logger: Logger): boolean {
-    const damage = damageIn(checkpoint.commit, commits);
+    const believed = commits.map((commit) => this.#believed(checkpoint, commit));
+    const damage = damageIn(checkpoint.commit, believed);
     const lost = damage.reduce((sum, { fromCommit, toCommit }) => sum + toCommit - fromCommit, 0);
-    for (const { head, storedBytes } of commits) {
+    for (const { head, storedBytes } of believed) {
       if (head !== undefined) this.applyHead(head, storedBytes);
     }
     this.lastCommit = lastOf(checkpoint, commits);
@@ -58,6 +59,16 @@ export class LogState {
       this.skip(lost);
     }
     return lost > 0;
+  }
+
+  /** A commit's offsets follow those before it, or leave out what lost commits between may have held. */
+  #believed(checkpoint: Checkpoint, commit: TailCommit): TailCommit {
+    const most = (commit.commit - checkpoint.commit) * LIMITS.commitRecords;
+    const follows = commit.head?.runs.every(({ stream, baseOffset, count }) => {
+      const from = checkpoint.next[stream] ?? 0;
+      return baseOffset >= from && baseOffset + count <= from + most;
+    });
+    return follows === false ? { ...commit, head: undefined } : commit;
   }
 
   /** Leaves out the offsets that `commits` unknown commits may have held. */

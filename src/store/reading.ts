@@ -133,6 +133,15 @@ export class Reading {
     }
   }
 
+  /** The commit's body can't be read: its wanted records are a gap. */
+  passDamaged(wanted: Wanted): void {
+    for (const sink of wanted) {
+      if (sink === undefined) continue;
+      const { stream, baseOffset, count } = sink.run;
+      this.#gap(streamId(stream), sink.from, baseOffset + count);
+    }
+  }
+
   #sink(run: StreamRun): Sink | undefined {
     const stream = streamId(run.stream);
     const next = this.#next.get(stream);

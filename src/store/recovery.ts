@@ -41,6 +41,7 @@ export async function readTail(database: Database): Promise<Tail> {
           commits.push({ commit: parsed.commit, head, storedBytes: value.length });
         } else if (frame !== undefined) {
           const checkpoint = unpackCheckpoint(frame.head);
+          if (checkpoint === undefined || checkpoint.commit !== parsed.commit) continue;
           return { checkpoint, commits: commits.toReversed(), entriesRead };
         }
       }

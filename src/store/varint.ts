@@ -27,27 +27,26 @@ export class VarintWriter {
   }
 }
 
-export class VarintReader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  get done(): boolean {
-    return this.#at >= this.#bytes.length;
-  }
-
-  read(): number {
+/**
+ * All the numbers there are in `bytes`. undefined when they end inside one, hold one beyond 2^53, or
+ * hold more than `atMost` of them.
+ */
+export function readVarints(bytes: Uint8Array, atMost: number): number[] | undefined {
+  const values: number[] = [];
+  let at = 0;
+  while (at < bytes.length) {
+    if (values.length === atMost) return undefined;
     let value = 0;
     let scale = 1;
-    for (;;) {
-      const byte = this.#bytes[this.#at++];
-      if (byte === undefined) throw new RangeError('the bytes end inside a varint');
+    let byte: number | undefined;
+    do {
+      byte = bytes[at++];
+      if (byte === undefined) return undefined;
       value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
       scale *= 0x80;
-    }
+    } while (byte >= 0x80 && scale <= Number.MAX_SAFE_INTEGER);
+    if (byte >= 0x80 || !Number.isSafeInteger(value)) return undefined;
+    values.push(value);
   }
+  return values;
 }

@@ -4,13 +4,16 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { seededRandom } from '../../src/random.ts';
 import type { StreamId } from '../../src/record.ts';
 import { entryKey } from '../../src/store/commit-key.ts';
+import { FRAME_HEADER_BYTES, writeFrame, type Frame } from '../../src/store/frame.ts';
 import type { ReadGap, Store, TopicInfo } from '../../src/store/log.ts';
 import { openStore } from '../../src/store/open.ts';
+import { packed } from '../../src/store/pack.ts';
 import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
 import {
   append,
   fill,
   FOREVER,
+  NONE,
   onDisk,
   readAll,
   rememberingLogger,
@@ -267,3 +270,69 @@ test('a segment whose books are damaged is repaired; one that is gone is a gap',
     await here.remove();
   }
 });
+
+type HostileCommit = (offset: number) => Omit<Frame, 'rawBodyBytes'>;
+
+/** Commits whose checksum is right and that no writer of ours makes. */
+const hostileCommits: readonly (readonly [string, HostileCommit])[] = [
+  ['noise', () => ({ head: Buffer.from('noise'), body: Buffer.from('noise'), compressed: false })],
+  [
+    'a head that claims 2^32 runs',
+    () => ({ head: Buffer.from([0xdd, 255, 255, 255, 255]), body: NONE, compressed: false }),
+  ],
+  [
+    'offsets beyond the end of the log',
+    () => ({
+      head: packed([0, 0, Buffer.from([0, 1, 0xff, 0xff, 0xff, 0x7f, 0, 0])]),
+      body: NONE,
+      compressed: false,
+    }),
+  ],
+  [
+    'a body that is none',
+    (offset) => ({
+      head: packed([0, 0, Buffer.from([0, 1, offset, 2, 0])]),
+      body: Buffer.from('noise'),
+      compressed: true,
+    }),
+  ],
+  [
+    'a body that does not come to its head',
+    (offset) => ({
+      head: packed([0, 0, Buffer.from([0, 1, offset, 2, 0])]),
+      body: packed([0, NONE, 0, NONE, 2 ** 40, NONE, 0, NONE, Buffer.from('ab')]),
+      compressed: false,
+    }),
+  ],
+];
+
+test.each(hostileCommits)(
+  'a commit of %s is a gap, for readers and on opening',
+  async (_, make) => {
+    for (const last of [false, true]) {
+      disk = new MemoryDisk();
+      let store = await openMemory();
+      const first = await twentyCommits(store);
+      const key = entryKey(first + (last ? 18 : 4), 'commit');
+      const offset = last ? 10 : 3;
+      const { head, body, compressed } = make(offset);
+      const rawBodyBytes = compressed ? 100 : body.length;
+      const target = Buffer.alloc(FRAME_HEADER_BYTES + head.length + body.length);
+      const value = writeFrame(target, key, { head, body, compressed, rawBodyBytes });
+      await disk.databases.get('1')?.put(key, value);
+      if (last) {
+        await store.close();
+        store = await openMemory();
+      }
+      const drained = await readAll(store, topic.streams);
+      const gaps = drained.gaps.filter(({ stream }) => stream === left);
+      expect(gaps[0]).toMatchObject({ fromOffset: offset, reason: 'corruption' });
+      const { endOffset } = store.reader.range(left);
+      expect(endOffset).toBeLessThan(20_000);
+      expectTotal(drained, left, endOffset);
+      expect(drained.records.get(left)?.length).toBe(10);
+      expect(await append(store, left)).toBeGreaterThanOrEqual(11);
+      await store.close();
+    }
+  },
+);
