@@ -1,14 +1,11 @@
 import { assert } from '../assert.ts';
-import { messageOf } from '../errors.ts';
 import type { StreamId } from '../record.ts';
 import type { Logger } from '../telemetry.ts';
 import { CommitDecoder } from './commit-decoder.ts';
 import { readHead, type CommitHead } from './commit-head.ts';
-import { entryKey, parseKey } from './commit-key.ts';
-import { isClosed, isDamage, isUnopenable } from './damage.ts';
+import { CommitWalk } from './commit-walk.ts';
 import { rawBody } from './compression.ts';
-import type { Database } from './database.ts';
-import { readFrame } from './frame.ts';
+import type { Frame } from './frame.ts';
 import type { CursorBatch, LogCursor } from './log.ts';
 import type { LogState } from './log-state.ts';
 import type { Lookup } from './lookup.ts';
@@ -24,9 +21,6 @@ export interface CursorOptions {
   readonly logger: Logger;
 }
 
-/** How often a read begins anew because its segment was closed and opened again. */
-const REOPENINGS = 3;
-
 /**
  * Walks the commits and hands out the wanted streams' records. Between calls it knows a commit
  * number and the next offset of each stream, nothing else. Every commit's checksum is verified,
@@ -36,14 +30,17 @@ export class Cursor implements LogCursor {
   readonly #options: CursorOptions;
   readonly #next: Map<StreamId, number>;
   readonly #decoder = new CommitDecoder();
-  #commit: number | undefined;
+  readonly #walk: CommitWalk;
+  #located: boolean;
   #busy = false;
   #closed = false;
 
   /** `fromCommit`: nothing wanted stands before it, whatever the offsets say. */
   constructor(options: CursorOptions, from: ReadonlyMap<StreamId, number>, fromCommit?: number) {
     this.#options = options;
-    this.#commit = fromCommit;
+    this.#walk = new CommitWalk(options);
+    if (fromCommit !== undefined) this.#walk.startAt(fromCommit);
+    this.#located = fromCommit !== undefined;
     this.#next = new Map(from);
   }
 
@@ -55,11 +52,12 @@ export class Cursor implements LogCursor {
     if (this.#closed || !this.#behind()) return reading.batch();
     this.#busy = true;
     try {
-      this.#commit ??= await this.#locate();
+      if (!this.#located) this.#walk.startAt(await this.#locate());
+      this.#located = true;
       await this.#read(reading);
       return reading.batch();
     } catch (error) {
-      this.#commit = undefined; // The next call finds the place again by the offsets.
+      this.#located = false; // The next call finds the place again by the offsets.
       throw error;
     } finally {
       this.#busy = false;
@@ -104,78 +102,16 @@ export class Cursor implements LogCursor {
   }
 
   async #read(reading: Reading): Promise<void> {
-    const { state, segments } = this.#options;
+    const { state } = this.#options;
     const end = state.durableCommit;
     const ends = new Map([...this.#next.keys()].map((s) => [s, state.heads.durable[s] ?? 0]));
-    while (!reading.full) {
-      const commit = this.#commit ?? 1;
-      const first = commit > end ? undefined : segments.holding(commit);
-      if (first === undefined) {
-        this.#commit = end + 1;
-        reading.passMissing(ends);
-        return;
-      }
-      const last = Math.min(end, (segments.after(Math.max(first, commit)) ?? Infinity) - 1);
-      await this.#readOver(first, last, reading);
-      // What the segment does not hold any more shows as a gap in the offsets.
-      if (!reading.full) this.#commit = last + 1;
-    }
-  }
-
-  /** Reads a segment up to `last`, over places that the engine can't read. */
-  async #readOver(first: number, last: number, reading: Reading): Promise<void> {
-    const { segments, logger } = this.#options;
-    let stride = 1;
-    let closedUnderUs = 0;
-    while (!reading.full && (this.#commit ?? 1) <= last) {
-      const before = this.#commit;
-      try {
-        await segments.using(first, (database) => this.#readSegment(database, last, reading));
-        return;
-      } catch (error) {
-        if (isClosed(error) && closedUnderUs < REOPENINGS) {
-          closedUnderUs++; // The writer opened the segment again after a failed write.
-          continue;
-        }
-        if (!isDamage(error)) throw error;
-        if (this.#commit !== before) stride = 1;
-        logger.error(
-          { segment: first, commit: this.#commit, error: messageOf(error) },
-          'a part of the log can not be read; readers get it as a gap',
-        );
-        if (isUnopenable(error)) return; // The whole segment can't be opened.
-        this.#commit = (this.#commit ?? 1) + stride;
-        stride *= 2;
-      }
-    }
-  }
-
-  async #readSegment(database: Database, last: number, reading: Reading): Promise<void> {
-    const entries = database.entries({
-      gte: entryKey(this.#commit ?? 1, 'commit'),
-      lte: entryKey(last, 'commit'),
-    });
-    try {
-      for (;;) {
-        const batch = await entries.next();
-        if (batch.length === 0) return;
-        for (const [key, value] of batch) {
-          const parsed = parseKey(key);
-          if (parsed?.kind !== 'commit') continue;
-          this.#commit = parsed.commit;
-          if (!this.#readCommit(key, value, reading)) return;
-          this.#commit = parsed.commit + 1;
-        }
-      }
-    } finally {
-      await entries.close();
+    if (await this.#walk.to(end, (frame) => this.#readCommit(frame, reading))) {
+      reading.passMissing(ends);
     }
   }
 
   /** False when the batch was full before the end of this commit. */
-  #readCommit(key: Uint8Array, value: Uint8Array, reading: Reading): boolean {
-    const frame = readFrame(key, value);
-    if (frame === undefined) return true; // Its records show as a gap in the offsets.
+  #readCommit(frame: Frame, reading: Reading): boolean {
     const head = readHead(frame.head);
     if (head === undefined || this.#isBeyondEnd(head)) return true;
     const wanted = reading.plan(head);

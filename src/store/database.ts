@@ -7,6 +7,8 @@ export interface KeyRange {
   readonly gte?: Uint8Array;
   readonly lte?: Uint8Array;
   readonly reverse?: boolean;
+  /** Each `next` gives one entry: what can be read is had before damage further on is told. */
+  readonly oneByOne?: boolean;
 }
 
 export type Entry = readonly [key: Uint8Array, value: Uint8Array];

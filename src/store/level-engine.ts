@@ -56,14 +56,14 @@ class LevelDatabase implements Database {
     return this.#level.get(key, { fillCache: false });
   }
 
-  entries(range: KeyRange): Entries {
+  entries({ oneByOne, ...range }: KeyRange): Entries {
     const iterator = this.#level.iterator({
       ...range,
       fillCache: false,
       highWaterMarkBytes: READ_AHEAD_BYTES,
     });
     return {
-      next: () => iterator.nextv(READ_AHEAD_ENTRIES),
+      next: () => iterator.nextv(oneByOne === true ? 1 : READ_AHEAD_ENTRIES),
       close: () => iterator.close(),
     };
   }
