@@ -85,6 +85,17 @@ export const LIMITS = {
   /** Bodies smaller than this are stored as they are. */
   compressFromBytes: 512,
 
+  // The check of what is stored.
+  /** A step holds what it reads in memory, and a segment open. */
+  scrubStepBytes: 1_048_576, // 1 MiB
+  scrubBytesPerSecond: 4_194_304, // 4 MiB
+  /** The first look after a start waits until the start is over. */
+  scrubFirstMs: 15_000,
+  /** A start begins a pass when the last one is longer ago: nobody's device is on every night. */
+  scrubOverdueMs: 691_200_000, // 8 d
+  /** The place of a pass is written at most this often: each time is a synced write. */
+  scrubNoteMs: 60_000,
+
   // The loss ledger.
   /** Entries kept, and for how long; those that leave went to `_gaps` before. */
   ledgerEntries: 20_000,

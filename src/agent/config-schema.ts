@@ -41,6 +41,7 @@ export interface ParsedConfig extends Omit<Config, 'gateway' | 'data'> {
   readonly data?: string | undefined;
 }
 
+const KIB = 1024;
 const MIB = 1_048_576;
 const SECOND = 1000;
 const DAY = 86_400_000;
@@ -69,6 +70,8 @@ const mqttSection: z.ZodType<MqttConfig> = section({
   central: flag().default(false),
 }).transform(({ maxPacket, ...rest }) => ({ ...rest, maxPacketBytes: maxPacket }));
 
+const SCRUB_RATE = { min: 64 * KIB, max: 1024 * MIB };
+
 const storeSection: z.ZodType<StoreConfig> = section({
   segment: size(
     { min: LIMITS.segmentBytesMin, max: 1024 * MIB },
@@ -80,11 +83,22 @@ const storeSection: z.ZodType<StoreConfig> = section({
     'a cron expression of five fields, such as "*/1 * * * *"',
     isCron,
   ).default('*/1 * * * *'),
+  scrub: section({
+    schedule: text(
+      'a cron expression of five fields, such as "30 3 * * 0", or off',
+      (value) => value === 'off' || isCron(value),
+    ).default('30 3 * * 0'),
+    rate: size(SCRUB_RATE, 'from 64KiB to 1GiB a second, such as 4MiB').default(
+      LIMITS.scrubBytesPerSecond,
+    ),
+  }),
 }).transform((store) => ({
   segmentBytes: store.segment,
   lingerMs: store.linger,
   compression: store.compression,
   retentionSchedule: store.retentionSchedule,
+  scrubSchedule: store.scrub.schedule === 'off' ? undefined : store.scrub.schedule,
+  scrubBytesPerSecond: store.scrub.rate,
 }));
 
 const topicSection: z.ZodType<TopicOptions> = section({

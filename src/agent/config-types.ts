@@ -51,6 +51,9 @@ export interface StoreConfig {
   readonly compression: 'zstd' | 'none';
   /** Five-field cron expression. */
   readonly retentionSchedule: string;
+  /** Five-field cron expression; undefined: off. */
+  readonly scrubSchedule: string | undefined;
+  readonly scrubBytesPerSecond: number;
 }
 
 export interface RouteConfig {

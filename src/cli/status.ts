@@ -7,6 +7,7 @@ import { paint, printLine } from './context.ts';
 import type { Style } from './context.ts';
 import { totalsText } from './ledger.ts';
 import { dataFolderOf } from './place.ts';
+import { scrubText } from './scrub-text.ts';
 import { formatTable } from './table.ts';
 import { topicTable } from './topics.ts';
 
@@ -37,6 +38,7 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
   const { recordsAppended, commits, segments, diskBytes, losses } = store;
   const disk = `${formatSize(diskBytes)} in ${segments} ${segments === 1 ? 'segment' : 'segments'}`;
   fields.push(['log', `${recordsAppended} records in ${commits} commits since start, ${disk}`]);
+  fields.push(['check', scrubText(store.scrub)]);
   const lost = totalsText(losses);
   if (lost !== undefined) {
     fields.push(['ledger', paint(context, 'red', `${lost} (records; see gatelog gaps)`)]);

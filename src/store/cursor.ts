@@ -2,7 +2,7 @@ import { assert } from '../assert.ts';
 import type { StreamId } from '../record.ts';
 import type { Logger } from '../telemetry.ts';
 import { CommitDecoder } from './commit-decoder.ts';
-import { readHead, type CommitHead } from './commit-head.ts';
+import { readHead } from './commit-head.ts';
 import { CommitWalk } from './commit-walk.ts';
 import { rawBody } from './compression.ts';
 import type { Frame } from './frame.ts';
@@ -83,14 +83,6 @@ export class Cursor implements LogCursor {
     return false;
   }
 
-  /** By a head that is not this log's a reader would pass over everything that is still to come. */
-  #isBeyondEnd({ runs }: CommitHead): boolean {
-    const { durable } = this.#options.state.heads;
-    return runs.some(
-      ({ stream, baseOffset, count }) => baseOffset + count > (durable[stream] ?? 0),
-    );
-  }
-
   async #locate(): Promise<number> {
     const { state, lookup } = this.#options;
     let commit = state.durableCommit + 1;
@@ -113,7 +105,7 @@ export class Cursor implements LogCursor {
   /** False when the batch was full before the end of this commit. */
   #readCommit(frame: Frame, reading: Reading): boolean {
     const head = readHead(frame.head);
-    if (head === undefined || this.#isBeyondEnd(head)) return true;
+    if (head === undefined || !this.#options.state.mayHold(head)) return true;
     const wanted = reading.plan(head);
     if (wanted === undefined) return !reading.full;
     const body = rawBody(frame);

@@ -71,6 +71,17 @@ export class LogState {
     return follows === false ? { ...commit, head: undefined } : commit;
   }
 
+  /**
+   * Whether a durable commit may say this. By a head that is not this log's a reader would pass over
+   * everything that is still to come.
+   */
+  mayHold({ runs }: CommitHead): boolean {
+    const { durable } = this.heads;
+    return runs.every(({ stream, baseOffset, count }) => {
+      return baseOffset + count <= (durable[stream] ?? 0);
+    });
+  }
+
   /** Leaves out the offsets that `commits` unknown commits may have held. */
   skip(commits: number): void {
     const offsets = commits * LIMITS.commitRecords;

@@ -189,6 +189,18 @@ export interface StoreIdentity {
   readonly createdMs: number;
 }
 
+/** The check of everything that is stored, in the background. */
+export interface ScrubStatus {
+  /** `off`: it has no schedule, or the store is read-only. */
+  readonly state: 'off' | 'idle' | 'running';
+  /** Wall clock in ms of the end of the last whole pass; undefined: never. */
+  readonly lastFinishedMs: number | undefined;
+  /** By this process. */
+  readonly bytesChecked: number;
+  /** Damaged places that the pass under way has met, or the last whole one. */
+  readonly findings: number;
+}
+
 export interface StoreCounters {
   readonly recordsAppended: number;
   readonly bytesAppended: number;
@@ -198,6 +210,7 @@ export interface StoreCounters {
   readonly bytesDropped: number;
   readonly segments: number;
   readonly diskBytes: number;
+  readonly scrub: ScrubStatus;
   /** Everything in the loss ledger so far, by reason. */
   readonly losses: LossTotals;
 }
@@ -213,6 +226,8 @@ export interface Store {
   forgetPositions(name: string): Promise<void>;
   keyValue(space: string): KeyValue;
   readonly ledger: LossLedger;
+  /** Checks everything that is stored, as fast as it can be read; what is lost is in the ledger then. */
+  scrub(): Promise<void>;
   /** Runs retention once; resolves when the bounded steps it decided on are done. */
   retain(): Promise<void>;
   counters(): StoreCounters;

@@ -28,6 +28,7 @@ import { Positions } from './positions.ts';
 import { Reader } from './reader.ts';
 import { Retention } from './retention.ts';
 import { scheduled, type Schedule } from './schedule.ts';
+import { Scrub, type ScrubOptions } from './scrub.ts';
 import { Segments } from './segments.ts';
 import {
   FORMAT_VERSION,
@@ -56,6 +57,10 @@ export interface StoreOptions {
   readonly compression?: 'zstd' | 'none';
   /** When retention runs, as cron has it; undefined: only when `retain` is called. */
   readonly retentionSchedule?: string | undefined;
+  /** When everything stored is checked, as cron has it; undefined: only when `scrub` is called. */
+  readonly scrubSchedule?: string | undefined;
+  /** How fast it is read for that. */
+  readonly scrubBytesPerSecond?: number;
   /** An entry of the loss ledger that has not grown for so long is closed; by default 2 min. */
   readonly ledgerIdleMs?: number;
   /** For looking into a folder whose agent does not run: nothing is created, appended or removed. */
@@ -95,6 +100,7 @@ async function openLog(
   const idleMs = options.ledgerIdleMs ?? LIMITS.ledgerIdleMs;
   const ledger = await Ledger.load({ database, clock, logger, idleMs });
   const state = new LogState();
+  const lastAtClose = await readLastCommit(database);
   const log = new CommitLog({
     segments,
     state,
@@ -105,6 +111,7 @@ async function openLog(
   });
   const found = await log.open();
   ledger.incarnation = found?.incarnation ?? known?.incarnation ?? '';
+  const clean = found === undefined || lastAtClose === state.lastCommit;
   const waiters = new Waiters();
   const reserve = new DiskReserve(engine, clock, logger);
   if (!readOnly) await reserve.check();
@@ -129,7 +136,7 @@ async function openLog(
       await forgetLostLog(database, positions, starts, logger);
     } else {
       applyStarts(state, starts);
-      const skipped = skipLost(state, await readLastCommit(database), logger);
+      const skipped = skipLost(state, lastAtClose, logger);
       const raised = raiseToPositions(state, positions, logger);
       // Heads moved beyond what the log says: the next commit says so.
       if (skipped || raised) log.checkpointSoon();
@@ -152,8 +159,25 @@ async function openLog(
     logger,
   });
   const usage = new DiskUsage(segments, clock, logger);
+  const scrub = scrubOf(options, { state, segments, lookup, ledger }, database);
+  await scrub.begin(clean);
   const parts = { identity, writer, reader, positions, database, segments, state, log, ledger };
-  return new OpenStore({ ...parts, retention, usage, waiters, readOnly }, options);
+  return new OpenStore({ ...parts, retention, scrub, usage, waiters, readOnly }, options);
+}
+
+function scrubOf(
+  { clock, logger, readOnly, scrubSchedule, scrubBytesPerSecond }: DecidedOptions,
+  parts: Pick<ScrubOptions, 'state' | 'segments' | 'lookup' | 'ledger'>,
+  database: Database,
+): Scrub {
+  return new Scrub({
+    ...parts,
+    notes: new StateSpace(database, 'scrub'),
+    clock,
+    logger,
+    bytesPerSecond: scrubBytesPerSecond ?? LIMITS.scrubBytesPerSecond,
+    scheduled: scrubSchedule !== undefined && !readOnly,
+  });
 }
 
 /** The topic of the loss ledger, and the producer that its records come from. */
@@ -266,6 +290,7 @@ interface Parts {
   readonly log: CommitLog;
   readonly ledger: Ledger;
   readonly retention: Retention;
+  readonly scrub: Scrub;
   readonly usage: DiskUsage;
   readonly waiters: Waiters;
   readonly readOnly: boolean;
@@ -273,17 +298,19 @@ interface Parts {
 
 class OpenStore implements Store {
   readonly #parts: Parts;
-  readonly #schedule: Schedule | undefined;
+  readonly #schedules: readonly Schedule[];
   readonly #logger: Logger;
   #closing: Promise<void> | undefined;
 
-  constructor(parts: Parts, { retentionSchedule, logger }: StoreOptions) {
+  constructor(parts: Parts, { retentionSchedule, scrubSchedule, logger }: StoreOptions) {
     this.#parts = parts;
     this.#logger = logger;
-    this.#schedule =
-      retentionSchedule === undefined || parts.readOnly
-        ? undefined
-        : scheduled(retentionSchedule, () => this.retain(), logger);
+    const task = (name: string, cron: string | undefined, run: () => Promise<void>): Schedule[] =>
+      cron === undefined || parts.readOnly ? [] : [scheduled(name, cron, run, logger)];
+    this.#schedules = [
+      ...task('retention', retentionSchedule, () => this.retain()),
+      ...task('the check of the stored log', scrubSchedule, () => parts.scrub.run()),
+    ];
   }
 
   get identity(): StoreIdentity {
@@ -322,8 +349,13 @@ class OpenStore implements Store {
     waiters.wake(); // A reader before the new start has a gap to be told.
   }
 
+  async scrub(): Promise<void> {
+    const { scrub, readOnly } = this.#parts;
+    if (!readOnly && this.#closing === undefined) await scrub.check();
+  }
+
   counters(): StoreCounters {
-    const { state, segments, retention, usage, ledger } = this.#parts;
+    const { state, segments, retention, scrub, usage, ledger } = this.#parts;
     return {
       recordsAppended: state.recordsAppended,
       bytesAppended: state.bytesAppended,
@@ -332,6 +364,7 @@ class OpenStore implements Store {
       bytesDropped: retention.dropped.bytes,
       segments: segments.count,
       diskBytes: usage.bytes(),
+      scrub: scrub.status(),
       losses: ledger.totals(),
     };
   }
@@ -342,8 +375,10 @@ class OpenStore implements Store {
   }
 
   async #close(): Promise<void> {
-    const { writer, log, retention, ledger, usage, waiters, database, readOnly } = this.#parts;
-    await this.#schedule?.stop();
+    const { writer, log, retention, scrub, ledger, usage, waiters, database, readOnly } =
+      this.#parts;
+    for (const schedule of this.#schedules) await schedule.stop();
+    await scrub.stop();
     await retention.settled();
     await ledger.close();
     await writer.close();

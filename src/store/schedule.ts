@@ -7,7 +7,12 @@ export interface Schedule {
 }
 
 /** Runs `task` by a cron expression; a run that fails is logged, and the next one comes. */
-export function scheduled(cron: string, task: () => Promise<void>, logger: Logger): Schedule {
+export function scheduled(
+  name: string,
+  cron: string,
+  task: () => Promise<void>,
+  logger: Logger,
+): Schedule {
   if (!validate(cron)) {
     throw new GatelogError(
       'CONFIG_INVALID',
@@ -21,10 +26,10 @@ export function scheduled(cron: string, task: () => Promise<void>, logger: Logge
       try {
         await task();
       } catch (error) {
-        logger.error({ error: messageOf(error) }, 'retention failed; it runs again as scheduled');
+        logger.error({ error: messageOf(error) }, `${name} failed; it runs again as scheduled`);
       }
     },
-    { noOverlap: true, name: 'retention' },
+    { noOverlap: true, name },
   );
   return {
     stop: async () => {

@@ -1,0 +1,192 @@
+import { messageOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Clock, Timer } from '../time.ts';
+import type { KeyValue, Loss, LossLedger, ScrubStatus } from './log.ts';
+import type { LogState } from './log-state.ts';
+import type { Lookup } from './lookup.ts';
+import { lastPassOf, placeOf, stored, type LastPass, type Place } from './scrub-notes.ts';
+import { ScrubPass, startsOf } from './scrub-pass.ts';
+import type { Segments } from './segments.ts';
+
+export interface ScrubOptions {
+  readonly state: LogState;
+  readonly segments: Segments;
+  readonly lookup: Lookup;
+  readonly ledger: LossLedger;
+  /** Its own space of the state database. */
+  readonly notes: KeyValue;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly bytesPerSecond: number;
+  /** It runs on a schedule, or when told to only. */
+  readonly scheduled: boolean;
+}
+
+type Extent = 'rest' | 'whole' | 'newest segment';
+
+/**
+ * Looks in the background at everything that is stored, at a bounded rate, a step at a time: disks lose
+ * what nobody reads, and one who finds out a year later, by reading, has nothing left to fetch it
+ * from. What is damaged or missing goes to the loss ledger. It holds no segment between its steps,
+ * and takes up a pass where the last process left it.
+ */
+export class Scrub {
+  readonly #options: ScrubOptions;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+  #stopPass = new AbortController();
+  #timer: Timer | undefined;
+  #last: LastPass | undefined;
+  #bytesChecked = 0;
+  /** Of the pass under way. */
+  #findings = 0;
+
+  constructor(options: ScrubOptions) {
+    this.#options = options;
+  }
+
+  /** After a start: what was not synced by a clean close is looked at soon, and what is due. */
+  async begin(clean: boolean): Promise<void> {
+    const { clock, notes, scheduled } = this.#options;
+    this.#last = lastPassOf(await notes.get('last'));
+    if (!scheduled) return;
+    const interrupted = (await this.#place()) !== undefined;
+    const since = this.#last === undefined ? Infinity : clock.nowMs() - this.#last.finishedMs;
+    const due = interrupted || since > LIMITS.scrubOverdueMs;
+    if (clean && !due) return;
+    this.#timer = clock.after(LIMITS.scrubFirstMs, () => {
+      void this.#first(clean, due);
+    });
+  }
+
+  status(): ScrubStatus {
+    const { scheduled } = this.#options;
+    const idle = scheduled ? 'idle' : 'off';
+    return {
+      state: this.#running === undefined ? idle : 'running',
+      lastFinishedMs: this.#last?.finishedMs,
+      bytesChecked: this.#bytesChecked,
+      findings: this.#running === undefined ? (this.#last?.findings ?? 0) : this.#findings,
+    };
+  }
+
+  /** The next pass, or the rest of one that was interrupted. Whoever calls while it runs gets that run. */
+  run(): Promise<void> {
+    return this.#start('rest', true);
+  }
+
+  /** The whole log at once, as fast as it can be read. */
+  async check(): Promise<void> {
+    this.#stopPass.abort();
+    await this.#running?.catch(() => {});
+    await this.#start('whole', false);
+  }
+
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    this.#stopping.abort();
+    this.#stopPass.abort();
+    await this.#running?.catch(() => {});
+  }
+
+  async #first(clean: boolean, due: boolean): Promise<void> {
+    try {
+      if (!clean) await this.#start('newest segment', true);
+      if (due) await this.#start('rest', true);
+    } catch (error) {
+      this.#options.logger.warn(
+        { error: messageOf(error) },
+        'the check of the stored log ended early; it goes on as scheduled',
+      );
+    }
+  }
+
+  #start(extent: Extent, paced: boolean): Promise<void> {
+    if (this.#stopping.signal.aborted) return Promise.resolve();
+    this.#running ??= this.#pass(extent, paced).finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #pass(extent: Extent, paced: boolean): Promise<void> {
+    const { clock } = this.#options;
+    this.#stopPass = new AbortController();
+    const place = extent === 'rest' ? await this.#place() : undefined;
+    const pass = await this.#passFrom(extent, place);
+    const before = place?.findings ?? 0;
+    let bytes = place?.bytes ?? 0;
+    let noted = clock.monotonicMs();
+    while (!this.#stopPass.signal.aborted) {
+      const begun = clock.monotonicMs();
+      const step = await pass.step(LIMITS.scrubStepBytes);
+      bytes += step.bytes;
+      this.#bytesChecked += step.bytes;
+      this.#findings = before + pass.findings;
+      if (step.losses.length > 0) await this.#tell(step.losses);
+      if (step.done) {
+        if (extent !== 'newest segment') await this.#finished(bytes);
+        return;
+      }
+      const now = clock.monotonicMs();
+      if (extent !== 'newest segment' && now - noted >= LIMITS.scrubNoteMs) {
+        noted = now;
+        await this.#note({ commit: pass.commit, findings: this.#findings, bytes });
+      }
+      await this.#pause(paced ? step.bytes : 0, now - begun);
+    }
+    if (extent !== 'newest segment') {
+      await this.#note({ commit: pass.commit, findings: this.#findings, bytes });
+    }
+  }
+
+  /** Where the pass begins, and which offsets are due there by the segment's own word. */
+  async #passFrom(extent: Extent, place: Place | undefined): Promise<ScrubPass> {
+    const { state, segments, lookup } = this.#options;
+    const wanted = extent === 'newest segment' ? state.lastCheckpoint.segment : place?.commit;
+    const first = wanted === undefined ? undefined : segments.holding(wanted);
+    const beginning = first === undefined ? undefined : await lookup.beginning(first);
+    const starts = startsOf(state);
+    if (first === undefined || beginning === undefined) {
+      return new ScrubPass({ ...this.#options, fromCommit: segments.oldest ?? 1, next: starts });
+    }
+    const next = starts.map((start, stream) => Math.max(start, beginning.next[stream] ?? 0));
+    return new ScrubPass({ ...this.#options, fromCommit: first, next });
+  }
+
+  async #tell(losses: readonly Loss[]): Promise<void> {
+    const { ledger, logger } = this.#options;
+    await ledger.record(losses);
+    for (const { topic, partition, fromOffset, toOffset, records, detail } of losses) {
+      logger.error(
+        { topic, partition, fromOffset, toOffset, records, detail },
+        'the check of the stored log found records lost; they are in the loss ledger',
+      );
+    }
+  }
+
+  async #finished(bytes: number): Promise<void> {
+    const { clock, notes, logger } = this.#options;
+    this.#last = { finishedMs: clock.nowMs(), findings: this.#findings, bytes };
+    await notes.put('last', stored(this.#last));
+    await notes.delete('place');
+    logger.info({ bytes, findings: this.#findings }, 'the stored log was checked');
+  }
+
+  async #place(): Promise<Place | undefined> {
+    return placeOf(await this.#options.notes.get('place'));
+  }
+
+  /** Seldom: each note is a synced write. */
+  async #note(place: Place): Promise<void> {
+    await this.#options.notes.put('place', stored(place));
+  }
+
+  /** Between two steps everybody else comes first. */
+  async #pause(bytes: number, tookMs: number): Promise<void> {
+    const { clock, bytesPerSecond } = this.#options;
+    const dueMs = (bytes / bytesPerSecond) * 1000;
+    await clock.sleep(Math.max(0, dueMs - tookMs), this.#stopPass.signal);
+  }
+}
