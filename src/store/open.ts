@@ -94,10 +94,9 @@ async function openLog(
   database: Database,
   segments: Segments,
 ): Promise<Store> {
-  const { clock, logger, readOnly, engine } = options;
+  const { clock, logger, readOnly, engine, ledgerIdleMs: idleMs = LIMITS.ledgerIdleMs } = options;
   const known = await readIdentity(database, options.folder);
   await segments.load();
-  const idleMs = options.ledgerIdleMs ?? LIMITS.ledgerIdleMs;
   const ledger = await Ledger.load({ database, clock, logger, idleMs });
   const state = new LogState();
   const lastAtClose = await readLastCommit(database);
@@ -159,18 +158,18 @@ async function openLog(
     logger,
   });
   const usage = new DiskUsage(segments, clock, logger);
-  const scrub = scrubOf(options, { state, segments, lookup, ledger }, database);
-  await scrub.begin(clean);
+  const scrub = await scrubOf(options, { state, segments, lookup, ledger }, database, clean);
   const parts = { identity, writer, reader, positions, database, segments, state, log, ledger };
   return new OpenStore({ ...parts, retention, scrub, usage, waiters, readOnly }, options);
 }
 
-function scrubOf(
+async function scrubOf(
   { clock, logger, readOnly, scrubSchedule, scrubBytesPerSecond }: DecidedOptions,
   parts: Pick<ScrubOptions, 'state' | 'segments' | 'lookup' | 'ledger'>,
   database: Database,
-): Scrub {
-  return new Scrub({
+  clean: boolean,
+): Promise<Scrub> {
+  const scrub = new Scrub({
     ...parts,
     notes: new StateSpace(database, 'scrub'),
     clock,
@@ -178,6 +177,8 @@ function scrubOf(
     bytesPerSecond: scrubBytesPerSecond ?? LIMITS.scrubBytesPerSecond,
     scheduled: scrubSchedule !== undefined && !readOnly,
   });
+  await scrub.begin(clean);
+  return scrub;
 }
 
 /** The topic of the loss ledger, and the producer that its records come from. */
