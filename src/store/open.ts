@@ -28,7 +28,7 @@ import { Positions } from './positions.ts';
 import { Reader } from './reader.ts';
 import { Retention } from './retention.ts';
 import { scheduled, type Schedule } from './schedule.ts';
-import { Scrub, type ScrubOptions } from './scrub.ts';
+import { Scrub } from './scrub.ts';
 import { Segments } from './segments.ts';
 import {
   FORMAT_VERSION,
@@ -59,7 +59,7 @@ export interface StoreOptions {
   readonly retentionSchedule?: string | undefined;
   /** When everything stored is checked, as cron has it; undefined: only when `scrub` is called. */
   readonly scrubSchedule?: string | undefined;
-  /** How fast it is read for that. */
+  /** How fast it is read for that; LIMITS.scrubBytesPerSecond by default. */
   readonly scrubBytesPerSecond?: number;
   /** An entry of the loss ledger that has not grown for so long is closed; by default 2 min. */
   readonly ledgerIdleMs?: number;
@@ -147,38 +147,14 @@ async function openLog(
   }
   const lookup = new Lookup(segments, state);
   const reader = new Reader({ state, segments, lookup, waiters, logger });
-  const retention = new Retention({
-    state,
-    segments,
-    lookup,
-    positions,
-    log,
-    ledger,
-    clock,
-    logger,
-  });
+  const stored = { state, segments, lookup, ledger };
+  const retention = new Retention({ ...stored, positions, log, clock, logger });
   const usage = new DiskUsage(segments, clock, logger);
-  const scrub = await scrubOf(options, { state, segments, lookup, ledger }, database, clean);
+  const notes = new StateSpace(database, 'scrub');
+  const scrub = new Scrub({ ...options, ...stored, notes });
+  await scrub.begin(clean);
   const parts = { identity, writer, reader, positions, database, segments, state, log, ledger };
   return new OpenStore({ ...parts, retention, scrub, usage, waiters, readOnly }, options);
-}
-
-async function scrubOf(
-  { clock, logger, readOnly, scrubSchedule, scrubBytesPerSecond }: DecidedOptions,
-  parts: Pick<ScrubOptions, 'state' | 'segments' | 'lookup' | 'ledger'>,
-  database: Database,
-  clean: boolean,
-): Promise<Scrub> {
-  const scrub = new Scrub({
-    ...parts,
-    notes: new StateSpace(database, 'scrub'),
-    clock,
-    logger,
-    bytesPerSecond: scrubBytesPerSecond ?? LIMITS.scrubBytesPerSecond,
-    scheduled: scrubSchedule !== undefined && !readOnly,
-  });
-  await scrub.begin(clean);
-  return scrub;
 }
 
 /** The topic of the loss ledger, and the producer that its records come from. */

@@ -1,4 +1,5 @@
 import { must } from '../assert.ts';
+import type { Loss } from '../loss.ts';
 import { streamId } from '../record.ts';
 import type { Logger } from '../telemetry.ts';
 import { CommitDecoder } from './commit-decoder.ts';
@@ -6,7 +7,6 @@ import { readHead, type CommitHead } from './commit-head.ts';
 import { CommitWalk } from './commit-walk.ts';
 import { rawBody } from './compression.ts';
 import type { Frame } from './frame.ts';
-import type { Loss } from './log.ts';
 import type { LogState } from './log-state.ts';
 import type { Segments } from './segments.ts';
 

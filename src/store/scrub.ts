@@ -1,8 +1,9 @@
 import { messageOf } from '../errors.ts';
+import type { Loss } from '../loss.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock, Timer } from '../time.ts';
-import type { KeyValue, Loss, LossLedger, ScrubStatus } from './log.ts';
+import type { KeyValue, LossLedger, ScrubStatus } from './log.ts';
 import type { LogState } from './log-state.ts';
 import type { Lookup } from './lookup.ts';
 import { lastPassOf, placeOf, stored, type LastPass, type Place } from './scrub-notes.ts';
@@ -18,9 +19,10 @@ export interface ScrubOptions {
   readonly notes: KeyValue;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly bytesPerSecond: number;
-  /** It runs on a schedule, or when told to only. */
-  readonly scheduled: boolean;
+  readonly scrubBytesPerSecond?: number;
+  /** undefined: it runs only when it is told to. */
+  readonly scrubSchedule?: string | undefined;
+  readonly readOnly: boolean;
 }
 
 type Extent = 'rest' | 'whole' | 'newest segment';
@@ -48,9 +50,9 @@ export class Scrub {
 
   /** After a start: what was not synced by a clean close is looked at soon, and what is due. */
   async begin(clean: boolean): Promise<void> {
-    const { clock, notes, scheduled } = this.#options;
+    const { clock, notes } = this.#options;
     this.#last = lastPassOf(await notes.get('last'));
-    if (!scheduled) return;
+    if (!this.#scheduled) return;
     const interrupted = (await this.#place()) !== undefined;
     const since = this.#last === undefined ? Infinity : clock.nowMs() - this.#last.finishedMs;
     const due = interrupted || since > LIMITS.scrubOverdueMs;
@@ -61,14 +63,17 @@ export class Scrub {
   }
 
   status(): ScrubStatus {
-    const { scheduled } = this.#options;
-    const idle = scheduled ? 'idle' : 'off';
+    const idle = this.#scheduled ? 'idle' : 'off';
     return {
       state: this.#running === undefined ? idle : 'running',
       lastFinishedMs: this.#last?.finishedMs,
       bytesChecked: this.#bytesChecked,
       findings: this.#running === undefined ? (this.#last?.findings ?? 0) : this.#findings,
     };
+  }
+
+  get #scheduled(): boolean {
+    return this.#options.scrubSchedule !== undefined && !this.#options.readOnly;
   }
 
   /** The next pass, or the rest of one that was interrupted. Whoever calls while it runs gets that run. */
@@ -185,7 +190,8 @@ export class Scrub {
 
   /** Between two steps everybody else comes first. */
   async #pause(bytes: number, tookMs: number): Promise<void> {
-    const { clock, bytesPerSecond } = this.#options;
+    const { clock, scrubBytesPerSecond: bytesPerSecond = LIMITS.scrubBytesPerSecond } =
+      this.#options;
     const dueMs = (bytes / bytesPerSecond) * 1000;
     await clock.sleep(Math.max(0, dueMs - tookMs), this.#stopPass.signal);
   }

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { LIMITS } from '../../src/limits.ts';
+import type { LedgerEntry } from '../../src/loss.ts';
 import { seededRandom } from '../../src/random.ts';
 import type { StreamId } from '../../src/record.ts';
 import { entryKey } from '../../src/store/commit-key.ts';
-import type { LedgerEntry, ScrubStatus, Store, TopicInfo } from '../../src/store/log.ts';
+import type { ScrubStatus, Store, TopicInfo } from '../../src/store/log.ts';
 import { openStore, type StoreOptions } from '../../src/store/open.ts';
 import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
 import { SimClock } from '../support/sim-clock.ts';
