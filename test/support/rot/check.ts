@@ -1,0 +1,296 @@
+import type { Mirror } from '../../../src/mirror/mirror.ts';
+import type { StreamId } from '../../../src/record.ts';
+import type { Store } from '../../../src/store/log.ts';
+import { systemClock } from '../../../src/time.ts';
+import { SimulatedUpstream } from '../simulated-upstream.ts';
+import { append, entriesOf, readAll } from '../store-kit.ts';
+import { digestOf, openRot, READER, type Known, type Model } from './build.ts';
+import { kindOf, type Damage } from './damage.ts';
+import { startMirror } from './mirror.ts';
+
+/** What is wrong with a damaged folder: one sentence each. An empty list is what is wanted. */
+export async function checkFolder(
+  folder: string,
+  model: Model,
+  damage: Damage,
+  withMirror: boolean,
+): Promise<string[]> {
+  const problems: string[] = [];
+  const store = await openRot(folder);
+  const check = new Check(store, model, damage, problems);
+  try {
+    await check.all(withMirror);
+  } finally {
+    await store.close();
+  }
+  if (problems.length > 0) return problems;
+  const again = await openRot(folder);
+  try {
+    await new Check(again, model, damage, problems).again(check.appended);
+  } finally {
+    await again.close();
+  }
+  return problems;
+}
+
+class Check {
+  readonly #store: Store;
+  readonly #model: Model;
+  readonly #damage: Damage;
+  readonly #problems: string[];
+  readonly #streams = new Map<string, StreamId>();
+  /** Offsets that were read, by stream's name. */
+  readonly #read = new Map<string, Set<number>>();
+  readonly appended: Map<string, number> = new Map();
+
+  constructor(store: Store, model: Model, damage: Damage, problems: string[]) {
+    this.#store = store;
+    this.#model = model;
+    this.#damage = damage;
+    this.#problems = problems;
+    for (const topic of store.reader.topics()) {
+      for (const [partition, stream] of topic.streams.entries()) {
+        this.#streams.set(`${topic.name}/${partition}`, stream);
+      }
+    }
+  }
+
+  async all(withMirror: boolean): Promise<void> {
+    await this.#readBack();
+    this.#complete();
+    await this.#positions();
+    await this.#store.scrub();
+    await this.#ledger();
+    if (withMirror) await this.#mirror();
+    await this.#append();
+  }
+
+  /** After another start: what was appended is there, and nothing else is lost than before. */
+  async again(appended: ReadonlyMap<string, number>): Promise<void> {
+    await this.#readBack(appended);
+    const before = JSON.stringify(await this.#losses());
+    await this.#store.scrub();
+    const after = JSON.stringify(await this.#losses());
+    if (before !== after) this.#say(`the ledger grew after a start: ${before}, then ${after}`);
+    for (const [name, offset] of appended) {
+      if (this.#read.get(name)?.has(offset) !== true) {
+        this.#say(`${name}: offset ${offset}, appended after the damage, is not there`);
+      }
+    }
+  }
+
+  #say(problem: string): void {
+    this.#problems.push(problem);
+  }
+
+  async #readBack(appended: ReadonlyMap<string, number> = new Map()): Promise<void> {
+    if (this.#store.identity.incarnation !== this.#model.incarnation) {
+      this.#say(`the incarnation is ${this.#store.identity.incarnation}, another one`);
+    }
+    for (const [name, known] of Object.entries(this.#model.streams)) {
+      const stream = this.#streams.get(name);
+      if (stream === undefined) {
+        this.#say(`${name} is no longer known`);
+        continue;
+      }
+      const { records, gaps } = await readAll(this.#store, [stream]);
+      const read = new Set<number>();
+      let last = -1;
+      for (const record of records.get(stream) ?? []) {
+        const { offset } = record;
+        if (offset <= last) this.#say(`${name}: offset ${offset} comes after ${last}`);
+        last = offset;
+        read.add(offset);
+        if (appended.get(name) === offset) continue;
+        if (known[offset] === undefined) this.#say(`${name}: offset ${offset} was never given`);
+        else if (known[offset].digest !== digestOf(record)) this.#say(`${name}: ${offset} differs`);
+      }
+      this.#read.set(name, read);
+      this.#total(name, stream, gaps);
+    }
+  }
+
+  /** Each offset is read, or told as a gap. */
+  #total(
+    name: string,
+    stream: StreamId,
+    gaps: readonly { readonly fromOffset: number; readonly toOffset: number }[],
+  ): void {
+    const read = this.#read.get(name) ?? new Set();
+    const { startOffset, endOffset } = this.#store.reader.range(stream);
+    const told = new Set<number>();
+    for (const { fromOffset, toOffset } of gaps) {
+      for (let offset = fromOffset; offset < toOffset; offset++) {
+        told.add(offset);
+        if (read.has(offset)) this.#say(`${name}: offset ${offset} is read and told as a gap`);
+      }
+    }
+    for (let offset = startOffset; offset < endOffset; offset++) {
+      if (!read.has(offset) && !told.has(offset)) {
+        this.#say(`${name}: offset ${offset} is neither read nor told as a gap`);
+        return;
+      }
+    }
+  }
+
+  /** What lies in bytes that were not hit is there. */
+  #complete(): void {
+    let missingBytes = 0;
+    let wrong = 0;
+    for (const [name, known] of Object.entries(this.#model.streams)) {
+      const read = this.#read.get(name) ?? new Set();
+      for (const [offset, record] of known.entries()) {
+        if (read.has(offset)) continue;
+        missingBytes += record.bytes;
+        if (record.segment !== this.#hitSegment() && wrong++ < 3) {
+          this.#say(`${name}: offset ${offset} of segment ${record.segment} is missing`);
+        }
+      }
+    }
+    const most = mostBytesLost(this.#damage);
+    if (missingBytes > most) {
+      this.#say(`${missingBytes} bytes of records are missing, at most ${most} were hit`);
+    }
+  }
+
+  /** First commit of the segment that the damage is in. */
+  #hitSegment(): number | undefined {
+    const [top, folder] = this.#damage.file.split('/');
+    return top === 'log' ? Number(folder) : undefined;
+  }
+
+  async #positions(): Promise<void> {
+    const reader = await this.#store.positions(READER, { pins: true });
+    for (const [name, ever] of Object.entries(this.#model.positions)) {
+      const stream = this.#streams.get(name);
+      const position = stream === undefined ? undefined : reader.get(stream);
+      if (position === undefined) {
+        if (!this.#damage.file.startsWith('state/')) this.#say(`${name}: the position is lost`);
+      } else if (!ever.includes(position)) {
+        this.#say(`${name}: position ${position} was never one`);
+      }
+    }
+  }
+
+  async #losses(): Promise<string[]> {
+    const entries = await entriesOf(this.#store);
+    return entries
+      .filter(({ reason }) => reason === 'corruption')
+      .map(({ topic, partition, fromOffset, toOffset }) => {
+        return `${topic}/${partition} ${fromOffset}-${toOffset}`;
+      })
+      .toSorted();
+  }
+
+  /** Exactly what is missing stands in the ledger. */
+  async #ledger(): Promise<void> {
+    const lost = new Map<string, Set<number>>();
+    for (const entry of await this.#losses()) {
+      const [name = '', range = ''] = entry.split(' ');
+      const [from = 0, to = 0] = range.split('-').map(Number);
+      const offsets = lost.get(name) ?? new Set();
+      for (let offset = from; offset < to; offset++) offsets.add(offset);
+      lost.set(name, offsets);
+    }
+    for (const [name, known] of Object.entries(this.#model.streams)) {
+      const read = this.#read.get(name) ?? new Set();
+      const offsets = lost.get(name) ?? new Set();
+      const stream = this.#streams.get(name);
+      const end = stream === undefined ? 0 : this.#store.reader.range(stream).endOffset;
+      for (let offset = 0; offset < Math.min(known.length, end); offset++) {
+        if (!read.has(offset) && !offsets.has(offset)) {
+          this.#say(`${name}: offset ${offset} is missing and not in the ledger`);
+          break;
+        }
+      }
+      const present = [...offsets].find((offset) => read.has(offset));
+      if (present !== undefined) this.#say(`${name}: ${present} is in the ledger and can be read`);
+    }
+    if (this.#damage.file.startsWith('state/')) return;
+    const told = await entriesOf(this.#store);
+    for (const loss of this.#model.losses) {
+      const found = told.some(({ topic, partition, fromOffset, toOffset }) => {
+        return `${topic}/${partition} ${fromOffset}-${toOffset}` === loss;
+      });
+      if (!found) this.#say(`the ledger lost its entry ${loss}`);
+    }
+  }
+
+  /** A mirror that begins at the positions: nothing wrong comes out, in order, and nothing twice. */
+  async #mirror(): Promise<void> {
+    const upstream = new SimulatedUpstream({ clock: systemClock, exactlyOnce: false });
+    const mirror: Mirror = await startMirror(this.#store, upstream, READER);
+    const last = new Map<string, number>();
+    try {
+      await caughtUp(mirror);
+    } finally {
+      await mirror.stop();
+    }
+    for (const { at, record } of upstream.delivered) {
+      const name = `${at.topic}/${at.partition}`;
+      const known: Known | undefined = this.#model.streams[name]?.[record.offset];
+      if (record.offset <= (last.get(name) ?? -1)) this.#say(`${name}: mirrored out of order`);
+      last.set(name, record.offset);
+      if (name.startsWith('_')) continue;
+      if (known?.digest !== digestOf(record)) this.#say(`${name}: ${record.offset} mirrored wrong`);
+    }
+    for (const [name, read] of this.#read) {
+      const highest = Math.max(-1, ...read);
+      if (!name.startsWith('_') && highest >= 0 && (last.get(name) ?? highest) !== highest) {
+        this.#say(`${name}: mirrored up to ${last.get(name)}, and there is ${highest}`);
+      }
+    }
+  }
+
+  /** Offsets go on beyond everything that was ever given. */
+  async #append(): Promise<void> {
+    for (const [name, stream] of this.#streams) {
+      const known = this.#model.streams[name];
+      if (known === undefined) continue;
+      const offset = await append(this.#store, stream, { value: Buffer.from('after') });
+      this.appended.set(name, offset);
+      if (offset < known.length && !mayForgetEnd(this.#model, this.#damage)) {
+        this.#say(`${name}: offset ${offset} is given again, ${known.length} were given before`);
+      }
+      if (this.#read.get(name)?.has(offset) === true) {
+        this.#say(`${name}: offset ${offset} is given again and can be read`);
+      }
+    }
+  }
+}
+
+async function caughtUp(mirror: Mirror): Promise<void> {
+  for (;;) {
+    const { lagRecords, state } = mirror.status();
+    if (lagRecords === 0 || state === 'halted') return;
+    await systemClock.sleep(5);
+  }
+}
+
+/**
+ * The end of the newest segment's write-ahead file was hit and no clean close noted where it was: then
+ * nobody can know what stood there.
+ */
+function mayForgetEnd({ clean, segments }: Model, { file }: Damage): boolean {
+  return !clean && file.startsWith('log/') && Number(file.split('/')[1]) === segments.at(-1);
+}
+
+const WAL_BLOCK = 32_768;
+const TABLE_BLOCK = 65_536;
+const LARGEST_COMMIT = 20_000;
+/** A table's index and footer stand at its end. */
+const INDEX_BYTES = 2048;
+
+/** Bytes of records that may be missing at most: what LevelDB can't tell apart goes with what was hit. */
+function mostBytesLost(damage: Damage): number {
+  const { file, from, to, size, how } = damage;
+  const kind = kindOf(file);
+  if (how === 'remove the folder') return file.startsWith('log/') ? Infinity : 0;
+  if (!file.startsWith('log/')) return 0;
+  if (kind !== 'wal' && kind !== 'table') return 0;
+  if (from === undefined || to === undefined) return Infinity;
+  if (how === 'truncate') return kind === 'wal' ? size - from + LARGEST_COMMIT : Infinity;
+  if (how === 'append garbage') return kind === 'wal' ? 0 : Infinity;
+  if (kind === 'wal') return 2 * WAL_BLOCK + LARGEST_COMMIT;
+  return to > size - INDEX_BYTES ? Infinity : 2 * (TABLE_BLOCK + LARGEST_COMMIT);
+}
