@@ -166,10 +166,14 @@ export class CommitLog {
         { key, value: checkpoint },
         { key: this.#key, value },
       ]);
-      if (this.#unsynced) await database.sync();
+      state.syncs++;
+      if (this.#unsynced) await this.#sync(database);
+    } else if (sync && !this.#unsynced) {
+      await database.put(this.#key, value, true);
+      state.syncs++;
     } else {
-      await database.put(this.#key, value, sync && !this.#unsynced);
-      if (sync && this.#unsynced) await database.sync();
+      await database.put(this.#key, value, false);
+      if (sync) await this.#sync(database);
     }
     this.#written(batch, encoded, topics, value.length, checkpoint?.length);
     if (sync || checkpoint !== undefined) this.#durable();
@@ -179,8 +183,13 @@ export class CommitLog {
   /** Makes every commit durable. */
   async sync(): Promise<void> {
     if (!this.#unsynced) return;
-    await must(this.#database, 'the log was started').sync();
+    await this.#sync(must(this.#database, 'the log was started'));
     this.#durable();
+  }
+
+  async #sync(database: Database): Promise<void> {
+    await database.sync();
+    this.#options.state.syncs++;
   }
 
   /**
@@ -216,7 +225,7 @@ export class CommitLog {
         'acknowledged commits are missing after a failed write; readers get the range as a gap',
       );
     }
-    await this.#database.sync();
+    await this.#sync(this.#database);
     this.#durable();
     this.#checkpointDue = true;
     state.heads.forgetPending();

@@ -23,6 +23,8 @@ export class LogState {
   recordsAppended = 0;
   bytesAppended = 0;
   commits = 0;
+  /** Times the disk was asked to make commits durable. */
+  syncs = 0;
 
   /** Puts the state of `checkpoint` in place. */
   restoreCheckpoint(checkpoint: Checkpoint): void {

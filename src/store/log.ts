@@ -205,6 +205,12 @@ export interface StoreCounters {
   readonly recordsAppended: number;
   readonly bytesAppended: number;
   readonly commits: number;
+  /**
+   * Times the disk was asked to make something durable: for commits, and for what stands beside the
+   * log (positions, journals, starts). LevelDB's own, for tables, are not counted.
+   */
+  readonly syncs: number;
+  readonly stateSyncs: number;
   /** Records dropped by force before a pinning reader had them. */
   readonly recordsDropped: number;
   readonly bytesDropped: number;

@@ -6,6 +6,7 @@ import type { Random } from '../random.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import { CommitLog, type LogIdentity } from './commit-log.ts';
+import { CountedDatabase } from './counted-database.ts';
 import type { Database, Engine } from './database.ts';
 import { DiskReserve } from './disk-reserve.ts';
 import { DiskUsage } from './disk-usage.ts';
@@ -53,7 +54,7 @@ export interface StoreOptions {
   /** A segment is followed by a new one at this size. */
   readonly segmentBytes?: number;
   /** How long the first append of a commit waits for others; 0 by default. */
-  readonly lingerMs?: number;
+  readonly lingerMs?: number | (() => number);
   readonly compression?: 'zstd' | 'none';
   /** When retention runs, as cron has it; undefined: only when `retain` is called. */
   readonly retentionSchedule?: string | undefined;
@@ -76,7 +77,7 @@ export interface StoreOptions {
 export async function openStore(options: StoreOptions): Promise<Store> {
   const readOnly = options.readOnly ?? false;
   const engine = options.engine ?? levelEngine(options.folder, readOnly, options.logger);
-  const database = await engine.openState();
+  const database = new CountedDatabase(await engine.openState());
   const segments = new Segments(engine);
   try {
     return await openLog({ ...options, readOnly, engine }, database, segments);
@@ -91,7 +92,7 @@ type DecidedOptions = StoreOptions & { readonly engine: Engine; readonly readOnl
 
 async function openLog(
   options: DecidedOptions,
-  database: Database,
+  database: CountedDatabase,
   segments: Segments,
 ): Promise<Store> {
   const { clock, logger, readOnly, engine, ledgerIdleMs: idleMs = LIMITS.ledgerIdleMs } = options;
@@ -119,7 +120,7 @@ async function openLog(
     state,
     clock,
     logger,
-    lingerMs: options.lingerMs ?? 0,
+    lingerMs: providerOf(options.lingerMs ?? 0),
     readOnly,
     reserve,
     onDurable: () => waiters.wake(),
@@ -178,6 +179,10 @@ function gapsOutlet(writer: Writer, state: LogState): LedgerOutlet {
       writer.appendOnce(GAPS, number, stream, untilMs, key, value, NO_HEADERS, 'fsync', done);
     });
   };
+}
+
+function providerOf(value: number | (() => number)): () => number {
+  return typeof value === 'number' ? () => value : value;
 }
 
 function identityOf(
@@ -261,7 +266,7 @@ interface Parts {
   readonly writer: Writer;
   readonly reader: LogReader;
   readonly positions: Positions;
-  readonly database: Database;
+  readonly database: CountedDatabase;
   readonly segments: Segments;
   readonly state: LogState;
   readonly log: CommitLog;
@@ -332,11 +337,13 @@ class OpenStore implements Store {
   }
 
   counters(): StoreCounters {
-    const { state, segments, retention, scrub, usage, ledger } = this.#parts;
+    const { state, segments, retention, scrub, usage, ledger, database } = this.#parts;
     return {
       recordsAppended: state.recordsAppended,
       bytesAppended: state.bytesAppended,
       commits: state.commits,
+      syncs: state.syncs,
+      stateSyncs: database.syncs,
       recordsDropped: retention.dropped.records,
       bytesDropped: retention.dropped.bytes,
       segments: segments.count,

@@ -17,7 +17,8 @@ export interface WriterOptions {
   readonly state: LogState;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly lingerMs: number;
+  /** How long the first append of a commit waits for others; asked before every wait. */
+  readonly lingerMs: () => number;
   readonly readOnly: boolean;
   readonly reserve: DiskReserve;
   /** The durable end moved. */
@@ -44,6 +45,8 @@ export class Writer implements LogWriter {
   #running = false;
   #woken = false;
   #lingerTimer: Timer | undefined;
+  /** Since when the gathering batch has something that somebody waits for. */
+  #gathersSinceMs: number | undefined;
   #memoryTimer: Timer | undefined;
   #syncTimer: Timer | undefined;
   #retryTimer: Timer | undefined;
@@ -228,14 +231,22 @@ export class Writer implements LogWriter {
   }
 
   #lingers(): boolean {
-    return this.#phase === 'ready' && this.#options.lingerMs > 0 && !this.#queue.anyFull;
+    return this.#phase === 'ready' && this.#lingerMs() > 0 && !this.#queue.anyFull;
+  }
+
+  /** What is left of the wait: a commit under way meanwhile is part of it, not on top. */
+  #lingerMs(): number {
+    const { clock, lingerMs } = this.#options;
+    const since = this.#gathersSinceMs;
+    return lingerMs() - (since === undefined ? 0 : clock.monotonicMs() - since);
   }
 
   /** The commit begins after the sockets that are readable now were read: they share it. */
   #wake(): void {
+    this.#gathersSinceMs ??= this.#options.clock.monotonicMs();
     if (this.#running || this.#woken || this.#phase !== 'ready') return;
     if (this.#lingers()) {
-      this.#lingerTimer ??= this.#options.clock.after(this.#options.lingerMs, this.#begin);
+      this.#lingerTimer ??= this.#options.clock.after(this.#lingerMs(), this.#begin);
       return;
     }
     this.#woken = true;
@@ -254,6 +265,8 @@ export class Writer implements LogWriter {
     this.#running = true;
     for (;;) {
       const batch = this.#queue.take(this.#definitionsOnClosing());
+      const { urgent } = this.#queue.gathering;
+      this.#gathersSinceMs = urgent ? this.#options.clock.monotonicMs() : undefined;
       if (batch === undefined) break;
       const failure = await this.#commit(batch);
       if (failure !== undefined) {

@@ -282,6 +282,20 @@ export function describeReading(factory: PlaceFactory): void {
         await Promise.all([first, second]);
         expect(store.counters().commits).toBe(before + 1);
       });
+
+      test('syncs are counted: of commits, and of what stands beside the log', async () => {
+        await append(store, left); // With the topic's definition;
+        await append(store, left); // with a checkpoint.
+        const before = store.counters();
+        await append(store, left);
+        await append(store, left, { durability: 'os' });
+        const after = store.counters();
+        expect(after.commits).toBe(before.commits + 2);
+        expect(after.syncs).toBe(before.syncs + 1);
+        expect(after.stateSyncs).toBe(before.stateSyncs);
+        await store.keyValue('test').put('a', Buffer.from('b'));
+        expect(store.counters()).toMatchObject({ stateSyncs: before.stateSyncs + 1 });
+      });
     });
   });
 }
