@@ -115,6 +115,17 @@ export const LIMITS = {
   gapsRetentionMs: 2_592_000_000, // 30 d
   gapsBytes: 67_108_864, // 64 MiB
 
+  // Flash wear.
+  /** What was written is looked at this often, and stored this often. */
+  wearSampleMs: 10_000,
+  wearSaveMs: 600_000, // 10 min
+  /** Least budget of a day's writes. */
+  wearBudgetBytesMin: 50_000_000, // 50 MB
+  /** Of a wear budget: what may be written at once, after a quiet time. */
+  wearBurstShare: 0.0625,
+  /** Figures over less than this are told with a word of caution. */
+  wearTellMs: 600_000, // 10 min
+
   // Reading.
   readBytes: 1_048_576, // 1 MiB
   readRecords: 10_000,

@@ -1,6 +1,7 @@
 import type { MirrorStatus } from '../mirror/status.ts';
 import type { Durability } from '../record.ts';
 import type { StoreCounters } from '../store/log.ts';
+import type { WearStatus } from './wear-status.ts';
 
 /**
  * What an agent tells of itself: GET /status on its control socket, `gatelog status --json`, and
@@ -21,6 +22,7 @@ export interface AgentStatus {
   /** Since start; null until the broker listens. */
   readonly ingest: IngestStatus | null;
   readonly store: StoreCounters;
+  readonly wear: WearStatus;
   readonly topics: readonly TopicStatus[];
   readonly mirrors: readonly MirrorStatus[];
 }

@@ -16,6 +16,9 @@ import { IngestGate } from './ingest.ts';
 import { KnownMirrors } from './known-mirrors.ts';
 import { buildMirrors } from './mirrors.ts';
 import { StopStack } from './stop-stack.ts';
+import { wearBudgetOf } from './wear-budget.ts';
+import { kernelSource } from './wear-files.ts';
+import { WearMeter } from './wear-meter.ts';
 
 export interface AgentSurroundings {
   readonly clock: Clock;
@@ -56,8 +59,28 @@ async function buildAgent(
   stack: StopStack,
 ): Promise<Agent> {
   const { clock, random, logger } = surroundings;
-  const store = await openStore({ folder: config.data, ...config.store, clock, random, logger });
+  const budget = wearBudgetOf(config.store);
+  const lingerMs = (): number => budget?.lingerMs() ?? config.store.lingerMs;
+  const store = await openStore({
+    folder: config.data,
+    ...config.store,
+    lingerMs,
+    clock,
+    random,
+    logger,
+  });
   stack.push('the store', () => store.close());
+  const wear = await WearMeter.start({
+    source: await kernelSource(config.data),
+    space: store.keyValue('wear'),
+    counters: () => store.counters(),
+    budget,
+    lingerMs,
+    ...config.store.wear,
+    clock,
+    logger,
+  });
+  stack.push('the wear meter', () => wear.stop());
   const gate = new IngestGate({
     writer: store.writer,
     clock,
@@ -72,7 +95,7 @@ async function buildAgent(
   const mirrors = await buildMirrors(config, { store, clock, random, logger });
   stack.push('the mirrors', () => stopMirrors(mirrors));
   for (const mirror of mirrors.values()) await mirror.start();
-  const agent = new RunningAgent(config, surroundings, { store, mirrors, stack });
+  const agent = new RunningAgent(config, surroundings, { store, mirrors, wear, stack });
   const control = await startControlServer({
     dataFolder: config.data,
     reader: store.reader,
@@ -104,6 +127,7 @@ async function stopMirrors(mirrors: ReadonlyMap<string, Mirror>): Promise<void> 
 
 interface AgentParts {
   readonly store: Store;
+  readonly wear: WearMeter;
   readonly mirrors: ReadonlyMap<string, Mirror>;
   readonly stack: StopStack;
 }
@@ -131,7 +155,7 @@ class RunningAgent implements Agent {
 
   async status(): Promise<AgentStatus> {
     const { clock, version } = this.#surroundings;
-    const { store, mirrors } = this.#parts;
+    const { store, mirrors, wear } = this.#parts;
     const { gateway, data } = this.#config;
     return {
       version,
@@ -145,6 +169,7 @@ class RunningAgent implements Agent {
       listeners: this.addresses(),
       ingest: this.broker?.counters() ?? null,
       store: store.counters(),
+      wear: await wear.measure(),
       topics: describeTopics(store.reader),
       mirrors: await Promise.all([...mirrors.values()].map((mirror) => mirror.measure())),
     };

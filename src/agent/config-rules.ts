@@ -61,7 +61,10 @@ function checkMqtt(config: ParsedConfig, error: Say): void {
 }
 
 function checkStore(config: ParsedConfig, error: Say, warn: Say): void {
-  const { segmentBytes } = config.store;
+  const { segmentBytes, lingerMs, wear } = config.store;
+  if (wear.maxLatencyMs < lingerMs) {
+    error(['store', 'wear', 'maxLatency'], 'is less than store.linger: every commit waits longer');
+  }
   for (const [name, options] of Object.entries(config.topics)) {
     const at = ['topics', name, 'retention', 'bytes'];
     if (options.retentionBytes !== undefined && options.retentionBytes < segmentBytes) {

@@ -29,6 +29,7 @@ import type {
   MqttConfig,
   RouteConfig,
   StoreConfig,
+  WearConfig,
 } from './config-types.ts';
 import { kafkaSection, mqttUpstreamSection } from './config-upstreams.ts';
 
@@ -48,6 +49,7 @@ const DAY = 86_400_000;
 const MAX_WAIT_MS = 60 * SECOND;
 
 const RETENTION_MS = { min: SECOND, max: 36_500 * DAY };
+const WEAR_RATING = { min: 1e9, max: 1e18 };
 const RETENTION_BYTES = { min: MIB, max: 1024 ** 5 };
 
 const logSection: z.ZodType<LogConfig> = section({
@@ -71,6 +73,21 @@ const mqttSection: z.ZodType<MqttConfig> = section({
 }).transform(({ maxPacket, ...rest }) => ({ ...rest, maxPacketBytes: maxPacket }));
 
 const SCRUB_RATE = { min: 64 * KIB, max: 1024 * MIB };
+const wearSection: z.ZodType<WearConfig> = section({
+  rating: size(WEAR_RATING, 'from 1GB to 1000000TB, such as 100TB').optional(),
+  budget: size(
+    { min: LIMITS.wearBudgetBytesMin, max: 1024 ** 5 },
+    'from 50MB to 1024TiB, such as 5GB',
+  ).optional(),
+  maxLatency: duration(
+    { min: 1, max: LIMITS.lingerMsMax },
+    'from 1ms to 1s, such as 250ms',
+  ).default(LIMITS.lingerMsMax),
+}).transform(({ rating, budget, maxLatency }) => ({
+  ratingBytes: rating,
+  budgetBytes: budget,
+  maxLatencyMs: maxLatency,
+}));
 
 const storeSection: z.ZodType<StoreConfig> = section({
   segment: size(
@@ -92,6 +109,7 @@ const storeSection: z.ZodType<StoreConfig> = section({
       LIMITS.scrubBytesPerSecond,
     ),
   }),
+  wear: wearSection,
 }).transform((store) => ({
   segmentBytes: store.segment,
   lingerMs: store.linger,
@@ -99,6 +117,7 @@ const storeSection: z.ZodType<StoreConfig> = section({
   retentionSchedule: store.retentionSchedule,
   scrubSchedule: store.scrub.schedule === 'off' ? undefined : store.scrub.schedule,
   scrubBytesPerSecond: store.scrub.rate,
+  wear: store.wear,
 }));
 
 const topicSection: z.ZodType<TopicOptions> = section({

@@ -54,6 +54,16 @@ export interface StoreConfig {
   /** Five-field cron expression; undefined: off. */
   readonly scrubSchedule: string | undefined;
   readonly scrubBytesPerSecond: number;
+  readonly wear: WearConfig;
+}
+
+export interface WearConfig {
+  /** What the card or disk is rated to take in its life. */
+  readonly ratingBytes: number | undefined;
+  /** Of writes in a day; undefined: the wait for company is never stretched. */
+  readonly budgetBytes: number | undefined;
+  /** The longest that the wait is stretched to. */
+  readonly maxLatencyMs: number;
 }
 
 export interface RouteConfig {

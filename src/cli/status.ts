@@ -10,6 +10,7 @@ import { dataFolderOf } from './place.ts';
 import { scrubText } from './scrub-text.ts';
 import { formatTable } from './table.ts';
 import { topicTable } from './topics.ts';
+import { wearLines } from './wear-lines.ts';
 
 /** `gatelog status`. */
 export async function showStatus(
@@ -39,6 +40,9 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
   const disk = `${formatSize(diskBytes)} in ${segments} ${segments === 1 ? 'segment' : 'segments'}`;
   fields.push(['log', `${recordsAppended} records in ${commits} commits since start, ${disk}`]);
   fields.push(['check', scrubText(store.scrub)]);
+  for (const [at, line] of wearLines(status.wear).entries()) {
+    fields.push([at === 0 ? 'wear' : '', line]);
+  }
   const lost = totalsText(losses);
   if (lost !== undefined) {
     fields.push(['ledger', paint(context, 'red', `${lost} (records; see gatelog gaps)`)]);

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { formatDuration, formatSize, parseDuration, parseSize } from '../../src/units.ts';
+import {
+  formatDiskSize,
+  formatDuration,
+  formatSize,
+  parseDuration,
+  parseSize,
+} from '../../src/units.ts';
 
 describe('sizes', () => {
   test.each([
@@ -21,6 +27,16 @@ describe('sizes', () => {
     expect(formatSize(512)).toBe('512 B');
     expect(formatSize(67_108_864)).toBe('64.0 MiB');
   });
+});
+
+test.each([
+  [999, '999 B'],
+  [999_960, '1.0 MB'],
+  [5_340_000_000, '5.3 GB'],
+  [1e14, '100.0 TB'],
+  [2e18, '2000.0 PB'],
+])('disk size %d', (bytes, text) => {
+  expect(formatDiskSize(bytes)).toBe(text);
 });
 
 describe('durations', () => {

@@ -119,6 +119,27 @@ export const BAD_CONFIGS: readonly BadConfig[] = [
     ],
   },
   {
+    name: 'a wear budget that is too small',
+    text: 'store: {wear: {budget: 1MB}}\n',
+    lines: [
+      'bad.yaml:1:24: store.wear.budget: expected a size from 50MB to 1024TiB, such as 5GB, found "1MB"',
+    ],
+  },
+  {
+    name: 'a wear rating without a unit that is meant',
+    text: 'store: {wear: {rating: 100}}\n',
+    lines: [
+      'bad.yaml:1:24: store.wear.rating: expected a size from 1GB to 1000000TB, such as 100TB, found the number 100',
+    ],
+  },
+  {
+    name: 'a longest wait that is less than the wait',
+    text: 'store: {linger: 50ms, wear: {maxLatency: 20ms}}\n',
+    lines: [
+      'bad.yaml:1:42: store.wear.maxLatency: is less than store.linger: every commit waits longer',
+    ],
+  },
+  {
     name: 'a bad cron expression',
     text: 'store: {retentionSchedule: every minute}\n',
     lines: [
