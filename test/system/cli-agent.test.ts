@@ -61,6 +61,7 @@ describe('looking in', () => {
       listeners: [url],
       ingest: { received: 3, appended: { fsync: 3 }, failed: 0 },
       store: { recordsAppended: 3 },
+      wear: { processBytesPerDay: expect.any(Number), lingerMs: 0, budgetBytes: null },
       mirrors: [],
     });
   });
@@ -77,6 +78,7 @@ describe('looking in', () => {
     );
     const status = await cli.run(['status']);
     expect(status.stdout).toContain(`listens   ${url}\n`);
+    expect(status.stdout).toMatch(/^wear +.*measured/mu);
     expect(await cli.run(['mirror', 'status'])).toMatchObject({
       code: 0,
       stdout: 'the agent has no mirrors\n',
