@@ -26,10 +26,10 @@ export async function makePlace(options: readonly string[] = []): Promise<WearPl
   try {
     return await onLoop(root, options, remove);
   } catch (error) {
-    const { read } = await kernelSource(root);
+    const source = await kernelSource(root);
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
     const counts = async (): Promise<WrittenCounts> => ({
-      ...(await read()),
+      ...(await source.read()),
       volumeBytes: undefined,
       diskBytes: undefined,
     });
@@ -59,14 +59,14 @@ async function onLoop(
     removeRoot();
   };
   try {
-    const { read } = await kernelSource(folder);
+    const source = await kernelSource(folder);
     return {
       folder,
-      counts: read,
+      counts: () => source.read(),
       what: ['ext4 with its defaults on a loop device', ...options].join(' '),
       written: async () => {
         run('sync', '-f', folder);
-        return read();
+        return source.read();
       },
       remove,
     };
