@@ -26,30 +26,39 @@ const SEGMENT_DIGITS = 16;
 const SEGMENT = /^\d+$/u;
 /** Ending of the name of a segment's folder while it is being removed. */
 const REMOVED = '.removed';
+/** LevelDB's memory for an entry is less than this and so many times its bytes. */
+const WAL_ENTRY_BYTES = 400;
+const WAL_GROWTH = 1.5;
 const READ_AHEAD_BYTES = 256 * 1024;
 const READ_AHEAD_ENTRIES = 1024;
 
 class LevelDatabase implements Database {
   readonly #level: ByteLevel;
   readonly #folder: string;
+  readonly #walName: WalName;
 
-  constructor(level: ByteLevel, folder: string) {
+  constructor(level: ByteLevel, folder: string, walName: WalName) {
     this.#level = level;
     this.#folder = folder;
+    this.#walName = walName;
   }
 
-  put(key: Uint8Array, value: Uint8Array, sync: boolean): Promise<void> {
-    return this.#level.put(key, value, { sync });
+  async put(key: Uint8Array, value: Uint8Array, sync: boolean): Promise<void> {
+    this.#walName.grow(key.length + value.length);
+    await this.#level.put(key, value, { sync });
+    if (sync) await this.#walName.settle();
   }
 
-  write(writes: readonly Write[]): Promise<void> {
+  async write(writes: readonly Write[]): Promise<void> {
+    for (const { key, value } of writes) this.#walName.grow(key.length + (value?.length ?? 0));
     const operations = writes.map(({ key, value }) =>
       value === undefined
         ? ({ type: 'del', key } as const)
         : ({ type: 'put', key, value } as const),
     );
     // The array form: chained batches hold native memory until the collector finds them.
-    return this.#level.batch<Uint8Array, Uint8Array>(operations, { sync: true });
+    await this.#level.batch<Uint8Array, Uint8Array>(operations, { sync: true });
+    await this.#walName.settle();
   }
 
   get(key: Uint8Array): Promise<Uint8Array | undefined> {
@@ -84,6 +93,49 @@ class LevelDatabase implements Database {
   close(): Promise<void> {
     return this.#level.close();
   }
+}
+
+/**
+ * When its write buffer is full LevelDB goes on in a new write-ahead file. It syncs what it writes
+ * there and not the folder, so that by POSIX a power cut may take the file's name, and with it what
+ * was acknowledged. Cheap: names are looked at only once the buffer may be full.
+ */
+class WalName {
+  readonly #folder: string;
+  /** At least what the write buffer holds. */
+  #buffered = 0;
+  #newest: string;
+
+  private constructor(folder: string, newest: string) {
+    this.#folder = folder;
+    this.#newest = newest;
+  }
+
+  /** Right after opening, when the buffer is empty. */
+  static async of(folder: string): Promise<WalName> {
+    return new WalName(folder, newestLog(await readdir(folder)));
+  }
+
+  grow(bytes: number): void {
+    this.#buffered += WAL_ENTRY_BYTES + bytes * WAL_GROWTH;
+  }
+
+  async settle(): Promise<void> {
+    if (this.#buffered < OPTIONS.writeBufferSize) return;
+    const newest = newestLog(await readdir(this.#folder));
+    if (newest === this.#newest) return;
+    await syncPath(this.#folder);
+    this.#newest = newest;
+    this.#buffered = 0;
+  }
+}
+
+/** '' when there is none. */
+function newestLog(names: readonly string[]): string {
+  const logs = names.filter((name) => name.endsWith('.log'));
+  return (
+    logs.toSorted((left, right) => Number.parseInt(right, 10) - Number.parseInt(left, 10))[0] ?? ''
+  );
 }
 
 /** A file that is gone needs no syncing. */
@@ -202,12 +254,15 @@ class LevelEngine implements Engine {
 }
 
 /**
- * A kill came while LevelDB made this folder: its last step is the file CURRENT, and no entry is
- * written before it. Without CURRENT but with entries it is damage, for a person to see.
+ * A kill or a power cut came while LevelDB made this folder, and no entry was written. Then CURRENT
+ * is missing or names a manifest that never reached the disk. With entries it is damage, for a
+ * person to see.
  */
 async function isHalfMade(path: string): Promise<boolean> {
-  const names = await readdir(path);
-  return !names.includes('CURRENT') && !names.some((name) => /\.(?:ldb|sst|log)$/u.test(name));
+  for (const name of await readdir(path)) {
+    if (/\.(?:ldb|sst|log)$/u.test(name) && (await stat(join(path, name))).size > 0) return false;
+  }
+  return true;
 }
 
 /** In Node `level` is classic-level, whose repair its types leave out. The folder MUST be closed. */
@@ -220,6 +275,7 @@ async function makeFolder(path: string): Promise<void> {
   const make = async (): Promise<void> => {
     try {
       await mkdir(path);
+      await syncPath(dirname(path));
     } catch (error) {
       // Something is there: if it is no folder, the next step says so.
       if (systemCodeOf(error) !== 'EEXIST') throw error;
@@ -241,7 +297,10 @@ async function openLevel(path: string, createIfMissing: boolean): Promise<Databa
     createIfMissing,
   });
   await level.open();
-  return new LevelDatabase(level, path);
+  // Its last step is the new name CURRENT, which it does not sync: the one before it may name a
+  // manifest that it never synced.
+  await syncPath(path);
+  return new LevelDatabase(level, path, await WalName.of(path));
 }
 
 async function folderBytes(path: string): Promise<number> {

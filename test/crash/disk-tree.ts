@@ -15,6 +15,7 @@ export interface FileNode {
 
 export interface FolderNode {
   readonly kind: 'folder';
+  readonly ino: string;
 }
 
 export type DiskNode = FileNode | FolderNode;
@@ -34,11 +35,12 @@ export class Names {
     this.#entries = entries;
   }
 
-  /** What stands on the real disk; `fileOf` gives the node of an inode. Neither file nor folder is left out. */
+  /** What stands on the real disk, sockets left out; `fileOf` gives the node of an inode. */
   static read(root: string, fileOf: (ino: string, size: number) => FileNode): Names {
     const entries = new Map<FolderNode, Map<string, DiskNode>>();
     const read = (path: string): FolderNode => {
-      const folder: FolderNode = { kind: 'folder' };
+      const ino = String(statSync(path, { bigint: true }).ino);
+      const folder: FolderNode = { kind: 'folder', ino };
       const names = new Map<string, DiskNode>();
       entries.set(folder, names);
       for (const entry of readdirSync(path, { withFileTypes: true })) {
@@ -54,9 +56,7 @@ export class Names {
   }
 
   copy(): Names {
-    const entries = [...this.#entries].map(
-      ([folder, names]) => [folder, new Map(names)] as const,
-    );
+    const entries = [...this.#entries].map(([folder, names]) => [folder, new Map(names)] as const);
     return new Names(this.root, this.top, new Map(entries));
   }
 

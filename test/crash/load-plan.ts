@@ -29,7 +29,12 @@ export const LOAD_TOPICS: readonly LoadTopic[] = [
   { name: 'telemetry', options: { partitions: 3, durability: 'fsync', ...forever } },
   {
     name: 'ring',
-    options: { partitions: 2, durability: 'fsync', retentionMs: undefined, retentionBytes: 400_000 },
+    options: {
+      partitions: 2,
+      durability: 'fsync',
+      retentionMs: undefined,
+      retentionBytes: 400_000,
+    },
   },
   {
     name: 'quick',

@@ -119,6 +119,7 @@ class Campaign {
     } finally {
       await life.kill();
     }
+    this.#witness.died();
     return !open;
   }
 
@@ -169,7 +170,7 @@ class Campaign {
       recordsRead: this.#oracle.recordsRead,
       retired: this.#oracle.retired,
       unpromisedGaps: this.#oracle.unpromisedGaps,
-      untold: sum(({ untold }) => untold.length),
+      untold: sum(({ untold }) => untold),
       problems: this.#oracle.problems,
     };
   }

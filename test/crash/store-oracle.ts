@@ -62,7 +62,6 @@ export class StoreOracle {
       random,
       logger: this.#logger(),
       segmentBytes: 65_536,
-      readOnly: random.next() < 0.3,
     });
     try {
       this.#identity(store);

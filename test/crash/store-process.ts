@@ -17,7 +17,14 @@ import { openStore } from '../../src/store/open.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 import { payloadOf } from '../support/hunt/messages.ts';
-import { LOAD_TOPICS, type LoadPlan, NOTE_KEY, NOTE_SPACE, PRODUCER, READERS } from './load-plan.ts';
+import {
+  LOAD_TOPICS,
+  type LoadPlan,
+  NOTE_KEY,
+  NOTE_SPACE,
+  PRODUCER,
+  READERS,
+} from './load-plan.ts';
 import { syncOffEngine } from './sync-off.ts';
 
 const NONE = new Uint8Array(0);
@@ -41,21 +48,22 @@ const store = await openStore({
   folder: plan.folder,
   clock: systemClock,
   random,
-  logger: { ...silentLogger, error: (fields, message) => tell(`E ${message} ${JSON.stringify(fields)}`) },
+  logger: {
+    ...silentLogger,
+    error: (fields, message) => tell(`E ${message} ${JSON.stringify(fields)}`),
+  },
   segmentBytes: plan.segmentBytes,
   compression: plan.compression,
   ...(plan.plant === 'sync-off' ? { engine: syncOffEngine(plan.folder) } : {}),
 });
 tell('open');
 const places: readonly Place[] = LOAD_TOPICS.flatMap(({ name, options }) =>
-  store.writer
-    .defineTopic(name, options)
-    .streams.map((stream, partition) => ({
-      topic: name,
-      partition,
-      stream,
-      durability: options.durability,
-    })),
+  store.writer.defineTopic(name, options).streams.map((stream, partition) => ({
+    topic: name,
+    partition,
+    stream,
+    durability: options.durability,
+  })),
 );
 let sent = 0;
 let sequence = plan.sequence;
@@ -106,7 +114,10 @@ async function readForEver(name: string, pins: boolean): Promise<void> {
   );
   const never = new AbortController().signal;
   for (;;) {
-    const batch = await cursor.next({ maxRecords: 40 + Math.floor(random.next() * 400), maxBytes: 400_000 });
+    const batch = await cursor.next({
+      maxRecords: 40 + Math.floor(random.next() * 400),
+      maxBytes: 400_000,
+    });
     if (batch.records === 0 && batch.gaps.length === 0) {
       await cursor.wait(never);
       continue;

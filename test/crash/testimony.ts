@@ -1,5 +1,4 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import type { Random } from '../../src/random.ts';
 import { type DiskNode, type FileNode, type FolderNode, nameOf, Names } from './disk-tree.ts';
 
@@ -30,9 +29,9 @@ export interface Reading {
   /** Changes that no sync covered, and how many of them the cut took back. */
   readonly loose: readonly { readonly kind: ChangeKind; readonly path: string }[];
   readonly undone: number;
-  /** Differences between the real folder and what was told: calls that the witness does not see. */
-  readonly untold: readonly string[];
-  /** Changes of bytes that sizes do not tell of. */
+  /** Changes that a kill left without their lines. */
+  readonly untold: number;
+  /** What the witness does not see, or what sizes do not tell of. */
   readonly unfollowed: readonly string[];
 }
 
@@ -46,7 +45,9 @@ export class Testimony {
   /** Up to where in the log names are covered: by any sync, and by syncs of the folder. */
   #coveredByAny = 0;
   readonly #coveredByFolder = new Map<FolderNode, number>();
+  /** Where the line that is being heard ends; where the next one begins. */
   #at = 0;
+  #untold = 0;
 
   /** Everything that stands below `root` is on the disk. */
   constructor(root: string) {
@@ -54,17 +55,24 @@ export class Testimony {
     this.#now = this.#before.copy();
   }
 
-  /** Takes what the log says, and what the real folder shows; decides by chance what is left. */
-  cut(log: string, manner: DiskManner, random: Random): Reading {
-    const text = existsSync(log) ? readFileSync(log) : Buffer.alloc(0);
-    this.#hear(text);
-    const untold = this.#reconcile();
+  /**
+   * After the death of every process, and before the next one begins: takes what the log says, and
+   * what the real folder shows beyond it: a kill may leave one change without its line.
+   */
+  listen(log: string): void {
+    this.#hear(existsSync(log) ? readFileSync(log) : Buffer.alloc(0));
+    this.#reconcile();
+  }
+
+  /** Decides by chance what a cut leaves. */
+  cut(manner: DiskManner, random: Random): Reading {
     const loose = this.#changes.filter((change) => change.at > this.#covered(change, manner));
     const kept = new Set(this.#keep(loose, manner, random));
     const names = this.#before.copy();
     const gone = new Set(loose.filter((change) => !kept.has(change)));
     for (const change of this.#changes) if (!gone.has(change)) change.apply(names);
-    return { names, loose, undone: gone.size, untold, unfollowed: this.#unfollowed };
+    const told = { untold: this.#untold, unfollowed: this.#unfollowed };
+    return { names, loose, undone: gone.size, ...told };
   }
 
   #file(ino: string, covered: number): FileNode {
@@ -74,13 +82,12 @@ export class Testimony {
   }
 
   #hear(log: Buffer): void {
-    let from = 0;
     for (;;) {
+      const from = this.#at;
       const end = log.indexOf(0x0a, from);
       if (end < 0) return;
       this.#at = end + 1;
       this.#line(log.toString('utf8', from, end).split('\t'));
-      from = end + 1;
     }
   }
 
@@ -88,7 +95,7 @@ export class Testimony {
     const [first = '', second = '', third = ''] = fields;
     const now = this.#now;
     if (verb === 'C') this.#appears('create', second, this.#file(first, 0));
-    else if (verb === 'M') this.#appears('folder', first, { kind: 'folder' });
+    else if (verb === 'M') this.#appears('folder', second, { kind: 'folder', ino: first });
     else if (verb === 'U') this.#disappears(second);
     else if (verb === 'X') this.#disappears(first);
     else if (verb === 'R') this.#renamed(second, third);
@@ -118,7 +125,7 @@ export class Testimony {
 
   #appears(kind: ChangeKind, path: string, node: DiskNode): void {
     const folder = this.#now.folderOf(path);
-    if (folder === undefined) return; // Told of below, as a difference from the real folder.
+    if (folder === undefined) return; // It shows as a difference from the real folder.
     this.#change({
       kind,
       at: this.#at,
@@ -162,27 +169,36 @@ export class Testimony {
     change.apply(this.#now);
   }
 
-  /**
-   * A kill between a change and its line leaves the change untold, once for each thread at most. It
-   * counts as the last one, covered by nothing.
-   */
-  #reconcile(): string[] {
-    const untold: string[] = [];
-    const real = Names.read(this.#now.root, (ino, size) => this.#files.get(ino) ?? this.#file(ino, 0));
-    this.#at = Number.MAX_SAFE_INTEGER;
-    for (const [path, node] of [...this.#now.walk()]) {
-      const found = real.find(path);
-      const same = found?.kind === node.kind && (node.kind === 'folder' || found === node);
-      if (same) continue;
-      untold.push(`gone or another: ${path}`);
-      if (this.#now.find(dirname(path)) !== undefined) this.#disappears(path);
+  #reconcile(): void {
+    const now = this.#now;
+    const real = Names.read(now.root, (ino, size) => {
+      const file = this.#files.get(ino) ?? this.#file(ino, 0);
+      file.covered = Math.min(file.covered, size);
+      return file;
+    });
+    const gone = new Map<string, string>();
+    const here = new Map<string, [string, DiskNode]>();
+    for (const [path, { ino }] of now.walk()) {
+      if (real.find(path)?.ino !== ino) gone.set(ino, path);
     }
     for (const [path, node] of real.walk()) {
-      if (this.#now.find(path) !== undefined) continue;
-      untold.push(`appeared: ${path}`);
-      this.#appears('create', path, node.kind === 'folder' ? { kind: 'folder' } : node);
+      if (now.find(path)?.ino !== node.ino) here.set(node.ino, [path, node]);
     }
-    return untold;
+    if (gone.size === 0 && here.size === 0) return;
+    this.#untold++;
+    const [[ino, [path, node]] = ['', ['']]] = here;
+    const from = gone.get(ino);
+    const replaced = [...gone].filter(([, old]) => old === path);
+    const moved = from === undefined ? 0 : 1;
+    if (here.size > 1 || gone.size - moved - replaced.length > (here.size === 0 ? 1 : 0)) {
+      this.#unfollowed.push(`changes without a line: ${[...gone.values(), path].join(' ')}`);
+    } else if (node === undefined) {
+      for (const old of gone.values()) this.#disappears(old);
+    } else if (from !== undefined) {
+      this.#renamed(from, path);
+    } else {
+      this.#appears(node.kind === 'folder' ? 'folder' : 'create', path, node);
+    }
   }
 
   #covered(change: Change, manner: DiskManner): number {

@@ -5,7 +5,7 @@
  * unlinked or replaced is kept as a hard link in $WITNESS_GRAVES.
  *
  *   C <ino> <path>                    file created
- *   M <path>                          directory made
+ *   M <ino> <path>                    directory made
  *   U <grave or -> <path>             file unlinked
  *   X <path>                          directory removed
  *   R <grave or -> <from> <to>        renamed; what it replaced lies in the grave
@@ -46,7 +46,10 @@ static int lies;
 static long sync_us = -1;
 static atomic_int grave_number;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-/* Directory changes one at a time, so that the order of lines is the order of changes. */
+/*
+ * Directory changes one at a time, so that the order of lines is the order of changes, and a kill
+ * leaves one change without its line at most.
+ */
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
 #define REAL(result, name, ...) static result (*real_##name)(__VA_ARGS__)
@@ -265,7 +268,9 @@ int mkdir(const char *path, mode_t mode) {
   if (!ready() || !watched(path)) return real_mkdir(path, mode);
   pthread_mutex_lock(&turn);
   int result = real_mkdir(path, mode);
-  if (result == 0) say("M\t%s\n", path);
+  struct stat made;
+  if (result == 0 && lstat(path, &made) == 0)
+    say("M\t%llu\t%s\n", (unsigned long long)made.st_ino, path);
   pthread_mutex_unlock(&turn);
   return result;
 }

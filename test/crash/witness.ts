@@ -41,7 +41,7 @@ export interface CutReport {
   /** Changes of names that no sync covered at that moment. */
   readonly loose: readonly { readonly kind: ChangeKind; readonly path: string }[];
   readonly undone: number;
-  readonly untold: readonly string[];
+  readonly untold: number;
   readonly unfollowed: readonly string[];
 }
 
@@ -97,11 +97,18 @@ export class Witness {
     this.#testimony = this.#begin();
   }
 
+  /** After the death of a process, when the power stays on and another one follows. */
+  died(): void {
+    this.#testimony.listen(this.#log);
+  }
+
   /** Every process with the witness MUST be dead. */
   cut(random: Random, manner: DiskManner = random.next() < 0.5 ? 'ordered' : 'strict'): CutReport {
-    const reading = this.#testimony.cut(this.#log, manner, random);
+    this.died();
+    const reading = this.#testimony.cut(manner, random);
     const files = this.#install(reading.names);
-    const lost = files.map(([path, { covered }]) => loseBytes(path, covered, random));
+    const others = files.map(([path]) => path);
+    const lost = files.map(([path, { covered }]) => loseBytes(path, { covered, others, random }));
     this.#testimony = this.#begin();
     const cuts = lost.filter(({ bytes }) => bytes > 0);
     return {
