@@ -1,7 +1,7 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 /**
- * Projects by what they need. `rules` and `unit` need nothing but Node; `system` needs the real
+ * Projects by what they need. `rules` and `unit` need nothing but Node, `crash` a C compiler; `system` needs the real
  * parts (Kafka, Mosquitto, kcat) that `npm test` installs and starts; `hunt` runs only when named.
  */
 const shared = {
@@ -22,6 +22,13 @@ const config: ViteUserConfig = defineConfig({
           ...shared,
           name: 'unit',
           include: ['test/{leaves,store,agent,mirror,admin,cli,sim}/**/*.test.ts'],
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'crash',
+          include: ['test/crash/**/*.test.ts'],
         },
       },
       {

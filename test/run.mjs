@@ -89,6 +89,7 @@ async function main() {
   await npmStep('format', 'check:format');
   await npmStep('dead code', 'check:dead');
   await vitest(['rules', 'unit']);
+  await vitest(['crash']);
   if (ready && built) await vitest(['system']);
   else failed('system: not run, for want of Kafka or of a build');
 }

@@ -47,8 +47,8 @@ export class Names {
         const below = join(path, entry.name);
         if (entry.isDirectory()) names.set(entry.name, read(below));
         if (!entry.isFile()) continue;
-        const { ino, size } = statSync(below, { bigint: true });
-        names.set(entry.name, fileOf(String(ino), Number(size)));
+        const found = statSync(below, { bigint: true });
+        names.set(entry.name, fileOf(String(found.ino), Number(found.size)));
       }
       return folder;
     };

@@ -22,25 +22,21 @@ export interface LoadTopic {
   readonly options: TopicOptions & { readonly durability: Durability };
 }
 
-const forever = { retentionMs: undefined, retentionBytes: undefined } as const;
-
-/** `ring` and `quick` lose their oldest to byte caps all the time. */
+/** All lose their oldest to byte caps all the time, so that segments are removed. */
 export const LOAD_TOPICS: readonly LoadTopic[] = [
-  { name: 'telemetry', options: { partitions: 3, durability: 'fsync', ...forever } },
-  {
-    name: 'ring',
-    options: {
-      partitions: 2,
-      durability: 'fsync',
-      retentionMs: undefined,
-      retentionBytes: 400_000,
-    },
-  },
-  {
-    name: 'quick',
-    options: { partitions: 2, durability: 'os', retentionMs: undefined, retentionBytes: 200_000 },
-  },
+  topicOf('telemetry', 3, 'fsync', 200_000),
+  topicOf('ring', 2, 'fsync', 100_000),
+  topicOf('quick', 2, 'os', 60_000),
 ];
+
+function topicOf(
+  name: string,
+  partitions: number,
+  durability: Durability,
+  retentionBytes: number,
+): LoadTopic {
+  return { name, options: { partitions, durability, retentionMs: undefined, retentionBytes } };
+}
 
 /** A reader that retention waits for, and one that it does not. */
 export const READERS = [

@@ -3,14 +3,24 @@ import { join } from 'node:path';
 import { type Random, seededRandom } from '../../src/random.ts';
 import { pause } from '../support/hunt/wait.ts';
 import type { LoadPlan } from './load-plan.ts';
-import { StoreLife } from './store-life.ts';
+import { compileProgram, StoreLife } from './store-life.ts';
 import { StoreOracle } from './store-oracle.ts';
-import { type CutReport, Witness } from './witness.ts';
+import { compileWitness, type CutReport, Witness } from './witness.ts';
+
+/** Made once for many campaigns. */
+export interface CampaignTools {
+  readonly library: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export async function prepareTools(folder: string): Promise<CampaignTools> {
+  return { library: await compileWitness(folder), env: await compileProgram(folder) };
+}
 
 /** Power cuts of a store under load, one life after the other on one folder. */
 export interface CampaignOptions {
   readonly folder: string;
-  readonly library: string;
+  readonly tools: CampaignTools;
   readonly seed: number;
   readonly cuts: number;
   readonly plant?: 'sync-off' | 'folders';
@@ -32,6 +42,8 @@ export interface CampaignResult {
   readonly acknowledged: number;
   readonly recordsRead: number;
   readonly retired: number;
+  /** Of those: before the mirror had them, and in the loss ledger. */
+  readonly declared: number;
   readonly unpromisedGaps: number;
   readonly untold: number;
   readonly problems: readonly string[];
@@ -41,6 +53,8 @@ interface Variant {
   readonly segmentBytes: number;
   readonly compression: 'zstd' | 'none';
   readonly payloadBytes: number;
+  /** A life under load takes up to this. */
+  readonly loadMs: number;
 }
 
 /**
@@ -48,9 +62,9 @@ interface Variant {
  * (4 MiB), with payloads that fill it within a life, so that it changes its write-ahead file.
  */
 const VARIANTS: readonly Variant[] = [
-  { segmentBytes: 65_536, compression: 'none', payloadBytes: 300 },
-  { segmentBytes: 16_777_216, compression: 'none', payloadBytes: 12_000 },
-  { segmentBytes: 200_000, compression: 'zstd', payloadBytes: 900 },
+  { segmentBytes: 65_536, compression: 'none', payloadBytes: 300, loadMs: 70 },
+  { segmentBytes: 16_777_216, compression: 'none', payloadBytes: 30_000, loadMs: 160 },
+  { segmentBytes: 200_000, compression: 'zstd', payloadBytes: 900, loadMs: 70 },
 ];
 /** What a sync takes: long enough that a kill finds one under way. */
 const SYNC_US = 400;
@@ -71,7 +85,7 @@ class Campaign {
   #life = 0;
 
   constructor(options: CampaignOptions) {
-    const { folder, library, seed, plant } = options;
+    const { folder, tools, seed, plant } = options;
     this.#options = options;
     this.#random = seededRandom(seed);
     this.#variant = VARIANTS[seed % VARIANTS.length] ?? (VARIANTS[0] as Variant);
@@ -80,7 +94,7 @@ class Campaign {
     mkdirSync(root, { recursive: true });
     this.#data = join(root, 'data');
     const lies = plant === 'folders' ? { lies: plant } : {};
-    this.#witness = new Witness(library, { folder, root, syncUs: SYNC_US, ...lies });
+    this.#witness = new Witness(tools.library, { folder, root, syncUs: SYNC_US, ...lies });
   }
 
   async run(): Promise<CampaignResult> {
@@ -107,15 +121,17 @@ class Campaign {
   async #live(): Promise<boolean> {
     this.#life++;
     let open = false;
-    const { folder: _folder, ...plan } = this.#plan();
-    const life = new StoreLife({ ...plan, folder: this.#data }, this.#witness.env, (line) => {
+    const env = { ...this.#options.tools.env, ...this.#witness.env };
+    const life = new StoreLife(this.#plan(), env, (line) => {
       if (line === 'open') open = true;
       this.#oracle.hear(line);
     });
     try {
       const inRecovery = this.#life > 1 && this.#random.next() < 0.2;
       await life.said(inRecovery ? 'opening' : 'open');
-      await pause(inRecovery ? this.#random.next() * 25 : 5 + this.#random.next() * 120);
+      await pause(
+        inRecovery ? this.#random.next() * 25 : this.#random.next() * this.#variant.loadMs,
+      );
     } finally {
       await life.kill();
     }
@@ -128,7 +144,9 @@ class Campaign {
       folder: this.#data,
       life: this.#life,
       seed: this.#options.seed + this.#life,
-      ...this.#variant,
+      segmentBytes: this.#variant.segmentBytes,
+      compression: this.#variant.compression,
+      payloadBytes: this.#variant.payloadBytes,
       sequence: this.#oracle.sequence,
       plant: this.#options.plant === 'sync-off' ? 'sync-off' : undefined,
     };
@@ -169,6 +187,7 @@ class Campaign {
       acknowledged: this.#oracle.acknowledged,
       recordsRead: this.#oracle.recordsRead,
       retired: this.#oracle.retired,
+      declared: this.#oracle.declared,
       unpromisedGaps: this.#oracle.unpromisedGaps,
       untold: sum(({ untold }) => untold),
       problems: this.#oracle.problems,

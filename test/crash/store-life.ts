@@ -1,8 +1,20 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { runProcess } from '../support/process.ts';
 import type { LoadPlan } from './load-plan.ts';
 
 const PROGRAM = join(import.meta.dirname, 'store-process.ts');
+
+/**
+ * Compiles the program once, for every life that is given the result as environment: a life is
+ * killed before it could leave its part of a cache, and most of its time would go into compiling.
+ */
+export async function compileProgram(folder: string): Promise<Readonly<Record<string, string>>> {
+  const env = { NODE_COMPILE_CACHE: join(folder, 'compiled') };
+  const { code, stderr } = await runProcess({ command: process.execPath, args: [PROGRAM], env });
+  if (code !== 0) throw new Error(`${PROGRAM} can't be loaded: ${stderr}`);
+  return env;
+}
 
 /** One life of the process under test: its lines, as they come, until it is killed. */
 export class StoreLife {

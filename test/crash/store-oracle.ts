@@ -6,6 +6,7 @@ import type { Logger } from '../../src/telemetry.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 import { idOf, payloadOf } from '../support/hunt/messages.ts';
+import { LedgerCheck } from './ledger-check.ts';
 import { LOAD_TOPICS, NOTE_KEY, NOTE_SPACE, READERS } from './load-plan.ts';
 
 const PROBLEMS_MAX = 20;
@@ -27,6 +28,7 @@ class Partition {
 export class StoreOracle {
   readonly #partitions = new Map<string, Partition>();
   readonly #places = new Map<string, string>();
+  readonly #ledger = new LedgerCheck((text) => this.problem(text));
   #note = 0;
   #incarnation: string | undefined;
   #problemCount = 0;
@@ -39,6 +41,11 @@ export class StoreOracle {
   /** Highest sequence of the appends that are made once. */
   sequence = 0;
 
+  /** Records that the loss ledger declares, as of the last check. */
+  get declared(): number {
+    return this.#ledger.declared;
+  }
+
   get problemCount(): number {
     return this.#problemCount;
   }
@@ -48,6 +55,7 @@ export class StoreOracle {
     const [verb, ...fields] = line.split(' ');
     if (verb === 'A') this.#acknowledged(fields);
     else if (verb === 'P') this.#position(fields);
+    else if (verb === 'G') this.#ledger.passed(fields);
     else if (verb === 'N') this.#note = Number(fields[0]);
     else if (verb === 'Q') this.sequence = Math.max(this.sequence, Number(fields[0]));
     else if (verb === 'E') this.problem(`the store says: ${fields.join(' ')}`);
@@ -67,6 +75,7 @@ export class StoreOracle {
       this.#identity(store);
       await this.#positions(store);
       await this.#notes(store);
+      await this.#ledger.check(store);
       for (const { name } of LOAD_TOPICS) {
         const topic = store.reader.topic(name);
         if (topic === undefined) this.#missingTopic(name);

@@ -6,13 +6,15 @@
  *   open                          it stands
  *   A <topic> <partition> <offset> <id>      acknowledged
  *   P <reader> <topic> <partition> <next>    a position is durable
+ *   G <reader> <topic> <partition> <from> <to> <reason>   it passed over a gap
+ *   Q <sequence>                  stored already, appended once
  *   N <number>                    a note in the state database is durable
  *   E <message>                   the store itself says that something is wrong
  */
 import { writeSync } from 'node:fs';
 import { seededRandom } from '../../src/random.ts';
 import type { StreamId } from '../../src/record.ts';
-import type { Store } from '../../src/store/log.ts';
+import type { PositionStore, Store } from '../../src/store/log.ts';
 import { openStore } from '../../src/store/open.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
@@ -29,7 +31,9 @@ import { syncOffEngine } from './sync-off.ts';
 
 const NONE = new Uint8Array(0);
 const APPENDERS = 16;
-const plan = JSON.parse(process.argv[2] ?? '{}') as LoadPlan;
+// Without a plan it only leaves its modules in Node's compile cache.
+if (process.argv[2] === undefined) process.exit(0);
+const plan = JSON.parse(process.argv[2]) as LoadPlan;
 const random = seededRandom(plan.seed);
 
 function tell(line: string): void {
@@ -107,8 +111,7 @@ function appendOnceForEver(): void {
 }
 
 /** A reader that takes what comes and moves its position, as a mirror does. */
-async function readForEver(name: string, pins: boolean): Promise<void> {
-  const positions = await store.positions(name, { pins });
+async function readForEver(positions: PositionStore, name: string): Promise<void> {
   const cursor = store.reader.cursor(
     new Map(places.map(({ stream }) => [stream, positions.get(stream) ?? 0])),
   );
@@ -129,6 +132,10 @@ async function readForEver(name: string, pins: boolean): Promise<void> {
       if (last !== undefined) next.set(stream, last.offset + 1);
     }
     await positions.advance(next);
+    for (const { stream, fromOffset, toOffset, reason } of batch.gaps) {
+      const { topic, partition } = places.find((place) => place.stream === stream) ?? {};
+      tell(`G ${name} ${topic} ${partition} ${fromOffset} ${toOffset} ${reason}`);
+    }
     for (const { stream, topic, partition } of places) {
       const position = next.get(stream);
       if (position !== undefined) tell(`P ${name} ${topic} ${partition} ${position}`);
@@ -155,7 +162,16 @@ async function noteForEver(opened: Store): Promise<void> {
 }
 
 process.stdin.resume(); // A clock's timers do not keep a process alive.
+const readers = await Promise.all(
+  READERS.map(async ({ name, pins }) => {
+    const positions = await store.positions(name, { pins });
+    // As a mirror does with a new topic: without a position it would hold nothing back.
+    const unset = places.filter(({ stream }) => positions.get(stream) === undefined);
+    await positions.advance(new Map(unset.map(({ stream }) => [stream, 0])));
+    return { name, positions };
+  }),
+);
 for (let index = 0; index < APPENDERS; index++) appendForEver();
 appendOnceForEver();
-const work = READERS.map(({ name, pins }) => readForEver(name, pins));
+const work = readers.map(({ name, positions }) => readForEver(positions, name));
 await Promise.all([...work, retainForEver(store), noteForEver(store)]);

@@ -98,7 +98,7 @@ static int ready(void) {
   return log_fd >= 0;
 }
 
-/* Below the root; the root itself is not. */
+/* Below the root; of the root itself only its syncs are told. */
 static int watched(const char *path) {
   return path != NULL && strncmp(path, root, root_length) == 0 && path[root_length] == '/';
 }
@@ -148,7 +148,8 @@ static int synced(int fd, int (*sync)(int)) {
   char path[PATH_MAX];
   struct stat before;
   struct stat log;
-  if (!watched_fd(fd, path) || fstat(fd, &before) != 0) return sync(fd);
+  if (!ready() || !path_of(fd, path) || fstat(fd, &before) != 0) return sync(fd);
+  if (!watched(path) && strcmp(path, root) != 0) return sync(fd);
   if (fstat(log_fd, &log) != 0) abort();
   int result = promise(fd, sync);
   if (result != 0 || lies == 2 || (lies == 1 && S_ISDIR(before.st_mode))) return result;
@@ -344,6 +345,12 @@ int unlinkat(int folder, const char *name, int flags) {
   }
   pthread_mutex_unlock(&turn);
   return result;
+}
+
+/* libc's own would call what can't be replaced. */
+int remove(const char *path) {
+  struct stat found;
+  return lstat(path, &found) == 0 && S_ISDIR(found.st_mode) ? rmdir(path) : unlink(path);
 }
 
 /* --- bytes --- */

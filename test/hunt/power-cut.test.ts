@@ -1,8 +1,19 @@
 import { expect, test } from 'vitest';
+import { runCampaigns } from '../crash/campaigns.ts';
 import { huntAckedSet } from '../support/hunt/acked-set.ts';
 import { inWorkFolder, seedOfRun } from '../support/hunt/work-folder.ts';
 
-test('100 power cuts at random moments: everything acknowledged is in the log', async () => {
+test('1,900 power cuts of a store: nothing promised is missing or altered', async () => {
+  const totals = await runCampaigns(1900);
+  expect(totals.problems).toEqual([]);
+  expect(totals.cuts).toBe(1900);
+  expect(totals.acknowledged).toBeGreaterThan(10_000);
+  expect(totals.cutsWhileOpening).toBeGreaterThan(100);
+  expect(totals.cutsInRoll).toBeGreaterThan(20);
+  expect(totals.cutsInRemoval).toBeGreaterThan(0);
+});
+
+test('100 power cuts of the agent under load: everything acknowledged is in the log', async () => {
   const seed = seedOfRun();
   console.log(`power-cut: GATELOG_SEED=${seed} replays this run`);
   await inWorkFolder('power-cut', async (folder) => {

@@ -14,6 +14,7 @@ const TOOLS = [
   { program: 'java', debian: 'default-jre-headless', check: javaIsNewEnough },
   { program: 'mvn', debian: 'maven' },
   { program: 'openssl', debian: 'openssl' },
+  { program: 'cc', debian: 'gcc libc6-dev' },
 ];
 
 function find(program, path) {

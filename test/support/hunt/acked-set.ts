@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Random, seededRandom } from '../../../src/random.ts';
+import { Witness } from '../../crash/witness.ts';
 import { freePorts } from '../ports.ts';
 import { AgentProcess } from './agent-process.ts';
 import { checkByCommand } from './consume.ts';
@@ -9,7 +10,6 @@ import { Fleet } from './fleet.ts';
 import { LogOracle } from './log-oracle.ts';
 import { LiveReader, type Sighting } from './live-reader.ts';
 import { Ledger } from './messages.ts';
-import { prepareWitness, type Witness } from './power-cut.ts';
 import { readFolder } from './read-store.ts';
 import { pause } from './wait.ts';
 
@@ -57,7 +57,7 @@ const TOPICS: ReadonlyMap<string, number> = new Map([
  */
 function configuration(options: AckedSetOptions, port: number): string {
   return `gateway: hunt
-data: ${join(options.folder, 'data')}
+data: ${join(options.folder, DISK, 'data')}
 log: { level: info, format: json }
 mqtt:
   listen: [ "mqtt://127.0.0.1:${port}" ]
@@ -78,6 +78,8 @@ routes:
 `;
 }
 
+/** What a power cut takes bytes and names from. */
+const DISK = 'disk';
 const DEVICES = 24;
 const RATE_PER_SECOND = 2500;
 /** This near to a full minute every life is read: retention may drop what it does not find read. */
@@ -145,7 +147,7 @@ class AckedSetHunt {
     this.#ledger = new Ledger(({ mqttTopic }) => !powerCut || !mqttTopic.startsWith('quick/'));
     this.#oracle = new LogOracle(this.#ledger, TOPICS);
     this.#random = seededRandom(options.seed);
-    this.#data = join(options.folder, 'data');
+    this.#data = join(options.folder, DISK, 'data');
     this.#config = join(options.folder, 'gatelog.yaml');
     writeFileSync(this.#config, configuration(options, port));
     this.#fleet = new Fleet({
@@ -163,7 +165,7 @@ class AckedSetHunt {
     const [port = 0] = await freePorts(1);
     const witness =
       options.powerCut === true
-        ? await prepareWitness(options.folder, join(options.folder, 'data'))
+        ? await Witness.prepare({ folder: options.folder, root: join(options.folder, DISK) })
         : undefined;
     return new AckedSetHunt(options, port, witness);
   }
@@ -191,7 +193,6 @@ class AckedSetHunt {
   }
 
   async #start(): Promise<AgentProcess> {
-    this.#witness?.begin();
     this.#agent = await AgentProcess.start({
       config: this.#config,
       logFile: join(this.#options.folder, 'agent.log'),
@@ -218,8 +219,10 @@ class AckedSetHunt {
     }
     this.#readers = [];
     const report = this.#witness?.cut(this.#random);
-    this.#bytesCut += report?.bytesLost ?? 0;
-    this.#undone += report?.undone ?? 0;
+    if (report === undefined) return;
+    this.#bytesCut += report.bytesLost;
+    this.#undone += report.undone;
+    for (const what of report.unfollowed) this.#oracle.problem(`the witness can't follow: ${what}`);
   }
 
   /** From the first acknowledgement of this life. */
@@ -241,8 +244,10 @@ class AckedSetHunt {
       return whole ? 0 : Math.max(0, known - Math.floor(this.#random.next() * 2000));
     };
     const chance = this.#random.next();
-    const how = { from, readOnly: chance < 0.5, retain: chance > 0.8 };
-    await readFolder(this.#data, this.#oracle, how);
+    // Only to look mends nothing, and after a cut something may be to mend.
+    const readOnly = this.#witness === undefined && chance < 0.5;
+    await readFolder(this.#data, this.#oracle, { from, readOnly, retain: chance > 0.8 });
+    this.#witness?.settle();
     this.#oracle.complete();
     for (const sighting of this.#sightings) this.#oracle.shown(sighting);
     this.#sightings = [];

@@ -83,18 +83,18 @@ export class LogOracle {
     const id = idOf(record.value);
     const message = this.#ledger.get(id);
     if (message === undefined) {
-      this.#problem(`${place}@${record.offset}: foreign record "${id}"`);
+      this.problem(`${place}@${record.offset}: foreign record "${id}"`);
       return;
     }
     this.#compare(place, record, message);
     if (record.offset < ids.length) {
       if (ids[record.offset] !== id) {
-        this.#problem(`${place}@${record.offset}: was ${ids[record.offset]}, now ${id} (reused)`);
+        this.problem(`${place}@${record.offset}: was ${ids[record.offset]}, now ${id} (reused)`);
       }
       return;
     }
     if (record.offset > ids.length) {
-      this.#problem(`${place}: hole, offsets ${ids.length} to ${record.offset - 1} are missing`);
+      this.problem(`${place}: hole, offsets ${ids.length} to ${record.offset - 1} are missing`);
       for (let missing = ids.length; missing < record.offset; missing++) ids.push('?');
     }
     ids.push(id);
@@ -107,7 +107,7 @@ export class LogOracle {
     place: { readonly topic: string; readonly partition: number } | undefined,
   ): void {
     const name = place === undefined ? `stream ${gap.stream}` : `${place.topic}/${place.partition}`;
-    this.#problem(`${name}: gap ${gap.fromOffset} to ${gap.toOffset - 1} (${gap.reason})`);
+    this.problem(`${name}: gap ${gap.fromOffset} to ${gap.toOffset - 1} (${gap.reason})`);
   }
 
   /** After the records of a reading: the ranges that the log itself states. */
@@ -116,9 +116,9 @@ export class LogOracle {
     for (const { topic, partition, start, end } of ranges) {
       const known = this.known(topic, partition);
       const place = `${topic}/${partition}`;
-      if (end < known) this.#problem(`${place}: ends at ${end}, records up to ${known} were read`);
-      if (end > known) this.#problem(`${place}: ends at ${end}, only ${known} can be read`);
-      if (start > known) this.#problem(`${place}: starts at ${start}, never read from ${known}`);
+      if (end < known) this.problem(`${place}: ends at ${end}, records up to ${known} were read`);
+      if (end > known) this.problem(`${place}: ends at ${end}, only ${known} can be read`);
+      if (start > known) this.problem(`${place}: starts at ${start}, never read from ${known}`);
     }
   }
 
@@ -126,13 +126,13 @@ export class LogOracle {
   shown({ topic, partition, offset, id }: Sighting): void {
     const found = this.at(topic, partition, offset);
     if (found === id) return;
-    this.#problem(`${topic}/${partition}@${offset}: a reader saw ${id}, the log has ${found}`);
+    this.problem(`${topic}/${partition}@${offset}: a reader saw ${id}, the log has ${found}`);
   }
 
   /** After a complete reading of a log that nobody writes. */
   complete(): void {
     for (const message of this.#ledger.owed()) {
-      this.#problem(`${message.id} (QoS ${message.qos}) was acknowledged and is not in the log`);
+      this.problem(`${message.id} (QoS ${message.qos}) was acknowledged and is not in the log`);
     }
   }
 
@@ -141,7 +141,7 @@ export class LogOracle {
     this.complete();
     for (const message of this.#ledger.all()) {
       if (message.copies > message.attempts) {
-        this.#problem(`${message.id}: ${message.copies} records of ${message.attempts} sendings`);
+        this.problem(`${message.id}: ${message.copies} records of ${message.attempts} sendings`);
       }
     }
   }
@@ -152,28 +152,28 @@ export class LogOracle {
     const key = `${message.device} ${message.mqttTopic}`;
     const before = this.#order.get(key) ?? -1;
     if (message.sequence < before) {
-      this.#problem(`${place}@${offset}: ${message.id} after ${message.device}-${before}`);
+      this.problem(`${place}@${offset}: ${message.id} after ${message.device}-${before}`);
     }
     this.#order.set(key, Math.max(before, message.sequence));
   }
 
   #compare(place: string, record: ReadRecord, message: Message): void {
     const where = `${place}@${record.offset} ${message.id}`;
-    if (!payloadOf(message).equals(record.value)) this.#problem(`${where}: payload altered`);
-    if (record.key !== message.mqttTopic) this.#problem(`${where}: key "${record.key}"`);
+    if (!payloadOf(message).equals(record.value)) this.problem(`${where}: payload altered`);
+    if (record.key !== message.mqttTopic) this.problem(`${where}: key "${record.key}"`);
     const headers = new Map(record.headers);
-    if (headers.get('mqtt.topic') !== message.mqttTopic) this.#problem(`${where}: mqtt.topic`);
-    if (headers.get('mqtt.qos') !== String(message.qos)) this.#problem(`${where}: mqtt.qos`);
+    if (headers.get('mqtt.topic') !== message.mqttTopic) this.problem(`${where}: mqtt.topic`);
+    if (headers.get('mqtt.qos') !== String(message.qos)) this.problem(`${where}: mqtt.qos`);
     const partitions = this.#partitions.get(record.topic);
     if (partitions === undefined) {
-      this.#problem(`${where}: unknown topic`);
+      this.problem(`${where}: unknown topic`);
       return;
     }
     const expected = partitionOfKey(Buffer.from(record.key), partitions);
-    if (record.partition !== expected) this.#problem(`${where}: belongs in ${expected}`);
+    if (record.partition !== expected) this.problem(`${where}: belongs in ${expected}`);
   }
 
-  #problem(text: string): void {
+  problem(text: string): void {
     this.#problemCount++;
     if (this.problems.length < PROBLEMS_MAX) this.problems.push(text);
   }

@@ -9,8 +9,9 @@ import { join } from 'node:path';
 export async function inWorkFolder<T>(
   name: string,
   task: (folder: string) => Promise<T>,
+  below: string = tmpdir(),
 ): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), `gatelog-${name}-`));
+  const folder = mkdtempSync(join(below, `gatelog-${name}-`));
   try {
     const result = await task(folder);
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });

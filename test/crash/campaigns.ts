@@ -1,0 +1,64 @@
+import { join } from 'node:path';
+import { inWorkFolder, seedOfRun } from '../support/hunt/work-folder.ts';
+import { ramFolder } from './ram-folder.ts';
+import { type CampaignResult, prepareTools, runCampaign } from './store-campaign.ts';
+
+/** Side by side, each on a folder of its own: one for every variant of the store. */
+const LANES = 3;
+
+export interface Totals {
+  readonly cuts: number;
+  readonly cutsWhileOpening: number;
+  readonly cutsInRoll: number;
+  readonly cutsInRemoval: number;
+  readonly bytesLost: number;
+  readonly undone: number;
+  readonly acknowledged: number;
+  readonly retired: number;
+  readonly problems: readonly string[];
+}
+
+/** `cuts` power cuts in all. A failing run prints its seed and keeps its folder. */
+export async function runCampaigns(cuts: number): Promise<Totals> {
+  const seed = seedOfRun();
+  console.log(`power-cut: GATELOG_SEED=${seed} replays this run`);
+  return inWorkFolder(
+    'power-cut',
+    async (folder) => {
+      const tools = await prepareTools(folder);
+      const results = await Promise.all(
+        Array.from({ length: LANES }, (_, lane) =>
+          runCampaign({
+            folder: join(folder, `lane-${lane}`),
+            tools,
+            seed: seed + lane,
+            cuts: Math.floor((cuts + lane) / LANES),
+          }),
+        ),
+      );
+      for (const result of results) console.log('power-cut:', result);
+      const totals = totalOf(results);
+      if (totals.problems.length > 0) throw new Error(totals.problems.join('\n'));
+      return totals;
+    },
+    ramFolder(),
+  );
+}
+
+function totalOf(results: readonly CampaignResult[]): Totals {
+  const sum = (of: (result: CampaignResult) => number): number =>
+    results.reduce((total, result) => total + of(result), 0);
+  return {
+    cuts: sum(({ cuts }) => cuts),
+    cutsWhileOpening: sum(({ cutsWhileOpening }) => cutsWhileOpening),
+    cutsInRoll: sum(({ cutsInRoll }) => cutsInRoll),
+    cutsInRemoval: sum(({ cutsInRemoval }) => cutsInRemoval),
+    bytesLost: sum(({ bytesLost }) => bytesLost),
+    undone: sum(({ undone }) => undone),
+    acknowledged: sum(({ acknowledged }) => acknowledged),
+    retired: sum(({ retired }) => retired),
+    problems: results.flatMap(({ seed, variant, problems }) =>
+      problems.map((problem) => `${problem} (seed ${seed}, ${variant})`),
+    ),
+  };
+}
