@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { runCampaigns } from '../crash/campaigns.ts';
 import { huntAckedSet } from '../support/hunt/acked-set.ts';
+import { huntWithCluster } from '../support/hunt/exactly-once-run.ts';
 import { inWorkFolder, seedOfRun } from '../support/hunt/work-folder.ts';
 
 test('1,900 power cuts of a store: nothing promised is missing or altered', async () => {
@@ -25,4 +26,12 @@ test('100 power cuts of the agent under load: everything acknowledged is in the 
     // The cuts cut something: else the witness was not at work.
     expect(result.bytesCut).toBeGreaterThan(0);
   });
+});
+
+test('60 power cuts of a gateway that mirrors: every record of the log is in Kafka once, in order', async () => {
+  const result = await huntWithCluster(60, { powerCuts: true });
+  expect(result.problems).toEqual([]);
+  expect(result.faults).toBe(60);
+  expect(result.centralRecords).toBe(result.logRecords);
+  expect(result.acked).toBeGreaterThan(1000);
 });

@@ -9,3 +9,12 @@ test('30 faults of agent, brokers and links: every record of the log is in Kafka
   expect(result.centralRecords).toBe(result.logRecords);
   expect(result.acked).toBeGreaterThan(1000);
 }, 600_000);
+
+/** 60 cuts in `npm run test:hunt`; the disk's side of them is what test/crash looks at. */
+test('8 power cuts of the gateway: every record of the log is in Kafka once, in order', async () => {
+  const result = await huntWithCluster(8, { powerCuts: true });
+  expect(result.problems).toEqual([]);
+  expect(result.faults).toBe(8);
+  expect(result.centralRecords).toBe(result.logRecords);
+  expect(result.acked).toBeGreaterThan(500);
+}, 600_000);

@@ -13,7 +13,10 @@ function keepServerLogs(cluster: KafkaCluster, folder: string): void {
 }
 
 /** Runs an exactly-once hunt of `faults` faults; afterwards the cluster is whole again. */
-export async function huntWithCluster(faults: number): Promise<ExactlyOnceResult> {
+export async function huntWithCluster(
+  faults: number,
+  { powerCuts = false }: { readonly powerCuts?: boolean } = {},
+): Promise<ExactlyOnceResult> {
   const seed = seedOfRun();
   console.log(`exactly-once: ${faults} faults; GATELOG_SEED=${seed} replays this run`);
   const cluster = await startKafkaCluster();
@@ -22,7 +25,7 @@ export async function huntWithCluster(faults: number): Promise<ExactlyOnceResult
     try {
       return await inWorkFolder('exactly-once', async (folder) => {
         try {
-          const found = await huntExactlyOnce({ folder, seed, faults, cluster, link });
+          const found = await huntExactlyOnce({ folder, seed, faults, powerCuts, cluster, link });
           console.log(`exactly-once: faults by kind\n${found.table}\nexactly-once:`, found);
           if (found.problems.length > 0) throw new Error(found.problems.join('\n'));
           return found;

@@ -4,7 +4,7 @@ import type { KafkaCluster } from '../kafka/cluster.ts';
 import type { KafkaLink } from '../kafka/link.ts';
 import { runGatelog } from './agent-process.ts';
 import type { DeviceProfile } from './device.ts';
-import { describeFault, planFaults } from './faults.ts';
+import { describeFault, planFaults, planPowerCuts } from './faults.ts';
 import { Fleet } from './fleet.ts';
 import { Gateway, GATEWAY_TOPICS, type GatewayOptions } from './gateway.ts';
 import { CentralOracle, readByKcat } from './kafka-oracle.ts';
@@ -23,6 +23,8 @@ export interface ExactlyOnceOptions {
   readonly folder: string;
   readonly seed: number;
   readonly faults: number;
+  /** All faults are power cuts of the gateway. */
+  readonly powerCuts: boolean;
   readonly cluster: KafkaCluster;
   readonly link: KafkaLink;
 }
@@ -81,7 +83,9 @@ export async function huntExactlyOnce(options: ExactlyOnceOptions): Promise<Exac
   const name = `hunt-${seed.toString(36)}-${process.pid}`;
   const variant = variantOf(seed);
   console.log('  variant:', variant);
-  const gateway = await Gateway.make({ folder, name, cluster, listener: 'proxied', ...variant });
+  const cuts = options.powerCuts ? { powerCuts: seededRandom(seed + 2) } : {};
+  const listener = 'proxied';
+  const gateway = await Gateway.make({ folder, name, cluster, listener, ...variant, ...cuts });
   await gateway.grant(cluster);
   const hunt = new ExactlyOnceHunt(options, gateway);
   try {
@@ -115,8 +119,8 @@ class ExactlyOnceHunt {
   }
 
   async run(): Promise<ExactlyOnceResult> {
-    const { cluster, link, faults } = this.#options;
-    const plan = planFaults(this.#random, faults);
+    const { cluster, link, faults, powerCuts } = this.#options;
+    const plan = (powerCuts ? planPowerCuts : planFaults)(this.#random, faults);
     for (const { lane, afterMs, fault } of plan) {
       console.log(`  plan: ${lane} after ${afterMs} ms: ${describeFault(fault)}`);
     }

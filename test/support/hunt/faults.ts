@@ -16,6 +16,8 @@ export type CutApi =
 
 export type Fault =
   | { readonly kind: 'agent-kill' }
+  /** Killed, and its disk keeps what was synced and by chance some of the rest. */
+  | { readonly kind: 'power-cut' }
   /** SIGSTOP, then SIGCONT: as a machine that sleeps, now and then past its own transaction. */
   | { readonly kind: 'agent-stop'; readonly downMs: number }
   | { readonly kind: 'broker-kill'; readonly broker: number; readonly downMs: number }
@@ -148,10 +150,19 @@ export function planFaults(random: Random, count: number): readonly PlannedFault
   return plan;
 }
 
+/** Power cuts only; now and then one comes while the agent still recovers from the one before. */
+export function planPowerCuts(random: Random, count: number): readonly PlannedFault[] {
+  return Array.from({ length: count }, () => {
+    const afterMs = random.next() < 0.25 ? between(random, 200, 1200) : between(random, 1500, 6000);
+    return { lane: 'agent', afterMs, fault: { kind: 'power-cut' } };
+  });
+}
+
 export function describeFault(fault: Fault): string {
   switch (fault.kind) {
     case 'agent-kill':
-      return 'agent-kill';
+    case 'power-cut':
+      return fault.kind;
     case 'agent-stop':
       return `agent-stop for ${fault.downMs} ms`;
     case 'broker-kill':

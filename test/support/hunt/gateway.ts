@@ -1,6 +1,8 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Random } from '../../../src/random.ts';
 import type { MirrorStatus } from '../../../src/mirror/status.ts';
+import { Witness } from '../../crash/witness.ts';
 import { gatewayGrants } from '../kafka/admin.ts';
 import type { KafkaCluster } from '../kafka/cluster.ts';
 import type { Listener } from '../kafka/state.ts';
@@ -28,6 +30,8 @@ export interface GatewayOptions {
   readonly compression?: 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd';
   /** Records of one transaction at most. */
   readonly batchRecords?: number;
+  /** Chance of its power cuts; without it the agent runs without a witness. */
+  readonly powerCuts?: Random;
 }
 
 /** An agent, its configuration and its mirror into a cluster; killed and started at will. */
@@ -41,14 +45,16 @@ export class Gateway {
   #agent: AgentProcess | undefined;
 
   readonly #options: GatewayOptions;
+  readonly #witness: Witness | undefined;
 
-  private constructor(options: GatewayOptions, port: number) {
+  private constructor(options: GatewayOptions, port: number, witness: Witness | undefined) {
     this.#options = options;
+    this.#witness = witness;
     mkdirSync(options.folder, { recursive: true });
     this.name = options.name;
     this.folder = options.folder;
     this.port = port;
-    this.data = join(options.folder, 'data');
+    this.data = join(diskOf(options), 'data');
     this.config = join(options.folder, 'gatelog.yaml');
     this.logFile = join(options.folder, 'agent.log');
     writeFileSync(this.config, configuration(options, this.data, port));
@@ -56,7 +62,12 @@ export class Gateway {
 
   static async make(options: GatewayOptions): Promise<Gateway> {
     const [port = 0] = await freePorts(1);
-    return new Gateway(options, port);
+    const { folder, powerCuts } = options;
+    const witness =
+      powerCuts === undefined
+        ? undefined
+        : await Witness.prepare({ folder, root: diskOf(options) });
+    return new Gateway(options, port, witness);
   }
 
   /** Another machine made from a copy of this one's disk. The agent must not run. */
@@ -93,8 +104,19 @@ export class Gateway {
   }
 
   async start(): Promise<AgentProcess> {
-    this.#agent = await AgentProcess.start({ config: this.config, logFile: this.logFile });
+    const { config, logFile } = this;
+    const env = this.#witness?.env ?? {};
+    this.#agent = await AgentProcess.start({ config, logFile, env });
     return this.#agent;
+  }
+
+  /** The agent is dead afterwards. */
+  async cutPower(): Promise<void> {
+    const { powerCuts } = this.#options;
+    if (this.#witness === undefined || powerCuts === undefined) throw new Error('no witness');
+    await this.agent.kill();
+    const { unfollowed } = this.#witness.cut(powerCuts);
+    if (unfollowed.length > 0) throw new Error(`the witness can't follow: ${unfollowed.join()}`);
   }
 
   /** Resolves when devices can connect. */
@@ -174,6 +196,11 @@ export class Gateway {
       input: `${lines.join('\n')}\n`,
     });
   }
+}
+
+/** What a power cut takes bytes and names from; it holds nothing but the data folder. */
+function diskOf({ folder }: GatewayOptions): string {
+  return join(folder, 'disk');
 }
 
 function configuration(options: GatewayOptions, data: string, port: number): string {

@@ -69,6 +69,11 @@ export class FaultRunner {
         await this.#gateway.agent.kill();
         await this.#gateway.start();
         return;
+      case 'power-cut':
+        if (this.#gateway.agent.ended) throw new Error('the agent ended by itself');
+        await this.#gateway.cutPower();
+        await this.#gateway.start();
+        return;
       case 'agent-stop':
         this.#gateway.agent.signal('SIGSTOP');
         await pause(fault.downMs);
