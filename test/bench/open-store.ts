@@ -30,12 +30,13 @@ async function fill(store: Store): Promise<void> {
   const pool = samples();
   const streams = pool.map((sample) => streamOf(topics, sample));
   const random = seededRandom(1);
-  const value = Buffer.from(random.hex(VALUE_BYTES), 'hex');
+  // All different: copies within one commit would be compressed away.
+  const values = Array.from({ length: AT_ONCE }, () => Buffer.from(random.hex(VALUE_BYTES), 'hex'));
   const count = Math.ceil((Number(size) * 1e9) / VALUE_BYTES);
   for (let done = 0; done < count; done += AT_ONCE) {
     const waits: Promise<void>[] = [];
     for (let index = done; index < Math.min(count, done + AT_ONCE); index++) {
-      value.writeUInt32LE(index, (index * 64) % VALUE_BYTES);
+      const value = values[index - done] as Buffer;
       waits.push(append(store, streams[index % streams.length] as StreamId, value, false));
     }
     await Promise.all(waits);

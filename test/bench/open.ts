@@ -18,6 +18,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { freePorts } from '../support/ports.ts';
 import { startProcess } from '../support/process.ts';
+import { folderSize } from '../support/store-kit.ts';
 import { say } from './store-data.ts';
 
 const words = process.argv.slice(2);
@@ -144,8 +145,9 @@ async function measure(root: string, size: string): Promise<void> {
     cold = dropCaches() && cold;
     agents.push(await agentMs(folder));
   }
+  const gigabytes = ((await folderSize(folder)) / 1e9).toFixed(2);
   say(
-    `${size} GB (${opened.segments} segments, ${cold ? 'cold' : 'WARM: caches could not be dropped'}): ` +
+    `${gigabytes} GB on disk (${opened.segments} segments, ${cold ? 'cold' : 'WARM: caches could not be dropped'}): ` +
       `store open ${middle(stores)}, agent to CONNACK ${middle(agents)}, ${ROUNDS} rounds`,
   );
   rmSync(folder, { recursive: true, force: true });
