@@ -15,6 +15,11 @@ export type ErrorCode =
   | 'STORE_LOCKED' // another process holds the data folder
   | 'STORE_FORMAT_NEWER' // written by a newer gatelog than this one
   | 'STORE_UNAVAILABLE' // the folder can't be created, read or written
+  | 'STORE_FORBIDDEN' // the user that runs gatelog may not read or write it
+  | 'STORE_READ_ONLY' // it lies on a file system that is mounted read-only
+  | 'STORE_FULL' // no space is left on its disk
+  | 'STORE_MISSING' // it must exist already, and does not: its disk is not mounted
+  | 'STORE_FOREIGN' // it belongs to another gateway
   | 'STORE_CORRUPT' // a stored commit failed its checksum or contiguity check
   | 'STORE_WRITE_FAILED' // an append could not be made durable; nothing of it is acknowledged
   | 'STORE_CLOSED'
@@ -100,15 +105,25 @@ export function exitCodeOf(code: ErrorCode): number {
     case 'STORE_WRITE_FAILED':
     case 'OUTPUT_FAILED':
       return 74; // EX_IOERR
+    case 'STORE_FOREIGN':
+      return 65; // EX_DATAERR
+    case 'STORE_FULL':
+      return 71; // EX_OSERR
+    case 'STORE_MISSING':
+      return 72; // EX_OSFILE
+    case 'STORE_READ_ONLY':
+      return 73; // EX_CANTCREAT
+    case 'STORE_FORMAT_NEWER':
+      return 76; // EX_PROTOCOL: what it says is not understood
     case 'STORE_LOCKED':
     case 'LISTEN_FAILED':
       return 75; // EX_TEMPFAIL
+    case 'STORE_FORBIDDEN':
     case 'UPSTREAM_UNAUTHENTICATED':
     case 'UPSTREAM_UNAUTHORIZED':
       return 77; // EX_NOPERM
     case 'CONFIG_INVALID':
     case 'NODE_TOO_OLD':
-    case 'STORE_FORMAT_NEWER':
       return 78; // EX_CONFIG
     case 'VERIFY_FAILED':
       return 1;

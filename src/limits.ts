@@ -82,6 +82,15 @@ export const LIMITS = {
   diskUsageMs: 2000,
   /** Segments kept open after they were read, besides the newest. */
   idleSegmentsOpen: 4,
+  /**
+   * Left out where the newest segment can't be read and nobody knows how far it went: more offsets
+   * and more commits than 64 MiB of the smallest commits (64 bytes, 4096 records) could hold.
+   */
+  lostSegmentOffsets: 4_294_967_296,
+  lostSegmentCommits: 1_048_576,
+  /** `quarantine/`: what was set aside. Beyond a bound the oldest goes; the newest always stays. */
+  asideItems: 64,
+  asideBytes: 268_435_456, // 256 MiB
   /** Bodies smaller than this are stored as they are. */
   compressFromBytes: 512,
 

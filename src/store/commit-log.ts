@@ -1,5 +1,4 @@
 import { assert, must } from '../assert.ts';
-import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import { Batch } from './batch.ts';
@@ -8,11 +7,11 @@ import { CommitEncoder, type EncodedCommit } from './commit-encoder.ts';
 import type { StoredTopic } from './commit-head.ts';
 import { KEY_BYTES, entryKey, writeKey } from './commit-key.ts';
 import { Compressor } from './compression.ts';
-import { isDamage } from './damage.ts';
 import type { Database } from './database.ts';
 import { FRAME_HEADER_BYTES, writeFrame } from './frame.ts';
-import type { LogState } from './log-state.ts';
-import { readProducers, readTail, type Tail, type TailCommit } from './recovery.ts';
+import { findLogEnd, type UnreadableSegment } from './log-end.ts';
+import type { Hole, LogState } from './log-state.ts';
+import { readTail, type Tail } from './recovery.ts';
 import type { Segments } from './segments.ts';
 
 export interface CommitLogOptions {
@@ -22,11 +21,22 @@ export interface CommitLogOptions {
   readonly segmentBytes: number;
   readonly compression: 'zstd' | 'none';
   readonly readOnly: boolean;
+  /** The first checkpoint of a new segment is durable. */
+  readonly onBegun?: ((first: number, checkpoint: Checkpoint) => void) | undefined;
 }
 
 export interface LogIdentity {
   readonly incarnation: string;
   readonly createdMs: number;
+}
+
+/** What opening found. */
+export interface OpenedLog {
+  /** undefined: there is no log. */
+  readonly identity: LogIdentity | undefined;
+  readonly unreadable: readonly UnreadableSegment[];
+  /** Ranges that are missing in the part that was read. */
+  readonly holes: readonly Hole[];
 }
 
 /** Checkpoints take at most about a sixteenth of what is written, however many streams there are. */
@@ -67,52 +77,29 @@ export class CommitLog {
     return this.#unsynced;
   }
 
-  /** Finds the end of the log. Returns the identity it holds, if it holds anything. */
-  async open(): Promise<LogIdentity | undefined> {
-    const { segments, state, logger } = this.#options;
-    let commits: TailCommit[] = [];
-    let checkpoint: Checkpoint | undefined;
-    let producers: readonly (readonly [string, number])[] = [];
-    for (const first of segments.firsts.toReversed()) {
-      const tail = await this.#readTail(first);
-      if (tail.checkpoint === undefined && tail.commits.length === 0) {
-        await this.#dropEmpty(first);
-        continue;
-      }
-      if (this.#active === 0) {
-        this.#active = first;
-        state.lastCheckpoint = { segment: first, commit: -1 };
-      }
-      commits = tail.commits.concat(commits);
-      const found = tail.checkpoint;
-      if (found === undefined) continue;
-      checkpoint = found;
-      producers = await segments.using(first, (database) => readProducers(database, found));
-      if (first === this.#active) this.#resumeSegment(found, tail);
-      break;
-    }
-    if (checkpoint === undefined) {
-      if (commits.length > 0) throw unreadable(this.#active);
-      return undefined;
+  /**
+   * Finds the end of the log, whatever is damaged. `remembered`: what the state database knows of it,
+   * for a log of which nothing is left.
+   */
+  async open(remembered: Checkpoint | undefined): Promise<OpenedLog> {
+    const { segments, state, logger, readOnly } = this.#options;
+    const end = await findLogEnd({ segments, logger, readOnly, remembered });
+    const { active, activeTail, checkpoint, unreadable } = end;
+    this.#active = active;
+    if (active > 0) state.lastCheckpoint = { segment: active, commit: -1 };
+    if (checkpoint === undefined) return { identity: undefined, unreadable, holes: [] };
+    if (activeTail !== undefined && end.checkpointIn === active) {
+      this.#resumeSegment(checkpoint, activeTail);
     }
     state.restoreCheckpoint(checkpoint);
-    for (const [producer, sequence] of producers) state.producers.restore(producer, sequence);
+    for (const [producer, sequence] of end.producers) state.producers.restore(producer, sequence);
+    const { skipped, holes } = state.replay(checkpoint, end.commits, logger);
     // What was skipped once is not skipped again at every start.
-    if (state.replay(checkpoint, commits, logger)) this.#checkpointDue = true;
+    if (skipped) this.#checkpointDue = true;
     state.heads.forgetPending();
     state.allDurable();
     this.#identity = { incarnation: checkpoint.incarnation, createdMs: checkpoint.createdMs };
-    return this.#identity;
-  }
-
-  async #readTail(first: number): Promise<Tail> {
-    const { segments, readOnly } = this.#options;
-    try {
-      return await segments.using(first, readTail);
-    } catch (error) {
-      if (readOnly || !isDamage(error) || !(await segments.repair(first))) throw error;
-    }
-    return segments.using(first, readTail);
+    return { identity: this.#identity, unreadable, holes };
   }
 
   /** Makes ready to write. Not for read-only stores. */
@@ -159,7 +146,9 @@ export class CommitLog {
     const topics = state.registry.undurable();
     const encoded = this.#encoder.encode(batch, topics);
     const value = await this.#frame(number, encoded);
-    const checkpoint = this.#checkpointDue ? this.#checkpoint() : undefined;
+    const begins = this.#previousCheckpoint < 0;
+    const described = this.#checkpointDue ? this.#describe(begins) : undefined;
+    const checkpoint = described === undefined ? undefined : framed(described);
     if (checkpoint !== undefined) {
       const key = entryKey(number - 1, 'checkpoint');
       await database.write([
@@ -178,6 +167,7 @@ export class CommitLog {
     this.#written(batch, encoded, topics, value.length, checkpoint?.length);
     if (sync || checkpoint !== undefined) this.#durable();
     else this.#unsynced = true;
+    if (begins && described !== undefined) this.#options.onBegun?.(this.#active, described);
   }
 
   /** Makes every commit durable. */
@@ -237,13 +227,6 @@ export class CommitLog {
     this.#compressor?.close();
     this.#database = undefined;
     await this.#options.segments.close();
-  }
-
-  /** A segment that was opened ahead of need and never written to. */
-  async #dropEmpty(first: number): Promise<void> {
-    const { segments, readOnly } = this.#options;
-    if (readOnly) await segments.ignore(first);
-    else await segments.remove(first);
   }
 
   #resumeSegment(checkpoint: Checkpoint, tail: Tail): void {
@@ -321,13 +304,18 @@ export class CommitLog {
     });
   }
 
-  /** Covers everything up to the last commit written. */
-  #checkpoint(): Buffer {
+  /** Where everything stands, all producers included. */
+  describe(identity: LogIdentity): Checkpoint {
+    this.#identity = identity;
+    return { ...this.#describe(true), previous: this.#previousCheckpoint };
+  }
+
+  /** Covers everything up to the last commit written. `whole`: with all producers. */
+  #describe(whole: boolean): Checkpoint {
     const { state } = this.#options;
     const { heads, registry, producers } = state;
     const count = registry.streams;
-    const first = this.#previousCheckpoint < 0;
-    const checkpoint: Checkpoint = {
+    return {
       commit: state.lastCommit,
       previous: this.#previousCheckpoint,
       ...this.#identity,
@@ -337,15 +325,9 @@ export class CommitLog {
       stored: [...heads.stored.subarray(0, count)],
       latest: [...heads.latest.subarray(0, count)],
       newest: [...heads.newest.subarray(0, count)],
-      producers: first ? producers.all() : producers.changed(),
-      producersBefore: first ? -1 : this.#previousProducers,
+      producers: whole ? producers.all() : producers.changed(),
+      producersBefore: whole ? -1 : this.#previousProducers,
     };
-    const head = packCheckpoint(checkpoint);
-    return writeFrame(
-      Buffer.allocUnsafe(FRAME_HEADER_BYTES + head.length),
-      entryKey(state.lastCommit, 'checkpoint'),
-      { head, body: new Uint8Array(0), compressed: false, rawBodyBytes: 0 },
-    );
   }
 
   /** Opens the next segment ahead of need, and moves to it at its first commit. */
@@ -376,10 +358,11 @@ export class CommitLog {
   }
 }
 
-function unreadable(first: number): GatelogError {
-  return new GatelogError(
-    'STORE_CORRUPT',
-    `no segment of the log up to the one that begins with commit ${first} has a readable ` +
-      `checkpoint: move the data folder away to begin anew, and keep it for repair`,
+function framed(checkpoint: Checkpoint): Buffer {
+  const head = packCheckpoint(checkpoint);
+  return writeFrame(
+    Buffer.allocUnsafe(FRAME_HEADER_BYTES + head.length),
+    entryKey(checkpoint.commit, 'checkpoint'),
+    { head, body: new Uint8Array(0), compressed: false, rawBodyBytes: 0 },
   );
 }

@@ -1,7 +1,7 @@
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
 import { entryKey, parseKey } from './commit-key.ts';
-import { isClosed, isDamage, isUnopenable } from './damage.ts';
+import { isClosed, isDamage, isUnopenable, isUnsteady } from './damage.ts';
 import type { Database } from './database.ts';
 import { readFrame, type Frame } from './frame.ts';
 import type { Segments } from './segments.ts';
@@ -64,7 +64,9 @@ export class CommitWalk {
     const { segments, logger } = this.#options;
     let careful = false;
     let closedUnderUs = 0;
+    let unsteady = 0;
     for (;;) {
+      if (!segments.has(first)) return true; // Set aside, or expired, meanwhile.
       try {
         return await segments.using(first, (db) => this.#segment(db, last, careful, visit));
       } catch (error) {
@@ -72,7 +74,12 @@ export class CommitWalk {
           closedUnderUs++; // The writer opened the segment again after a failed write.
           continue;
         }
-        if (!isDamage(error)) throw error;
+        // A disk may fail to read once; one that always fails at a place is no better than damage.
+        if (isUnsteady(error) && unsteady < REOPENINGS) {
+          unsteady++;
+          continue;
+        }
+        if (!isDamage(error) && !isUnsteady(error)) throw error;
         // LevelDB passes over a damaged block and says so at the very end: by then the careful walk
         // has had everything that can be read.
         if (careful || isUnopenable(error)) {

@@ -6,7 +6,7 @@ import { readHead } from './commit-head.ts';
 import { CommitWalk } from './commit-walk.ts';
 import { rawBody } from './compression.ts';
 import type { Frame } from './frame.ts';
-import type { CursorBatch, LogCursor } from './log.ts';
+import type { CursorBatch, LogCursor, ReadGap } from './log.ts';
 import type { LogState } from './log-state.ts';
 import type { Lookup } from './lookup.ts';
 import { Reading, type ReadLimits } from './reading.ts';
@@ -19,6 +19,8 @@ export interface CursorOptions {
   readonly lookup: Lookup;
   readonly waiters: Waiters;
   readonly logger: Logger;
+  /** Told what a reader found to be damaged, so that it stands in the loss ledger. */
+  readonly onDamage?: ((gaps: readonly ReadGap[]) => void) | undefined;
 }
 
 /**
@@ -55,7 +57,10 @@ export class Cursor implements LogCursor {
       if (!this.#located) this.#walk.startAt(await this.#locate());
       this.#located = true;
       await this.#read(reading);
-      return reading.batch();
+      const batch = reading.batch();
+      const damaged = batch.gaps.filter(({ reason }) => reason === 'corruption');
+      if (damaged.length > 0) this.#options.onDamage?.(damaged);
+      return batch;
     } catch (error) {
       this.#located = false; // The next call finds the place again by the offsets.
       throw error;

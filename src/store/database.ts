@@ -1,3 +1,5 @@
+import type { AsideNote } from './aside-note.ts';
+
 /**
  * The seam between the log and the engine below it: small ordered databases of bytes, one for the
  * state and one per segment. LevelDB on disk is the product's (level-engine.ts); tests put a memory
@@ -43,12 +45,24 @@ export interface Engine {
   readonly folder: string;
   /** Opens the state database, which is the lock of the whole folder. */
   openState(): Promise<Database>;
-  /** First commit numbers of the segments there are, ascending. */
-  segments(): Promise<number[]>;
+  /**
+   * First commit numbers of the segments there are, ascending. `known`: those that held something
+   * once, so that what is left of them is damage and no leftover.
+   */
+  segments(known?: ReadonlySet<number>): Promise<number[]>;
   /** Resolved: the segment's own directory entry is durable too. */
   openSegment(first: number, how: 'create' | 'existing'): Promise<Database>;
   /** Rebuilds what can be of a segment that can't be read. It MUST be closed. */
   repairSegment?(first: number): Promise<void>;
+  /** The same for the state database. */
+  repairState?(): Promise<void>;
+  /**
+   * Moves what can't be read out of the way and keeps it for a person; resolves with its new name.
+   * It MUST be closed.
+   */
+  setAside?(what: number | 'state', note: AsideNote): Promise<string | undefined>;
+  /** Adds to the note of what was set aside. */
+  annotate?(name: string, note: Partial<AsideNote>): Promise<void>;
   /** The segment MUST be closed. Resolved: its space is given back. */
   removeSegment(first: number): Promise<void>;
   /** Bytes the segment occupies; 0 when it is gone. */

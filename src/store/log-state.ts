@@ -7,6 +7,19 @@ import { Producers } from './producers.ts';
 import { damageIn, lastOf, type TailCommit } from './recovery.ts';
 import { Registry } from './registry.ts';
 
+/** Offsets that are not in the log. */
+export interface Hole {
+  readonly stream: number;
+  readonly fromOffset: number;
+  /** One past the last. */
+  readonly toOffset: number;
+}
+
+export interface Replay {
+  readonly skipped: boolean;
+  readonly holes: readonly Hole[];
+}
+
 /** What is known in memory of the log: topics, where each stream stands, producers, numbers. */
 export class LogState {
   readonly registry: Registry = new Registry();
@@ -42,25 +55,46 @@ export class LogState {
 
   /**
    * Puts the commits after a checkpoint on top of it. Where commits are missing or damaged, the
-   * offsets they may have held are left out: an offset is never given out twice. True when there were such.
+   * offsets they may have held are left out of every stream that no later commit tells about: an
+   * offset is never given out twice. `skipped`: there were such.
    */
-  replay(checkpoint: Checkpoint, commits: readonly TailCommit[], logger: Logger): boolean {
+  replay(checkpoint: Checkpoint, commits: readonly TailCommit[], logger: Logger): Replay {
+    const holes: Hole[] = [];
     const believed = commits.map((commit) => this.#believed(checkpoint, commit));
     const damage = damageIn(checkpoint.commit, believed);
-    const lost = damage.reduce((sum, { fromCommit, toCommit }) => sum + toCommit - fromCommit, 0);
-    for (const { head, storedBytes } of believed) {
-      if (head !== undefined) this.applyHead(head, storedBytes);
+    /** Commits lost so far, and by stream when it was last told of. */
+    let lost = 0;
+    const lostBefore = new Map<number, number>();
+    let expected = checkpoint.commit + 1;
+    for (const { commit, head, storedBytes } of believed) {
+      lost += commit - expected;
+      expected = commit + 1;
+      if (head === undefined) {
+        lost++;
+        continue;
+      }
+      for (const { stream, baseOffset } of head.runs) {
+        const from = this.heads.committed[stream] ?? 0;
+        if (baseOffset > from) holes.push({ stream, fromOffset: from, toOffset: baseOffset });
+        lostBefore.set(stream, lost);
+      }
+      this.applyHead(head, storedBytes);
     }
     this.lastCommit = lastOf(checkpoint, commits);
-    if (lost > 0) {
-      logger.error(
-        { damage },
-        'commits at the end of the log are missing or damaged; every partition goes on after the ' +
-          'offsets they may have held, and readers get the range as a gap',
-      );
-      this.skip(lost);
+    if (lost === 0) return { skipped: false, holes };
+    logger.error(
+      { event: 'store.tail-damaged', damage },
+      'commits at the end of the log are missing or damaged; every partition goes on after the ' +
+        'offsets they may have held, and readers get the range as a gap',
+    );
+    for (let stream = 0; stream < this.registry.streams; stream++) {
+      const commitsLost = lost - (lostBefore.get(stream) ?? 0);
+      const from = this.heads.committed[stream] ?? 0;
+      const toOffset = from + commitsLost * LIMITS.commitRecords;
+      if (toOffset > from) holes.push({ stream, fromOffset: from, toOffset });
+      this.heads.committed[stream] = toOffset;
     }
-    return lost > 0;
+    return { skipped: true, holes };
   }
 
   /** A commit's offsets follow those before it, or leave out what lost commits between may have held. */
@@ -84,13 +118,29 @@ export class LogState {
     });
   }
 
-  /** Leaves out the offsets that `commits` unknown commits may have held. */
-  skip(commits: number): void {
-    const offsets = commits * LIMITS.commitRecords;
+  /** The log was once as far as `checkpoint` says: it goes on there, whatever it holds. */
+  raiseTo(checkpoint: Checkpoint): void {
+    for (const topic of checkpoint.topics) this.registry.restore(topic);
+    const { heads } = this;
+    heads.ensure(Math.max(this.registry.streams, checkpoint.next.length));
+    for (const [stream, next] of checkpoint.next.entries()) {
+      heads.committed[stream] = Math.max(heads.committed[stream] ?? 0, next);
+      heads.stored[stream] = Math.max(heads.stored[stream] ?? 0, checkpoint.stored[stream] ?? 0);
+      heads.newest[stream] = Math.max(heads.newest[stream] ?? -1, checkpoint.newest[stream] ?? -1);
+    }
+    for (const [producer, sequence] of checkpoint.producers) {
+      if (sequence > this.producers.last(producer)) this.producers.restore(producer, sequence);
+    }
+    this.lastCommit = Math.max(this.lastCommit, checkpoint.commit);
+  }
+
+  /** Leaves out what `segments` lost ones may have held after what is known. */
+  skipUnknown(segments: number): void {
     const { committed } = this.heads;
     for (let stream = 0; stream < this.registry.streams; stream++) {
-      committed[stream] = (committed[stream] ?? 0) + offsets;
+      committed[stream] = (committed[stream] ?? 0) + segments * LIMITS.lostSegmentOffsets;
     }
+    this.lastCommit += segments * LIMITS.lostSegmentCommits;
   }
 
   /** A commit was written (or read back). */

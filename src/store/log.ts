@@ -152,6 +152,8 @@ export interface LogReader {
  * topic's byte cap forces it out.
  */
 export interface PositionStore {
+  /** Its positions were lost with the state database: a stream without one may have had one. */
+  readonly lost: boolean;
   /** undefined when the reader has none for that stream. */
   get(stream: StreamId): number | undefined;
   all(): ReadonlyMap<StreamId, number>;
@@ -185,6 +187,8 @@ export interface LossLedger {
 export interface StoreIdentity {
   /** Random, made with the data folder: 16 hex characters. */
   readonly incarnation: string;
+  /** Id of the gateway whose folder it is; undefined: nobody said. */
+  readonly gateway: string | undefined;
   readonly formatVersion: number;
   readonly createdMs: number;
 }

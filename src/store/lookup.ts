@@ -41,6 +41,15 @@ export class Lookup {
     return checkpoint;
   }
 
+  /** What was known after a segment: by the next one's beginning, or by a later one's if that is damaged. */
+  async endOf(first: number): Promise<Checkpoint | undefined> {
+    for (const later of this.#segments.firsts.filter((other) => other > first)) {
+      const checkpoint = await this.beginning(later);
+      if (checkpoint !== undefined) return checkpoint;
+    }
+    return undefined;
+  }
+
   /** All checkpoints of a segment that can be read, ascending. */
   async checkpoints(first: number): Promise<readonly Checkpoint[]> {
     const known = this.#lists.get(first);

@@ -1,10 +1,10 @@
-import { must } from '../assert.ts';
-import { messageOf } from '../errors.ts';
+import { assert, must } from '../assert.ts';
 import { NO_HEADERS } from '../headers.ts';
 import { LIMITS } from '../limits.ts';
 import type { Random } from '../random.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
+import { Catalog } from './catalog.ts';
 import { CommitLog, type LogIdentity } from './commit-log.ts';
 import { CountedDatabase } from './counted-database.ts';
 import type { Database, Engine } from './database.ts';
@@ -13,22 +13,17 @@ import { DiskUsage } from './disk-usage.ts';
 import { gapRecord } from './ledger-entry.ts';
 import { Ledger, type LedgerOutlet } from './ledger.ts';
 import { levelEngine } from './level-engine.ts';
-import type {
-  KeyValue,
-  LogReader,
-  LogWriter,
-  LossLedger,
-  PositionStore,
-  Store,
-  StoreCounters,
-  StoreIdentity,
-} from './log.ts';
+import type { ReadGap, Store, StoreIdentity } from './log.ts';
 import { LogState } from './log-state.ts';
 import { Lookup } from './lookup.ts';
+import { tellLosses } from './lost-telling.ts';
+import { LostSegments } from './lost-segments.ts';
+import { OpenStore } from './open-store.ts';
+import { openState, type OpenedState } from './open-state.ts';
+import { applyStarts, guardSegments, recoverLog, requireOwnFolder, whichLog } from './opening.ts';
 import { Positions } from './positions.ts';
 import { Reader } from './reader.ts';
 import { Retention } from './retention.ts';
-import { scheduled, type Schedule } from './schedule.ts';
 import { Scrub } from './scrub.ts';
 import { Segments } from './segments.ts';
 import {
@@ -36,10 +31,10 @@ import {
   StateSpace,
   forgetStarts,
   readIdentity,
-  readLastCommit,
+  readPositionsLost,
   readStarts,
   writeIdentity,
-  writeLastCommit,
+  writePositionsLost,
   type StoredIdentity,
   type StreamStart,
 } from './state.ts';
@@ -64,6 +59,9 @@ export interface StoreOptions {
   readonly scrubBytesPerSecond?: number;
   /** An entry of the loss ledger that has not grown for so long is closed; by default 2 min. */
   readonly ledgerIdleMs?: number;
+  /** Id of this gateway: a folder remembers whose it is. `adopt`: it may have been another's. */
+  readonly gateway?: string;
+  readonly adopt?: boolean;
   /** For looking into a folder whose agent does not run: nothing is created, appended or removed. */
   readonly readOnly?: boolean;
   /** What the log stands on; LevelDB in `folder` unless a test says otherwise. */
@@ -71,36 +69,108 @@ export interface StoreOptions {
 }
 
 /**
- * Opens the data folder, or makes it. Throws GatelogError STORE_LOCKED, STORE_FORMAT_NEWER,
- * STORE_UNAVAILABLE or STORE_CORRUPT.
+ * Opens the data folder, or makes it, whatever is damaged in it. Throws GatelogError STORE_LOCKED,
+ * STORE_FORMAT_NEWER, STORE_FOREIGN, and for what stands in the way of reading or writing at all
+ * STORE_FORBIDDEN, STORE_READ_ONLY, STORE_FULL or STORE_UNAVAILABLE. Only a read-only look throws
+ * STORE_CORRUPT.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
+  const { folder, logger, clock } = options;
   const readOnly = options.readOnly ?? false;
-  const engine = options.engine ?? levelEngine(options.folder, readOnly, options.logger);
-  const database = new CountedDatabase(await engine.openState());
-  const segments = new Segments(engine);
-  try {
-    return await openLog({ ...options, readOnly, engine }, database, segments);
-  } catch (error) {
+  const engine = options.engine ?? levelEngine(folder, readOnly, logger, clock);
+  const decided = { ...options, readOnly, engine };
+  const opened = await openState(engine, readOnly, logger);
+  const outcome = await openWith(decided, opened);
+  if (outcome !== 'foreign state') return outcome;
+  await engine.setAside?.('state', { why: FOREIGN_STATE });
+  const anew = await openState(engine, readOnly, logger);
+  const store = await openWith(decided, { ...anew, damage: FOREIGN_STATE });
+  assert(store !== 'foreign state', 'a new state database remembers no log');
+  return store;
+}
+
+const FOREIGN_STATE = 'the state database is of another log than all segments';
+
+/** Closes everything again when it fails. */
+async function openWith(
+  options: DecidedOptions,
+  opened: OpenedState,
+): Promise<Store | 'foreign state'> {
+  const database = new CountedDatabase(opened.database);
+  const segments = new Segments(options.engine);
+  const close = async (): Promise<void> => {
     await segments.close();
     await database.close();
+  };
+  try {
+    const known = await readIdentity(database, options.folder);
+    const catalog = await Catalog.load(database, options.logger);
+    await segments.load(catalog.known);
+    const { incarnation, stateIsOdd } = await whichLog(segments, known?.incarnation);
+    if (stateIsOdd && !options.readOnly) {
+      await close();
+      return 'foreign state';
+    }
+    guardSegments(segments, incarnation);
+    const begun = { database, damage: opened.damage, segments, catalog, known };
+    return await openLog(options, begun);
+  } catch (error) {
+    await close();
     throw error;
   }
 }
 
+interface Begun {
+  readonly database: CountedDatabase;
+  /** What is wrong with it. */
+  readonly damage: string | undefined;
+  readonly segments: Segments;
+  readonly catalog: Catalog;
+  readonly known: StoredIdentity | undefined;
+}
+
 type DecidedOptions = StoreOptions & { readonly engine: Engine; readonly readOnly: boolean };
 
-async function openLog(
+async function openLog(options: DecidedOptions, begun: Begun): Promise<Store> {
+  const { clock, logger, readOnly } = options;
+  if (options.adopt !== true) requireOwnFolder(options.folder, begun.known, options.gateway);
+  const loaded = await load(options, begun);
+  const { state, segments, lookup, waiters, positions, log, ledger, lost } = loaded;
+  const identity = readOnly
+    ? await lookAt(options, begun, loaded)
+    : await recover(options, begun, loaded);
+  const onDamage = readOnly ? undefined : (gaps: readonly ReadGap[]) => lost.damaged(gaps);
+  const reader = new Reader({ state, segments, lookup, waiters, logger, onDamage });
+  const stored = { state, segments, lookup, ledger };
+  const retention = new Retention({ ...stored, positions, log, clock, logger });
+  const usage = new DiskUsage(segments, clock, logger);
+  const notes = new StateSpace(begun.database, 'scrub');
+  const scrub = new Scrub({ ...options, ...stored, notes });
+  await scrub.begin(isClean(begun.catalog, state));
+  const { retentionSchedule, scrubSchedule } = options;
+  return new OpenStore(
+    { ...loaded, identity, reader, retention, scrub, usage, readOnly },
+    readOnly ? {} : { retentionSchedule, scrubSchedule },
+    logger,
+  );
+}
+
+/** Nothing of the log, or all that was there at a clean close. */
+function isClean({ end }: Catalog, state: LogState): boolean {
+  return end === undefined || (end.clean && end.checkpoint.commit === state.lastCommit);
+}
+
+/** What stands in the state database, and the parts that need nothing of the log yet. */
+async function load(
   options: DecidedOptions,
-  database: CountedDatabase,
-  segments: Segments,
-): Promise<Store> {
-  const { clock, logger, readOnly, engine, ledgerIdleMs: idleMs = LIMITS.ledgerIdleMs } = options;
-  const known = await readIdentity(database, options.folder);
-  await segments.load();
+  { database, damage, segments, catalog }: Begun,
+) {
+  const { clock, logger, readOnly, engine } = options;
+  if (damage !== undefined && !readOnly) await writePositionsLost(database, true);
+  segments.beforeRemoval = (first) => catalog.removed(first);
+  const idleMs = options.ledgerIdleMs ?? LIMITS.ledgerIdleMs;
   const ledger = await Ledger.load({ database, clock, logger, idleMs });
   const state = new LogState();
-  const lastAtClose = await readLastCommit(database);
   const log = new CommitLog({
     segments,
     state,
@@ -108,54 +178,65 @@ async function openLog(
     readOnly,
     segmentBytes: options.segmentBytes ?? LIMITS.segmentBytes,
     compression: options.compression ?? 'zstd',
+    onBegun: (first, checkpoint) => catalog.begun(first, checkpoint),
   });
-  const found = await log.open();
-  ledger.incarnation = found?.incarnation ?? known?.incarnation ?? '';
-  const clean = found === undefined || lastAtClose === state.lastCommit;
   const waiters = new Waiters();
   const reserve = new DiskReserve(engine, clock, logger);
   if (!readOnly) await reserve.check();
-  const writer = new Writer({
-    log,
-    state,
-    clock,
-    logger,
-    lingerMs: providerOf(options.lingerMs ?? 0),
-    readOnly,
-    reserve,
-    onDurable: () => waiters.wake(),
+  const lingerMs = providerOf(options.lingerMs ?? 0);
+  const onDurable = (): void => waiters.wake();
+  const writer = new Writer({ log, state, clock, logger, lingerMs, readOnly, reserve, onDurable });
+  const positions = new Positions({
+    database,
+    topicsDurable: () => writer.topicsDurable(),
+    lost: await readPositionsLost(database),
   });
-  const positions = new Positions({ database, topicsDurable: () => writer.topicsDurable() });
   await positions.load();
-  const identity = identityOf(options, known, found);
   const starts = await readStarts(database);
-  if (readOnly) {
-    applyStarts(state, starts);
-  } else {
-    if (found === undefined && known !== undefined) {
-      await forgetLostLog(database, positions, starts, logger);
-    } else {
-      applyStarts(state, starts);
-      const skipped = skipLost(state, lastAtClose, logger);
-      const raised = raiseToPositions(state, positions, logger);
-      // Heads moved beyond what the log says: the next commit says so.
-      if (skipped || raised) log.checkpointSoon();
-    }
-    if (known?.incarnation !== identity.incarnation) await writeIdentity(database, identity);
-    await log.start(identity);
-    ledger.incarnation = identity.incarnation;
-    ledger.begin(state.producers.last(GAPS) + 1, gapsOutlet(writer, state));
-  }
   const lookup = new Lookup(segments, state);
-  const reader = new Reader({ state, segments, lookup, waiters, logger });
-  const stored = { state, segments, lookup, ledger };
-  const retention = new Retention({ ...stored, positions, log, clock, logger });
-  const usage = new DiskUsage(segments, clock, logger);
-  const notes = new StateSpace(database, 'scrub');
-  const scrub = new Scrub({ ...options, ...stored, notes });
-  await scrub.begin(clean);
-  const parts = { identity, writer, reader, positions, database, segments, state, log, ledger };
-  return new OpenStore({ ...parts, retention, scrub, usage, waiters, readOnly }, options);
+  const lost = new LostSegments({ segments, lookup, state, ledger, catalog, logger });
+  const books = { database, catalog, segments, positions, starts, lookup, ledger };
+  return { ...books, lost, state, log, writer, waiters, logger };
+}
+
+type Loaded = Awaited<ReturnType<typeof load>>;
+
+async function lookAt(
+  options: DecidedOptions,
+  begun: Begun,
+  loaded: Loaded,
+): Promise<StoreIdentity> {
+  const { log, ledger, state, starts } = loaded;
+  const { identity: found } = await log.open(begun.catalog.end?.checkpoint);
+  const identity = identityOf(options, begun.known, found);
+  ledger.incarnation = identity.incarnation;
+  applyStarts(state, starts);
+  return identity;
+}
+
+/** The losses are told before anything else is written: a crash in between tells them again. */
+async function recover(
+  options: DecidedOptions,
+  { damage, database, known }: Begun,
+  loaded: Loaded,
+): Promise<StoreIdentity> {
+  const { state, log, segments, catalog, positions, starts, ledger, lost, writer, logger } = loaded;
+  const recovered = await recoverLog(loaded);
+  if (recovered.identity === undefined && known !== undefined) {
+    ledger.incarnation = known.incarnation;
+    await forgetLostLog(database, positions, starts, logger);
+  }
+  const identity = identityOf(options, known, recovered.identity);
+  ledger.incarnation = identity.incarnation;
+  guardSegments(segments, identity.incarnation);
+  await tellLosses(recovered, damage, loaded);
+  if (!sameIdentity(known, identity)) await writeIdentity(database, identity);
+  await catalog.opened(segments.firsts, recovered.lostBetween, log.describe(identity));
+  await log.start(identity);
+  ledger.begin(state.producers.last(GAPS) + 1, gapsOutlet(writer, state));
+  lost.missing(recovered.lostBetween);
+  segments.onUnopenable = (first, error) => lost.unopenable(first, error);
+  return identity;
 }
 
 /** The topic of the loss ledger, and the producer that its records come from. */
@@ -186,7 +267,7 @@ function providerOf(value: number | (() => number)): () => number {
 }
 
 function identityOf(
-  { random, clock }: StoreOptions,
+  { random, clock, gateway }: StoreOptions,
   known: StoredIdentity | undefined,
   found: LogIdentity | undefined,
 ): StoreIdentity {
@@ -194,6 +275,7 @@ function identityOf(
   return {
     formatVersion: FORMAT_VERSION,
     incarnation: found?.incarnation ?? random.hex(8),
+    gateway: gateway ?? known?.gateway,
     createdMs: found?.createdMs ?? known?.createdMs ?? clock.nowMs(),
   };
 }
@@ -213,172 +295,6 @@ async function forgetLostLog(
   await forgetStarts(database, starts.keys());
 }
 
-function applyStarts(state: LogState, starts: ReadonlyMap<number, StreamStart>): void {
-  for (const [stream, { offset, storedBefore }] of starts) {
-    state.heads.ensure(stream + 1);
-    state.heads.start[stream] = offset;
-    state.heads.storedBefore[stream] = storedBefore;
-  }
-}
-
-/** LevelDB leaves out damaged commits at its end without a trace; a clean close remembers the last. */
-function skipLost(state: LogState, last: number | undefined, logger: Logger): boolean {
-  if (last === undefined || state.lastCommit >= last) return false;
-  logger.error(
-    { fromCommit: state.lastCommit + 1, toCommit: last + 1 },
-    'the log ends before the last commit at its clean close: synced records are gone from the ' +
-      'disk; every partition goes on after the offsets they may have held',
-  );
-  state.skip(last - state.lastCommit);
-  state.lastCommit = last;
-  state.heads.forgetPending();
-  state.allDurable();
-  return true;
-}
-
-/**
- * A reader had more than the log holds: the disk took back what it had confirmed. Offsets that were
- * seen outside are never given out again.
- */
-function raiseToPositions(state: LogState, positions: Positions, logger: Logger): boolean {
-  let raised = false;
-  for (const [stream, position] of positions.highest()) {
-    state.heads.ensure(stream + 1);
-    const end = state.heads.committed[stream] ?? 0;
-    if (position <= end) continue;
-    logger.error(
-      { stream, endOffset: end, position },
-      'the log ends before a position that a reader reached: synced records are gone from the ' +
-        'disk; the partition goes on after that position',
-    );
-    state.heads.committed[stream] = position;
-    raised = true;
-  }
-  if (raised) {
-    state.heads.forgetPending();
-    state.heads.allDurable();
-  }
-  return raised;
-}
-
-interface Parts {
-  readonly identity: StoreIdentity;
-  readonly writer: Writer;
-  readonly reader: LogReader;
-  readonly positions: Positions;
-  readonly database: CountedDatabase;
-  readonly segments: Segments;
-  readonly state: LogState;
-  readonly log: CommitLog;
-  readonly ledger: Ledger;
-  readonly retention: Retention;
-  readonly scrub: Scrub;
-  readonly usage: DiskUsage;
-  readonly waiters: Waiters;
-  readonly readOnly: boolean;
-}
-
-class OpenStore implements Store {
-  readonly #parts: Parts;
-  readonly #schedules: readonly Schedule[];
-  readonly #logger: Logger;
-  #closing: Promise<void> | undefined;
-
-  constructor(parts: Parts, { retentionSchedule, scrubSchedule, logger }: StoreOptions) {
-    this.#parts = parts;
-    this.#logger = logger;
-    const task = (name: string, cron: string | undefined, run: () => Promise<void>): Schedule[] =>
-      cron === undefined || parts.readOnly ? [] : [scheduled(name, cron, run, logger)];
-    this.#schedules = [
-      ...task('retention', retentionSchedule, () => this.retain()),
-      ...task('the check of the stored log', scrubSchedule, () => parts.scrub.run()),
-    ];
-  }
-
-  get identity(): StoreIdentity {
-    return this.#parts.identity;
-  }
-
-  get writer(): LogWriter {
-    return this.#parts.writer;
-  }
-
-  get reader(): LogReader {
-    return this.#parts.reader;
-  }
-
-  positions(name: string, { pins }: { readonly pins: boolean }): Promise<PositionStore> {
-    return this.#parts.positions.open(name, pins);
-  }
-
-  forgetPositions(name: string): Promise<void> {
-    return this.#parts.positions.forget(name);
-  }
-
-  keyValue(space: string): KeyValue {
-    return new StateSpace(this.#parts.database, space);
-  }
-
-  get ledger(): LossLedger {
-    return this.#parts.ledger;
-  }
-
-  async retain(): Promise<void> {
-    const { retention, usage, waiters, readOnly } = this.#parts;
-    if (readOnly || this.#closing !== undefined) return;
-    await retention.run();
-    await usage.measure();
-    waiters.wake(); // A reader before the new start has a gap to be told.
-  }
-
-  async scrub(): Promise<void> {
-    const { scrub, readOnly } = this.#parts;
-    if (!readOnly && this.#closing === undefined) await scrub.check();
-  }
-
-  counters(): StoreCounters {
-    const { state, segments, retention, scrub, usage, ledger, database } = this.#parts;
-    return {
-      recordsAppended: state.recordsAppended,
-      bytesAppended: state.bytesAppended,
-      commits: state.commits,
-      syncs: state.syncs,
-      stateSyncs: database.syncs,
-      recordsDropped: retention.dropped.records,
-      bytesDropped: retention.dropped.bytes,
-      segments: segments.count,
-      diskBytes: usage.bytes(),
-      scrub: scrub.status(),
-      losses: ledger.totals(),
-    };
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    const { writer, log, retention, scrub, ledger, usage, waiters, database, readOnly } =
-      this.#parts;
-    for (const schedule of this.#schedules) await schedule.stop();
-    await scrub.stop();
-    await retention.settled();
-    await ledger.close();
-    await writer.close();
-    await usage.settled();
-    waiters.close();
-    await log.close();
-    if (!readOnly) await this.#rememberEnd();
-    await database.close();
-  }
-
-  async #rememberEnd(): Promise<void> {
-    const { state, database } = this.#parts;
-    try {
-      await writeLastCommit(database, state.durableCommit);
-    } catch (error) {
-      this.#logger.error({ error: messageOf(error) }, 'the end of the log could not be noted');
-    }
-  }
+function sameIdentity(known: StoredIdentity | undefined, identity: StoreIdentity): boolean {
+  return known?.incarnation === identity.incarnation && known.gateway === identity.gateway;
 }

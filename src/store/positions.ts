@@ -11,6 +11,8 @@ export interface PositionsOptions {
   readonly database: Database;
   /** Resolves when every topic defined so far is in the log: positions name its streams. */
   readonly topicsDurable: () => Promise<void>;
+  /** The state database was damaged: who comes without positions now may have had some. */
+  readonly lost: boolean;
 }
 
 /** The resume points of all readers, in the state database. */
@@ -33,8 +35,12 @@ export class Positions {
         if (batch.length === 0) return;
         for (const [key, value] of batch) {
           const name = Buffer.from(key).toString('utf8').slice(PREFIX.length);
-          const [pins, positions] = unpacked(value) as [boolean, [number, number][]];
-          const reader = new Reader(name, this.#options);
+          const [pins, positions, lost] = unpacked(value) as [
+            boolean,
+            [number, number][],
+            boolean | undefined,
+          ];
+          const reader = new Reader(name, this.#options, lost === true);
           reader.restore(pins, positions);
           this.#readers.set(name, reader);
         }
@@ -47,7 +53,7 @@ export class Positions {
   async open(name: string, pins: boolean): Promise<PositionStore> {
     let reader = this.#readers.get(name);
     if (reader === undefined) {
-      reader = new Reader(name, this.#options);
+      reader = new Reader(name, this.#options, this.#options.lost);
       this.#readers.set(name, reader);
     }
     if (reader.pins !== pins) await reader.setPins(pins);
@@ -101,10 +107,12 @@ class Reader implements PositionStore {
   #changing: Promise<void> = Promise.resolve();
   #forgotten = false;
   pins = false;
+  readonly lost: boolean;
 
-  constructor(name: string, options: PositionsOptions) {
+  constructor(name: string, options: PositionsOptions, lost: boolean) {
     this.#name = name;
     this.#options = options;
+    this.lost = lost;
   }
 
   restore(pins: boolean, positions: readonly (readonly [number, number])[]): void {
@@ -160,7 +168,7 @@ class Reader implements PositionStore {
   }
 
   async #write(positions: ReadonlyMap<StreamId, number>): Promise<void> {
-    const value = packed([this.pins, [...positions]]);
+    const value = packed([this.pins, [...positions], this.lost]);
     try {
       await this.#options.database.write([{ key: keyOf(this.#name), value }]);
     } catch (error) {

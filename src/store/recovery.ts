@@ -52,6 +52,19 @@ export async function readTail(database: Database): Promise<Tail> {
   return { checkpoint: undefined, commits: commits.toReversed(), entriesRead };
 }
 
+/** The next offset of each stream after the segment, as its last checkpoint and commits tell it. */
+export async function readEnd(database: Database): Promise<readonly number[] | undefined> {
+  const { checkpoint, commits } = await readTail(database);
+  if (checkpoint === undefined) return undefined;
+  const next = [...checkpoint.next];
+  for (const { head } of commits) {
+    for (const { stream, baseOffset, count } of head?.runs ?? []) {
+      next[stream] = Math.max(next[stream] ?? 0, baseOffset + count);
+    }
+  }
+  return next;
+}
+
 /** The checkpoint after `commit`, or undefined when it is missing or damaged. */
 export async function readCheckpoint(
   database: Database,

@@ -127,7 +127,8 @@ export class Retention {
         if (previous !== undefined) for (const plan of open) plan.offer(checkpoint);
         previous = checkpoint;
       }
-      if (end === undefined) return;
+      if (next === undefined) return;
+      if (end === undefined) continue; // Its beginning is damaged; what follows may be cut.
       for (const plan of open) plan.offer(end);
     }
   }
@@ -137,8 +138,7 @@ export class Retention {
     const { segments, lookup, logger, log } = this.#options;
     for (const first of segments.firsts) {
       const next = segments.after(first);
-      const end =
-        next === undefined || first === log.active ? undefined : await lookup.beginning(next);
+      const end = first === log.active ? undefined : await lookup.endOf(first);
       if (end === undefined || !this.#isBeforeEveryStart(end)) return;
       try {
         if (!(await segments.remove(first))) return; // Somebody reads it; the next run comes.

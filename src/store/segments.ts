@@ -1,6 +1,8 @@
 import { assert, must } from '../assert.ts';
 import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import type { AsideNote } from './aside-note.ts';
+import { isUnopenable } from './damage.ts';
 import type { Database, Engine } from './database.ts';
 
 interface Segment {
@@ -10,6 +12,9 @@ interface Segment {
   users: number;
   used: number;
 }
+
+/** Throws STORE_CORRUPT when what stands in the segment is not its own. */
+export type SegmentCheck = (first: number, database: Database) => Promise<void>;
 
 /**
  * The segments of the log, by the number of their first commit. The newest is always open; others
@@ -22,13 +27,20 @@ export class Segments {
   #closed = false;
   /** How many times a segment was opened: that opening the store does not grow with the log. */
   opened = 0;
+  /** Asked whenever a segment that was there before is opened. */
+  check: SegmentCheck | undefined;
+  /** Resolved before one is removed on purpose. */
+  beforeRemoval: ((first: number) => Promise<void>) | undefined;
+  /** Told when one can't be opened and nobody uses it. */
+  onUnopenable: ((first: number, error: unknown) => void) | undefined;
 
   constructor(engine: Engine) {
     this.#engine = engine;
   }
 
-  async load(): Promise<void> {
-    this.#list = (await this.#engine.segments()).map(fresh);
+  /** `known`: those that held something once. */
+  async load(known?: ReadonlySet<number>): Promise<void> {
+    this.#list = (await this.#engine.segments(known)).map(fresh);
   }
 
   get firsts(): readonly number[] {
@@ -91,6 +103,9 @@ export class Segments {
     try {
       const database = await this.#open(segment);
       return await task(database);
+    } catch (error) {
+      if (segment.users === 1 && isUnopenable(error)) this.onUnopenable?.(first, error);
+      throw error;
     } finally {
       segment.users--;
       await this.#closeIdle();
@@ -139,10 +154,28 @@ export class Segments {
     return true;
   }
 
+  /**
+   * Closes a segment that can't be read and has the engine move it out of the way. Resolves with its
+   * new name; undefined when it is in use, gone, or the engine has no such way.
+   */
+  async setAside(first: number, note: AsideNote): Promise<string | undefined> {
+    const segment = this.#list.find((candidate) => candidate.first === first);
+    if (segment === undefined || segment.users > 0) return undefined;
+    await this.ignore(first);
+    return this.#engine.setAside?.(first, note);
+  }
+
+  /** Adds to the note of what was set aside. */
+  async annotate(name: string, note: Partial<AsideNote>): Promise<void> {
+    await this.#engine.annotate?.(name, note);
+  }
+
   /** Closes and removes a segment that nobody reads; false when somebody does. */
   async remove(first: number): Promise<boolean> {
     const segment = this.#list.find((candidate) => candidate.first === first);
     if (segment === undefined) return true;
+    if (segment.users > 0) return false;
+    await this.beforeRemoval?.(first);
     if (segment.users > 0) return false;
     this.#list = this.#list.filter((candidate) => candidate !== segment);
     await this.#close(segment);
@@ -154,6 +187,11 @@ export class Segments {
     let bytes = 0;
     for (const { first } of this.#list) bytes += await this.#engine.segmentBytes(first);
     return bytes;
+  }
+
+  /** As after a restart: whoever needs one opens it anew. */
+  async closeAll(): Promise<void> {
+    for (const segment of this.#list) await this.#close(segment);
   }
 
   /** After it nothing is opened any more; reads under way fail. */
@@ -172,13 +210,24 @@ export class Segments {
   /** An opening waits for the closing before it: LevelDB locks the folder until it is closed. */
   #open(segment: Segment): Promise<Database> {
     if (segment.opening !== undefined) return segment.opening;
-    const opening = segment.closing.then(() => this.#engine.openSegment(segment.first, 'existing'));
+    const opening = segment.closing.then(() => this.#openChecked(segment.first));
     this.opened++;
     segment.opening = opening;
     opening.catch(() => {
       if (segment.opening === opening) segment.opening = undefined;
     });
     return opening;
+  }
+
+  async #openChecked(first: number): Promise<Database> {
+    const database = await this.#engine.openSegment(first, 'existing');
+    try {
+      await this.check?.(first, database);
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
+    return database;
   }
 
   async #close(segment: Segment): Promise<void> {

@@ -4,16 +4,20 @@ import type { KeyValue } from './log.ts';
 import { packed, unpacked } from './pack.ts';
 
 /** The version of everything in the data folder. A newer one is refused. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
+/** Before the values of the state database were checked. */
+const UNCHECKED_VERSION = 1;
 
 const IDENTITY_KEY = Buffer.from('identity');
-const LAST_COMMIT_KEY = Buffer.from('last-commit');
+const POSITIONS_LOST_KEY = Buffer.from('positions-lost');
 const START_PREFIX = 'start/';
 
 export interface StoredIdentity {
   readonly formatVersion: number;
   readonly incarnation: string;
   readonly createdMs: number;
+  /** Id of the gateway whose folder this is; undefined: a folder of an earlier version. */
+  readonly gateway?: string | undefined;
 }
 
 /** undefined in a fresh state database. */
@@ -38,14 +42,24 @@ export async function writeIdentity(database: Database, identity: StoredIdentity
   await database.write([{ key: IDENTITY_KEY, value: packed(identity) }]);
 }
 
-/** The last commit at a clean close. undefined: not closed cleanly, or never. */
-export async function readLastCommit(database: Database): Promise<number | undefined> {
-  const value = await database.get(LAST_COMMIT_KEY);
-  return value === undefined ? undefined : (unpacked(value) as number);
+/** The identity stands there as an earlier gatelog wrote it. */
+export async function hasUncheckedIdentity(database: Database): Promise<boolean> {
+  try {
+    const value = await database.get(IDENTITY_KEY);
+    const found = value === undefined ? undefined : (unpacked(value) as StoredIdentity);
+    return found?.formatVersion === UNCHECKED_VERSION;
+  } catch {
+    return false;
+  }
 }
 
-export async function writeLastCommit(database: Database, commit: number): Promise<void> {
-  await database.write([{ key: LAST_COMMIT_KEY, value: packed(commit) }]);
+/** The state database was damaged: readers that have no positions may have had some. */
+export async function readPositionsLost(database: Database): Promise<boolean> {
+  return (await database.get(POSITIONS_LOST_KEY)) !== undefined;
+}
+
+export async function writePositionsLost(database: Database, lost: boolean): Promise<void> {
+  await database.write([{ key: POSITIONS_LOST_KEY, value: lost ? packed(true) : undefined }]);
 }
 
 /** Where retention lets a stream begin. */

@@ -91,6 +91,7 @@ function saverRig(): SaverRig {
   const failures: unknown[] = [];
   let writing = 0;
   const store: PositionStore = {
+    lost: false,
     get: () => undefined,
     all: () => new Map(),
     seek: () => Promise.resolve(),

@@ -25,6 +25,11 @@ describe('deploy/systemd/gatelog.service', () => {
     expect(codes).toContain(exitCodeOf('CONFIG_INVALID'));
     expect(codes).toContain(exitCodeOf('USAGE'));
     expect(codes).toContain(exitCodeOf('STORE_FORMAT_NEWER'));
+    expect(codes).toContain(exitCodeOf('STORE_FOREIGN'));
+    expect(codes).toContain(exitCodeOf('STORE_FORBIDDEN'));
+    expect(codes).not.toContain(exitCodeOf('STORE_READ_ONLY'));
+    expect(codes).not.toContain(exitCodeOf('STORE_FULL'));
+    expect(codes).not.toContain(exitCodeOf('STORE_MISSING'));
     expect(codes).not.toContain(exitCodeOf('STORE_LOCKED'));
     expect(codes).not.toContain(exitCodeOf('STORE_CORRUPT'));
     expect(codes).not.toContain(exitCodeOf('INTERNAL'));

@@ -2,11 +2,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Level } from 'level';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { LIMITS } from '../../src/limits.ts';
 import { seededRandom } from '../../src/random.ts';
 import type { StreamId } from '../../src/record.ts';
+import { CheckedDatabase } from '../../src/store/checked-database.ts';
 import type { Database } from '../../src/store/database.ts';
 import { levelEngine } from '../../src/store/level-engine.ts';
 import { packed, unpacked } from '../../src/store/pack.ts';
@@ -16,6 +16,7 @@ import {
   append,
   fill,
   FOREVER,
+  entriesOf,
   onDisk,
   readAll,
   rememberingLogger,
@@ -36,7 +37,7 @@ test('a folder has an incarnation of 16 hex characters, made once', async () => 
   const store = await place.open({ random: seededRandom(5) });
   const { identity } = store;
   expect(identity.incarnation).toMatch(/^[0-9a-f]{16}$/u);
-  expect(identity.formatVersion).toBe(1);
+  expect(identity.formatVersion).toBe(2);
   await store.close();
   const again = await place.open({ random: seededRandom(6) });
   expect(again.identity).toEqual(identity);
@@ -70,17 +71,16 @@ test('a second process fails at once with its own code', async () => {
 
 test('a newer format is refused, and left as it is', async () => {
   await (await place.open()).close();
-  const state = new Level<Buffer, Buffer>(join(place.folder, 'state'), {
-    keyEncoding: 'buffer',
-    valueEncoding: 'buffer',
-  });
+  const logger = rememberingLogger();
+  const raw = await levelEngine(place.folder, false).openState();
+  const state = new CheckedDatabase(raw, logger);
   const key = Buffer.from('identity');
   const identity = unpacked((await state.get(key)) ?? Buffer.alloc(0)) as object;
-  await state.put(key, packed({ ...identity, formatVersion: 2 }));
+  await state.write([{ key, value: packed({ ...identity, formatVersion: 3 }) }]);
   await state.close();
   await expect(place.open()).rejects.toMatchObject({
     code: 'STORE_FORMAT_NEWER',
-    message: expect.stringMatching(/has format 2, and this gatelog knows up to format 1/u),
+    message: expect.stringMatching(/has format 3, and this gatelog knows up to format 2/u),
   });
 });
 
@@ -134,7 +134,33 @@ test('a schedule that is none is refused', async () => {
   await (await place.open()).close();
 });
 
-test('a log that was taken away begins anew, as another incarnation, and says so', async () => {
+test('a log that was taken away goes on after every offset it gave, and the ledger says what went', async () => {
+  const store = await place.open();
+  const topic = store.writer.defineTopic('t', FOREVER);
+  const stream = topic.streams[0] as StreamId;
+  await fill(store, topic, 10);
+  await (await store.positions('mirror', { pins: true })).advance(new Map([[stream, 3]]));
+  const { incarnation } = store.identity;
+  await store.close();
+  await rm(join(place.folder, 'log'), { recursive: true });
+  const logger = rememberingLogger();
+  const again = await place.open({ logger, random: seededRandom(99) });
+  expect(again.identity.incarnation).toBe(incarnation);
+  expect(logger.lines.find(({ level }) => level === 'error')?.message).toMatch(
+    /nothing of the log/u,
+  );
+  expect((await again.positions('mirror', { pins: true })).get(stream)).toBe(3);
+  expect(await append(again, again.writer.defineTopic('t', FOREVER).streams[0] as StreamId)).toBe(
+    5,
+  );
+  expect(await entriesOf(again)).toMatchObject([
+    { topic: 't', partition: 0, fromOffset: 0, toOffset: 5, reason: 'corruption' },
+    { topic: 't', partition: 1, fromOffset: 0, toOffset: 5, reason: 'corruption' },
+  ]);
+  await again.close();
+});
+
+test('a log that was taken away and of which nothing is remembered begins anew, as another incarnation', async () => {
   const store = await place.open();
   const topic = store.writer.defineTopic('t', FOREVER);
   const stream = topic.streams[0] as StreamId;
@@ -143,6 +169,9 @@ test('a log that was taken away begins anew, as another incarnation, and says so
   const { incarnation } = store.identity;
   await store.close();
   await rm(join(place.folder, 'log'), { recursive: true });
+  const state = await levelEngine(place.folder, false).openState();
+  await state.write([{ key: Buffer.from('log-end'), value: undefined }]);
+  await state.close();
   const logger = rememberingLogger();
   const again = await place.open({ logger, random: seededRandom(99) });
   expect(again.identity.incarnation).not.toBe(incarnation);

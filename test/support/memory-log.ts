@@ -192,6 +192,7 @@ export class MemoryLog {
       for (const [stream, offset] of positions) stored.set(stream, offset);
     };
     return {
+      lost: false,
       get: (stream) => stored.get(stream),
       all: () => new Map(stored),
       advance: (positions) => {

@@ -1,0 +1,69 @@
+import { lstat, mkdir, open, readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { systemCodeOf } from '../errors.ts';
+
+/** A file that is gone needs no syncing. */
+export async function syncPath(path: string): Promise<void> {
+  try {
+    const handle = await open(path, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** Not mkdir's own recursion: it never ends where a parent can't be made, as below /proc. */
+export async function makeFolder(path: string): Promise<void> {
+  const make = async (): Promise<void> => {
+    try {
+      await mkdir(path);
+      await syncPath(dirname(path));
+    } catch (error) {
+      // Something is there: if it is no folder, the next step says so.
+      if (systemCodeOf(error) !== 'EEXIST') throw error;
+    }
+  };
+  try {
+    await make();
+  } catch (error) {
+    const parent = dirname(path);
+    if (systemCodeOf(error) !== 'ENOENT' || parent === path) throw error;
+    await makeFolder(parent);
+    await make();
+  }
+}
+
+/** What is at the path; links are followed. */
+export async function kindOf(path: string): Promise<'folder' | 'file' | 'other' | 'nothing'> {
+  try {
+    const found = await stat(path);
+    if (found.isDirectory()) return 'folder';
+    return found.isFile() ? 'file' : 'other';
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT') throw error;
+    // A link that leads nowhere is something, and nothing that can be used.
+    return (await exists(path)) ? 'other' : 'nothing';
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined;
+}
+
+/** Bytes of a file, or of the files in a folder and below; 0 when it is gone. */
+export async function bytesOf(path: string): Promise<number> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return 0;
+  if (!found.isDirectory()) return found.size;
+  let bytes = 0;
+  try {
+    for (const name of await readdir(path)) bytes += await bytesOf(join(path, name));
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT') throw error;
+  }
+  return bytes;
+}

@@ -1,0 +1,164 @@
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Catalog } from './catalog.ts';
+import type { CommitLog } from './commit-log.ts';
+import type { CountedDatabase } from './counted-database.ts';
+import type { DiskUsage } from './disk-usage.ts';
+import type { Ledger } from './ledger.ts';
+import type {
+  KeyValue,
+  LogReader,
+  LogWriter,
+  LossLedger,
+  PositionStore,
+  Store,
+  StoreCounters,
+  StoreIdentity,
+} from './log.ts';
+import type { LogState } from './log-state.ts';
+import type { LostSegments } from './lost-segments.ts';
+import type { Positions } from './positions.ts';
+import type { Retention } from './retention.ts';
+import { scheduled, type Schedule } from './schedule.ts';
+import type { Scrub } from './scrub.ts';
+import type { Segments } from './segments.ts';
+import { StateSpace, writePositionsLost } from './state.ts';
+import type { Waiters } from './waiters.ts';
+import type { Writer } from './writer.ts';
+
+/** What an open store is made of. */
+export interface StoreParts {
+  readonly identity: StoreIdentity;
+  readonly writer: Writer;
+  readonly reader: LogReader;
+  readonly positions: Positions;
+  readonly database: CountedDatabase;
+  readonly segments: Segments;
+  readonly state: LogState;
+  readonly log: CommitLog;
+  readonly ledger: Ledger;
+  readonly retention: Retention;
+  readonly scrub: Scrub;
+  readonly usage: DiskUsage;
+  readonly waiters: Waiters;
+  readonly readOnly: boolean;
+  readonly catalog: Catalog;
+  readonly lost: LostSegments;
+}
+
+/** The parts, behind the door of log.ts. */
+export class OpenStore implements Store {
+  readonly #parts: StoreParts;
+  readonly #schedules: readonly Schedule[];
+  readonly #logger: Logger;
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    parts: StoreParts,
+    schedules: {
+      readonly retentionSchedule?: string | undefined;
+      readonly scrubSchedule?: string | undefined;
+    },
+    logger: Logger,
+  ) {
+    this.#parts = parts;
+    this.#logger = logger;
+    const task = (name: string, cron: string | undefined, run: () => Promise<void>): Schedule[] =>
+      cron === undefined ? [] : [scheduled(name, cron, run, logger)];
+    this.#schedules = [
+      ...task('retention', schedules.retentionSchedule, () => this.retain()),
+      ...task('the check of the stored log', schedules.scrubSchedule, () => parts.scrub.run()),
+    ];
+  }
+
+  get identity(): StoreIdentity {
+    return this.#parts.identity;
+  }
+
+  get writer(): LogWriter {
+    return this.#parts.writer;
+  }
+
+  get reader(): LogReader {
+    return this.#parts.reader;
+  }
+
+  positions(name: string, { pins }: { readonly pins: boolean }): Promise<PositionStore> {
+    return this.#parts.positions.open(name, pins);
+  }
+
+  forgetPositions(name: string): Promise<void> {
+    return this.#parts.positions.forget(name);
+  }
+
+  keyValue(space: string): KeyValue {
+    return new StateSpace(this.#parts.database, space);
+  }
+
+  get ledger(): LossLedger {
+    return this.#parts.ledger;
+  }
+
+  async retain(): Promise<void> {
+    const { retention, usage, waiters, readOnly } = this.#parts;
+    if (readOnly || this.#closing !== undefined) return;
+    await retention.run();
+    await usage.measure();
+    waiters.wake(); // A reader before the new start has a gap to be told.
+  }
+
+  async scrub(): Promise<void> {
+    const { scrub, readOnly } = this.#parts;
+    if (!readOnly && this.#closing === undefined) await scrub.check();
+  }
+
+  counters(): StoreCounters {
+    const { state, segments, retention, scrub, usage, ledger, database } = this.#parts;
+    return {
+      recordsAppended: state.recordsAppended,
+      bytesAppended: state.bytesAppended,
+      commits: state.commits,
+      syncs: state.syncs,
+      stateSyncs: database.syncs,
+      recordsDropped: retention.dropped.records,
+      bytesDropped: retention.dropped.bytes,
+      segments: segments.count,
+      diskBytes: usage.bytes(),
+      scrub: scrub.status(),
+      losses: ledger.totals(),
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { writer, log, retention, ledger, usage, waiters, database, readOnly } = this.#parts;
+    const { lost, catalog, scrub } = this.#parts;
+    for (const schedule of this.#schedules) await schedule.stop();
+    await scrub.stop();
+    await retention.settled();
+    await lost.settled();
+    await ledger.close();
+    await writer.close();
+    await usage.settled();
+    waiters.close();
+    await log.close();
+    if (!readOnly) await this.#rememberEnd();
+    await catalog.settled();
+    await database.close();
+  }
+
+  /** What was written and not synced is not remembered. */
+  async #rememberEnd(): Promise<void> {
+    const { log, identity, catalog, database } = this.#parts;
+    try {
+      if (!log.unsynced) await catalog.closed(log.describe(identity));
+      await writePositionsLost(database, false);
+    } catch (error) {
+      this.#logger.error({ error: messageOf(error) }, 'the end of the log could not be noted');
+    }
+  }
+}
