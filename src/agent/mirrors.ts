@@ -45,18 +45,24 @@ export async function buildMirrors(
   for (const [name, mirror] of Object.entries(config.mirrors)) {
     const logger = surroundings.logger.child({ mirror: name });
     const { maxRecords, maxBytes, maxWaitMs } = mirror.batch;
+    const positions = await store.positions(positionsName(name), { pins: true });
     const options = {
       name,
       gateway: config.gateway,
       incarnation: identity.incarnation,
       reader,
-      positions: await store.positions(positionsName(name), { pins: true }),
+      positions,
       ledger: store.ledger,
       quarantine,
       decisions: store.keyValue(`mirror.${name}`),
-      upstream: await buildUpstream(name, mirror, config, { ...surroundings, logger }),
+      upstream: await buildUpstream(name, mirror, config, {
+        ...surroundings,
+        logger,
+        positionsLost: positions.lost,
+      }),
       topics: mirror.topics,
-      startAt: mirror.start,
+      // Where it stood is not known: to begin at the end would skip in silence.
+      startAt: positions.lost ? ('beginning' as const) : mirror.start,
       batching: {
         ...(maxRecords === undefined ? {} : { maxRecords }),
         ...(maxBytes === undefined ? {} : { maxBytes }),
@@ -71,11 +77,15 @@ export async function buildMirrors(
   return mirrors;
 }
 
+interface UpstreamSurroundings extends MirrorSurroundings {
+  readonly positionsLost: boolean;
+}
+
 function buildUpstream(
   name: string,
   mirror: MirrorConfig,
   config: Config,
-  surroundings: MirrorSurroundings,
+  surroundings: UpstreamSurroundings,
 ): Promise<Upstream> {
   return mirror.upstream.kind === 'kafka'
     ? kafkaUpstream(name, mirror.upstream, config, surroundings)
@@ -86,7 +96,7 @@ async function kafkaUpstream(
   name: string,
   kafka: KafkaUpstreamConfig,
   config: Config,
-  { store, clock, logger }: MirrorSurroundings,
+  { store, clock, logger, positionsLost }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
   return createKafkaUpstream({
@@ -105,6 +115,7 @@ async function kafkaUpstream(
     clusterId: kafka.clusterId,
     replaces: kafka.replaces,
     unknownOutcome: kafka.unknownOutcome,
+    positionsLost,
     journal: store.keyValue(`kafka.${name}`),
     clock,
     logger,

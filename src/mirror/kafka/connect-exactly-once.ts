@@ -3,7 +3,13 @@ import type { StreamId } from '../../record.ts';
 import type { MirrorStream } from '../upstream.ts';
 import type { Cluster } from './cluster.ts';
 import { CODE } from './codes.ts';
-import { findOutcome, isInDoubt, positionsAfterDoubt, requireOwnRecords } from './doubt.ts';
+import {
+  findOutcome,
+  isInDoubt,
+  positionsAfterDoubt,
+  requireOwnRecords,
+  requireSomeBooks,
+} from './doubt.ts';
 import { type DeliveryParts, ExactlyOnceDelivery } from './exactly-once.ts';
 import { initialise } from './initialise.ts';
 import { KAFKA_DEFAULTS } from './options.ts';
@@ -60,6 +66,9 @@ async function readPositions(
 ): Promise<FoundPositions> {
   const answer = await client.positions([...parts.streams.keys()]);
   const { known, forgotten } = await sortPositions(parts, answer, seek);
+  const { positionsLost = false, unknownOutcome = 'stop' } = parts.options;
+  const ours = { lost: positionsLost, journal: await parts.journal.read() };
+  requireSomeBooks(ours, known.size + seek.size, unknownOutcome);
   return { known, unknown: await settleDoubt(parts, cluster, signal, forgotten) };
 }
 

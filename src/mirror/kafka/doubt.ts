@@ -86,6 +86,23 @@ export function requireOwnRecords(
 }
 
 /**
+ * Our books were lost with the state database, and the far side has no position of ours at all:
+ * whether it has everything or nothing, nobody knows. Throws UPSTREAM_MISMATCH unless a person said
+ * that it shall all be sent again.
+ */
+export function requireSomeBooks(
+  ours: { readonly lost: boolean; readonly journal: JournalEntry | undefined },
+  known: number,
+  whenUnknown: 'stop' | 'repeat',
+): void {
+  if (!ours.lost || ours.journal !== undefined || known > 0 || whenUnknown === 'repeat') return;
+  throw new GatelogError(
+    'UPSTREAM_MISMATCH',
+    `the positions of this mirror were lost with a damaged state database, and Kafka has none of this gateway either, so what arrived is not known. Set 'unknownOutcome: repeat' to send everything that the log holds, or seek the mirror to where it shall go on`,
+  );
+}
+
+/**
  * Where the streams stand that the far side forgot. Everything before the last transaction was
  * confirmed before it began, so an aborted one leaves each of its streams at the range's start.
  */

@@ -81,6 +81,8 @@ export interface KafkaUpstreamOptions extends KafkaConnection {
    * forgot the position and the records): `stop` asks a person, `repeat` sends them again.
    */
   readonly unknownOutcome?: 'stop' | 'repeat' | undefined;
+  /** The state database was damaged, and our positions with it. */
+  readonly positionsLost?: boolean | undefined;
   /** A small space of synced values, this mirror's own. */
   readonly journal: KeyValue;
   readonly clock: Clock;

@@ -12,6 +12,7 @@ import {
   outcomeOf,
   positionsAfterDoubt,
   requireOwnRecords,
+  requireSomeBooks,
 } from '../../../src/mirror/kafka/doubt.ts';
 import { FenceJudge } from '../../../src/mirror/kafka/fencing.ts';
 import { Journal } from '../../../src/mirror/kafka/journal.ts';
@@ -53,6 +54,21 @@ describe('a position at the far side', () => {
     const owner = { ...OWNER, replaces: 'bbbb' };
     const remote = { offset: 17, metadata: 'gw/bbbb/telemetry/2/17' };
     expect(acceptPosition(owner, STREAM, remote)).toBeUndefined();
+  });
+});
+
+describe('books that were lost with the state database', () => {
+  const lost = { lost: true, journal: undefined };
+
+  test('stop an exactly-once mirror when the far side knows nothing either', () => {
+    expect(() => requireSomeBooks(lost, 0, 'stop')).toThrow(/lost with a damaged state database/u);
+  });
+
+  test('do not when the far side, a person or nobody’s loss decides', () => {
+    requireSomeBooks(lost, 3, 'stop');
+    requireSomeBooks(lost, 0, 'repeat');
+    requireSomeBooks({ lost: false, journal: undefined }, 0, 'stop');
+    expect(lost.lost).toBe(true);
   });
 });
 
