@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'STORE_FORBIDDEN' // the user that runs gatelog may not read or write it
   | 'STORE_READ_ONLY' // it lies on a file system that is mounted read-only
   | 'STORE_FULL' // no space is left on its disk
+  | 'STORE_FAILING' // its disk does not read or write
   | 'STORE_MISSING' // it must exist already, and does not: its disk is not mounted
   | 'STORE_FOREIGN' // it belongs to another gateway
   | 'STORE_CORRUPT' // a stored commit failed its checksum or contiguity check
@@ -102,6 +103,7 @@ export function exitCodeOf(code: ErrorCode): number {
     case 'UPSTREAM_UNCERTAIN':
       return 69; // EX_UNAVAILABLE
     case 'STORE_UNAVAILABLE':
+    case 'STORE_FAILING':
     case 'STORE_WRITE_FAILED':
     case 'OUTPUT_FAILED':
       return 74; // EX_IOERR

@@ -61,6 +61,9 @@ export const LIMITS = {
   /** After a failed write the log is opened again; if that fails, again after this, doubling. */
   recoverFirstMs: 1000,
   recoverMaxMs: 30_000,
+  /** A data folder that could not be opened at start is tried again after this, doubling. */
+  storeRetryFirstMs: 1000,
+  storeRetryMaxMs: 30_000,
   partitionsPerTopic: 1024,
   streams: 16_384,
   topicNameBytes: 249, // Kafka's own limit (Topic.MAX_NAME_LENGTH)

@@ -5,7 +5,7 @@ import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
 import type { ConsumeRequest } from './consume.ts';
 import type { ControlError, MirrorAction, MirrorBody } from './control-api.ts';
 import { consumeQuery } from './control-api.ts';
-import { socketAddress } from './socket-path.ts';
+import { knownStandIn, socketAddress } from './socket-path.ts';
 import type { AgentStatus } from './status.ts';
 
 /**
@@ -55,7 +55,23 @@ export class ControlClient {
   }
 
   async #ask(method: string, path: string, extra: Extra): Promise<IncomingMessage> {
-    const address = await socketAddress(this.#dataFolder);
+    try {
+      return await this.#askAt(this.#dataFolder, method, path, extra);
+    } catch (error) {
+      const standIn = await knownStandIn(this.#dataFolder);
+      const isGone = error instanceof GatelogError && error.code === 'AGENT_NOT_RUNNING';
+      if (!isGone || standIn === undefined) throw error;
+      return this.#askAt(standIn, method, path, extra);
+    }
+  }
+
+  async #askAt(
+    folder: string,
+    method: string,
+    path: string,
+    extra: Extra,
+  ): Promise<IncomingMessage> {
+    const address = await socketAddress(folder);
     try {
       const response = await send({ socketPath: address.path, method, path }, extra);
       if (response.statusCode === 200) return response;

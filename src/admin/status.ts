@@ -12,6 +12,8 @@ export interface AgentStatus {
   readonly gateway: string;
   /** Random id of the data folder. */
   readonly incarnation: string;
+  /** Why it serves without a log, so that nothing durable is acknowledged; null: it has one. */
+  readonly degraded: string | null;
   readonly data: string;
   readonly pid: number;
   readonly startedAt: string;
@@ -22,7 +24,8 @@ export interface AgentStatus {
   /** Since start; null until the broker listens. */
   readonly ingest: IngestStatus | null;
   readonly store: StoreCounters;
-  readonly wear: WearStatus;
+  /** null: without a log nothing is written. */
+  readonly wear: WearStatus | null;
   readonly topics: readonly TopicStatus[];
   readonly mirrors: readonly MirrorStatus[];
 }

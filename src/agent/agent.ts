@@ -1,12 +1,11 @@
 import { startControlServer } from '../admin/control-server.ts';
 import type { AgentStatus } from '../admin/status.ts';
 import type { Mirror } from '../mirror/mirror.ts';
-import type { Random } from '../random.ts';
-import type { Store } from '../store/log.ts';
+import type { Store, StoreIdentity } from '../store/log.ts';
 import { openStore } from '../store/open.ts';
 import type { Logger } from '../telemetry.ts';
 import { isoTime } from '../time.ts';
-import type { Clock } from '../time.ts';
+import type { Agent, AgentSurroundings } from './agent-types.ts';
 import { describeTopics, memoryStatus } from './agent-status.ts';
 import { startBroker } from './broker.ts';
 import type { Broker } from './broker.ts';
@@ -14,28 +13,24 @@ import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
 import { IngestGate } from './ingest.ts';
 import { KnownMirrors } from './known-mirrors.ts';
+import { LiveAgent, mayPass } from './live-agent.ts';
 import { buildMirrors } from './mirrors.ts';
 import { StopStack } from './stop-stack.ts';
 import { wearBudgetOf } from './wear-budget.ts';
 import { kernelSource } from './wear-files.ts';
 import { WearMeter } from './wear-meter.ts';
 
-export interface AgentSurroundings {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly version: string;
-}
-
-export interface Agent {
-  /** Addresses really listened on. */
-  addresses(): readonly string[];
-  status(): Promise<AgentStatus>;
-  /**
-   * Stops accepting, finishes what was accepted, commits, closes. Resolves within LIMITS.stopMs;
-   * false when something did not end in that time. Idempotent.
-   */
-  stop(): Promise<boolean>;
+/**
+ * The agent; without a log where its data folder can't be written and the configuration does not
+ * want it to end then.
+ */
+export async function startAgent(config: Config, surroundings: AgentSurroundings): Promise<Agent> {
+  try {
+    return await startWhole(config, surroundings);
+  } catch (error) {
+    if (config.store.whenUnavailable === 'exit' || !mayPass(error)) throw error;
+    return LiveAgent.start(config, surroundings, error, startWhole);
+  }
 }
 
 /**
@@ -43,7 +38,7 @@ export interface Agent {
  * are let in when everything behind them stands; and back in reverse. An upstream that is down
  * delays nothing. When a step fails, those before it are undone and its error is thrown.
  */
-export async function startAgent(config: Config, surroundings: AgentSurroundings): Promise<Agent> {
+async function startWhole(config: Config, surroundings: AgentSurroundings): Promise<Agent> {
   const stack = new StopStack(surroundings.clock, surroundings.logger);
   try {
     return await buildAgent(config, surroundings, stack);
@@ -54,22 +49,26 @@ export async function startAgent(config: Config, surroundings: AgentSurroundings
 }
 
 async function buildAgent(
-  config: Config,
+  asked: Config,
   surroundings: AgentSurroundings,
   stack: StopStack,
 ): Promise<Agent> {
   const { clock, random, logger } = surroundings;
-  const budget = wearBudgetOf(config.store);
-  const lingerMs = (): number => budget?.lingerMs() ?? config.store.lingerMs;
+  const budget = wearBudgetOf(asked.store);
+  const lingerMs = (): number => budget?.lingerMs() ?? asked.store.lingerMs;
   const store = await openStore({
-    folder: config.data,
-    ...config.store,
+    folder: asked.data,
+    ...asked.store,
     lingerMs,
+    gateway: asked.gateway,
+    gatewayGiven: asked.gatewayGiven,
+    adopt: surroundings.adopt ?? false,
     clock,
     random,
     logger,
   });
   stack.push('the store', () => store.close());
+  const config = ofFolder(asked, store.identity, logger);
   const wear = await WearMeter.start({
     source: await kernelSource(config.data),
     space: store.keyValue('wear'),
@@ -95,6 +94,7 @@ async function buildAgent(
   const mirrors = await buildMirrors(config, { store, clock, random, logger });
   stack.push('the mirrors', () => stopMirrors(mirrors));
   for (const mirror of mirrors.values()) await mirror.start();
+  await surroundings.beforeServing?.();
   const agent = new RunningAgent(config, surroundings, { store, mirrors, wear, stack });
   const control = await startControlServer({
     dataFolder: config.data,
@@ -118,6 +118,16 @@ async function buildAgent(
   const { broker } = agent;
   stack.push('the broker', () => broker.stop());
   return agent;
+}
+
+/** A host that got another name is the same gateway. */
+function ofFolder(config: Config, { gateway }: StoreIdentity, logger: Logger): Config {
+  if (gateway === undefined || gateway === config.gateway) return config;
+  logger.warn(
+    { event: 'agent.gateway', gateway, host: config.gateway },
+    `this is gateway ${gateway}, as its data folder knows it, though the host is ${config.gateway} now`,
+  );
+  return { ...config, gateway };
 }
 
 /** Side by side: each waits for its far side. */
@@ -161,6 +171,7 @@ class RunningAgent implements Agent {
       version,
       gateway,
       incarnation: store.identity.incarnation,
+      degraded: null,
       data,
       pid: process.pid,
       startedAt: isoTime(this.#startedMs),

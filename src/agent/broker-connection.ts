@@ -326,7 +326,7 @@ export class DeviceConnection {
 
   /** The same for QoS 0, where nobody waits. */
   readonly #doneUnasked = (error: Error | null): void => {
-    if (error !== null) this.#failed(error);
+    this.#context.gate.settledUnasked(error);
   };
 
   #acknowledge(code: number): void {

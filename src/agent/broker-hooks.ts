@@ -77,7 +77,8 @@ export class Hooks {
       will.properties === undefined ? undefined : fromAedesProperties(will.properties);
     const qos = (will.qos ?? 0) as Qos;
     const done = (error: Error | null): void => {
-      if (error !== null) gate.failed(error, client);
+      if (qos === 0) gate.settledUnasked(error);
+      else if (error !== null) gate.failed(error, client);
       callback(error);
     };
     const entry = gate.entry(will.topic);

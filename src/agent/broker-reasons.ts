@@ -1,4 +1,4 @@
-import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
+import { GatelogError, messageOf, systemCodeOf, type ErrorCode } from '../errors.ts';
 
 /** Reason codes of MQTT 5 (section 2.4) that the agent itself sends. */
 export const REASON = {
@@ -30,11 +30,20 @@ export class ProtocolViolation extends Error {
   }
 }
 
+/** Nothing can be stored at present: the device may try again later. */
+const NO_ROOM: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'STORE_FULL',
+  'STORE_READ_ONLY',
+  'STORE_FAILING',
+  'STORE_MISSING',
+]);
+
 /** What an MQTT 5 device is told when the log could not take its message. */
 export function reasonOfFailure(error: Error): number {
   if (error instanceof GatelogError && error.code === 'RECORD_TOO_LARGE') {
     return REASON.packetTooLarge;
   }
+  if (error instanceof GatelogError && NO_ROOM.has(error.code)) return REASON.quotaExceeded;
   const full = systemCodeOf(error.cause) === 'ENOSPC' || messageOf(error).includes('ENOSPC');
   return full ? REASON.quotaExceeded : REASON.implementationSpecific;
 }

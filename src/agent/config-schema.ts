@@ -37,7 +37,7 @@ import { kafkaSection, mqttUpstreamSection } from './config-upstreams.ts';
  * The strict schema of the configuration file: every option, its form and its default. It gives a
  * Config in which only what depends on the machine (gateway, data) may be missing.
  */
-export interface ParsedConfig extends Omit<Config, 'gateway' | 'data'> {
+export interface ParsedConfig extends Omit<Config, 'gateway' | 'gatewayGiven' | 'data'> {
   readonly gateway?: string | undefined;
   readonly data?: string | undefined;
 }
@@ -110,6 +110,8 @@ const storeSection: z.ZodType<StoreConfig> = section({
     ),
   }),
   wear: wearSection,
+  mustExist: flag().default(false),
+  whenUnavailable: oneOf(['live', 'exit']).default('live'),
 }).transform((store) => ({
   segmentBytes: store.segment,
   lingerMs: store.linger,
@@ -118,6 +120,8 @@ const storeSection: z.ZodType<StoreConfig> = section({
   scrubSchedule: store.scrub.schedule === 'off' ? undefined : store.scrub.schedule,
   scrubBytesPerSecond: store.scrub.rate,
   wear: store.wear,
+  mustExist: store.mustExist,
+  whenUnavailable: store.whenUnavailable,
 }));
 
 const topicSection: z.ZodType<TopicOptions> = section({

@@ -7,6 +7,8 @@ import type { TopicOptions } from '../store/log.ts';
 export interface Config {
   /** Id of this gateway: letters, digits, `.`, `_`, `-`. Part of every record's identity. */
   readonly gateway: string;
+  /** False: it is the host's name, and a data folder that knows better is right. */
+  readonly gatewayGiven: boolean;
   /** Absolute path of the data folder. */
   readonly data: string;
   readonly log: LogConfig;
@@ -55,6 +57,10 @@ export interface StoreConfig {
   readonly scrubSchedule: string | undefined;
   readonly scrubBytesPerSecond: number;
   readonly wear: WearConfig;
+  /** The data folder must hold data already: its disk may not be mounted. */
+  readonly mustExist: boolean;
+  /** When the data folder can't be written: go on without a log, or end. */
+  readonly whenUnavailable: 'live' | 'exit';
 }
 
 export interface WearConfig {

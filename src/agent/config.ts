@@ -53,6 +53,7 @@ export function parseConfig(
   const config = {
     ...shape.data,
     gateway: gatewayOf(shape.data),
+    gatewayGiven: shape.data.gateway !== undefined,
     data:
       data === undefined
         ? path.resolve(surroundings.workingFolder, 'gatelog-data')

@@ -165,6 +165,19 @@ export class IngestGate {
     );
   }
 
+  /** Of QoS 0 messages: nobody waits for them, and their connections go on. */
+  settledUnasked(error: Error | null): void {
+    if (error === null) return;
+    this.#failed++;
+    const now = this.#clock.monotonicMs();
+    if (now < this.#nextFailureLineMs) return;
+    this.#nextFailureLineMs = now + LIMITS.failureLineMs;
+    this.#logger.warn(
+      { error: messageOf(error), failed: this.#failed },
+      'the log could not take a QoS 0 message: it is delivered to subscribers only',
+    );
+  }
+
   #define(name: string): TopicInfo {
     const known = this.#topics.get(name);
     if (known !== undefined) return known;

@@ -60,7 +60,12 @@ function addRun(parser: Argv, context: CliContext): void {
         .option('gateway', {
           string: true,
           requiresArg: true,
-          describe: 'Id of this gateway [default: the host name]',
+          describe: 'Id of this gateway [default: the data folder’s, else the host name]',
+        })
+        .option('adopt', {
+          boolean: true,
+          default: false,
+          describe: 'Take over a data folder of a gateway with another id: this one was renamed',
         })
         .example(
           '$0 run',

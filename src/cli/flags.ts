@@ -17,6 +17,7 @@ export interface RunFlags {
   readonly mqtt?: readonly string[] | undefined;
   readonly kafka?: string | undefined;
   readonly gateway?: string | undefined;
+  readonly adopt?: boolean | undefined;
 }
 
 /** Throws CONFIG_INVALID, naming the flag. */
@@ -28,7 +29,7 @@ export function withFlags(config: Config, flags: RunFlags, workingFolder: string
   }
   return {
     ...config,
-    ...(gateway === undefined ? {} : { gateway }),
+    ...(gateway === undefined ? {} : { gateway, gatewayGiven: true }),
     ...(data === undefined ? {} : { data: path.resolve(workingFolder, data) }),
     ...(mqtt === undefined ? {} : { mqtt: { ...config.mqtt, listen: mqtt } }),
     ...(kafka === undefined ? {} : { mirrors: withBrokers(config, brokersOf(kafka)) }),

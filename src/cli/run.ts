@@ -1,5 +1,5 @@
 import { startAgent } from '../agent/agent.ts';
-import type { Agent } from '../agent/agent.ts';
+import type { Agent } from '../agent/agent-types.ts';
 import type { Config } from '../agent/config-types.ts';
 import { createLogger } from '../agent/logger.ts';
 import { returnStartupMemory } from '../memory.ts';
@@ -35,7 +35,7 @@ export async function runAgent(
   const signals = new Signals();
   const hold = holdProcess();
   const ended = await Promise.race([
-    runUntilStopped(context, config, logger, signals),
+    runUntilStopped(context, config, logger, signals, options.adopt ?? false),
     signals.second,
   ]);
   hold.cancel();
@@ -54,9 +54,10 @@ async function runUntilStopped(
   config: Config,
   logger: Logger,
   signals: Signals,
+  adopt: boolean,
 ): Promise<boolean> {
   const { clock, random, version } = context;
-  const agent = await startAgent(config, { clock, random, logger, version });
+  const agent = await startAgent(config, { clock, random, logger, version, adopt });
   logReady(agent, config, context, logger);
   returnStartupMemory();
   const signal = await signals.first;

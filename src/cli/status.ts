@@ -25,6 +25,9 @@ export async function showStatus(
 function statusLines(context: CliContext, status: AgentStatus): string[] {
   const { ingest, store, memory } = status;
   const fields: [string, string][] = [
+    ...(status.degraded === null
+      ? []
+      : [['degraded', paint(context, 'red', status.degraded)] satisfies [string, string]]),
     ['gateway', `${status.gateway}, gatelog ${status.version}, process ${status.pid}`],
     ['data', `${status.data}, incarnation ${status.incarnation}`],
     ['up', `${formatDuration(status.uptimeMs)}, since ${status.startedAt}`],
@@ -40,7 +43,7 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
   const disk = `${formatSize(diskBytes)} in ${segments} ${segments === 1 ? 'segment' : 'segments'}`;
   fields.push(['log', `${recordsAppended} records in ${commits} commits since start, ${disk}`]);
   fields.push(['check', scrubText(store.scrub)]);
-  for (const [at, line] of wearLines(status.wear).entries()) {
+  for (const [at, line] of (status.wear === null ? [] : wearLines(status.wear)).entries()) {
     fields.push([at === 0 ? 'wear' : '', line]);
   }
   const lost = totalsText(losses);

@@ -24,7 +24,7 @@ const WORDS: Readonly<Record<Trouble, Words>> = {
     advice: 'the process may open no more files or has no more memory; raise its limits',
   },
   io: {
-    code: 'STORE_UNAVAILABLE',
+    code: 'STORE_FAILING',
     advice: 'the disk does not read or write; check its cable and health',
   },
 };

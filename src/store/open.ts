@@ -22,6 +22,7 @@ import { OpenStore } from './open-store.ts';
 import { openState, type OpenedState } from './open-state.ts';
 import { applyStarts, guardSegments, recoverLog, requireOwnFolder, whichLog } from './opening.ts';
 import { Positions } from './positions.ts';
+import { requirePresence } from './presence.ts';
 import { Reader } from './reader.ts';
 import { Retention } from './retention.ts';
 import { Scrub } from './scrub.ts';
@@ -61,7 +62,11 @@ export interface StoreOptions {
   readonly ledgerIdleMs?: number;
   /** Id of this gateway: a folder remembers whose it is. `adopt`: it may have been another's. */
   readonly gateway?: string;
+  /** A person chose that id: it must be the folder's. Otherwise the folder's own counts. */
+  readonly gatewayGiven?: boolean;
   readonly adopt?: boolean;
+  /** A folder without data is not made one: its disk is not mounted. */
+  readonly mustExist?: boolean;
   /** For looking into a folder whose agent does not run: nothing is created, appended or removed. */
   readonly readOnly?: boolean;
   /** What the log stands on; LevelDB in `folder` unless a test says otherwise. */
@@ -71,13 +76,16 @@ export interface StoreOptions {
 /**
  * Opens the data folder, or makes it, whatever is damaged in it. Throws GatelogError STORE_LOCKED,
  * STORE_FORMAT_NEWER, STORE_FOREIGN, and for what stands in the way of reading or writing at all
- * STORE_FORBIDDEN, STORE_READ_ONLY, STORE_FULL or STORE_UNAVAILABLE. Only a read-only look throws
+ * STORE_FORBIDDEN, STORE_READ_ONLY, STORE_FULL, STORE_MISSING, STORE_FAILING or STORE_UNAVAILABLE. Only a read-only look throws
  * STORE_CORRUPT.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { folder, logger, clock } = options;
   const readOnly = options.readOnly ?? false;
   const engine = options.engine ?? levelEngine(folder, readOnly, logger, clock);
+  if (!readOnly && options.engine === undefined) {
+    await requirePresence(folder, options.mustExist ?? false);
+  }
   const decided = { ...options, readOnly, engine };
   const opened = await openState(engine, readOnly, logger);
   const outcome = await openWith(decided, opened);
@@ -133,7 +141,9 @@ type DecidedOptions = StoreOptions & { readonly engine: Engine; readonly readOnl
 
 async function openLog(options: DecidedOptions, begun: Begun): Promise<Store> {
   const { clock, logger, readOnly } = options;
-  if (options.adopt !== true) requireOwnFolder(options.folder, begun.known, options.gateway);
+  if (options.gatewayGiven !== false && options.adopt !== true) {
+    requireOwnFolder(options.folder, begun.known, options.gateway);
+  }
   const loaded = await load(options, begun);
   const { state, segments, lookup, waiters, positions, log, ledger, lost } = loaded;
   const identity = readOnly
@@ -161,10 +171,7 @@ function isClean({ end }: Catalog, state: LogState): boolean {
 }
 
 /** What stands in the state database, and the parts that need nothing of the log yet. */
-async function load(
-  options: DecidedOptions,
-  { database, damage, segments, catalog }: Begun,
-) {
+async function load(options: DecidedOptions, { database, damage, segments, catalog }: Begun) {
   const { clock, logger, readOnly, engine } = options;
   if (damage !== undefined && !readOnly) await writePositionsLost(database, true);
   segments.beforeRemoval = (first) => catalog.removed(first);
@@ -267,7 +274,7 @@ function providerOf(value: number | (() => number)): () => number {
 }
 
 function identityOf(
-  { random, clock, gateway }: StoreOptions,
+  { random, clock, gateway, gatewayGiven }: StoreOptions,
   known: StoredIdentity | undefined,
   found: LogIdentity | undefined,
 ): StoreIdentity {
@@ -275,7 +282,7 @@ function identityOf(
   return {
     formatVersion: FORMAT_VERSION,
     incarnation: found?.incarnation ?? random.hex(8),
-    gateway: gateway ?? known?.gateway,
+    gateway: gatewayGiven === false ? (known?.gateway ?? gateway) : (gateway ?? known?.gateway),
     createdMs: found?.createdMs ?? known?.createdMs ?? clock.nowMs(),
   };
 }
