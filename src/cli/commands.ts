@@ -34,6 +34,7 @@ export function addCommands(parser: Argv, context: CliContext): Argv {
   addConsume(parser, context);
   addStatus(parser, context);
   addGaps(parser, context);
+  addDoctor(parser, context);
   addMirror(parser, context);
   addVerify(parser, context);
   addDemo(parser, context);
@@ -191,6 +192,24 @@ function addGaps(parser: Argv, context: CliContext): void {
     async (options) => {
       const { listGaps } = await import('./gaps.ts');
       await listGaps(context, options);
+    },
+  );
+}
+
+function addDoctor(parser: Argv, context: CliContext): void {
+  parser.command(
+    'doctor',
+    'Examine a data folder, whether its agent runs or not: what is damaged, lost or set aside',
+    (command) =>
+      withPlace(command)
+        .option('json', JSON_LINES)
+        .example(
+          '$0 doctor --data /var/lib/gatelog',
+          'Exit code 0: healthy; 1: something is found',
+        ),
+    async (options) => {
+      const { examine } = await import('./doctor.ts');
+      await examine(context, options);
     },
   );
 }

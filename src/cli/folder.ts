@@ -39,7 +39,8 @@ export async function withFolder<T>(
   }
 }
 
-async function requireFolder(folder: string): Promise<void> {
+/** Throws NOT_FOUND when there is none. */
+export async function requireFolder(folder: string): Promise<void> {
   try {
     const found = await stat(folder);
     if (found.isDirectory()) return;

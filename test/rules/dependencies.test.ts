@@ -36,6 +36,7 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Layer[]>> = {
 const DOORS: Readonly<Record<string, RegExp>> = {
   'src/store/log.ts': /^src\/(?:agent|admin|mirror|cli)\//u,
   'src/store/open.ts': /^src\/(?:agent\/agent|cli\/)/u,
+  'src/store/look.ts': /^src\/cli\/doctor-/u,
 };
 
 /** One home for every outside library. */
