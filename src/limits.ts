@@ -91,6 +91,12 @@ export const LIMITS = {
    */
   lostSegmentOffsets: 4_294_967_296,
   lostSegmentCommits: 1_048_576,
+  /** Processes in a row that ended over a database before a process of its own tries to read it. */
+  deathsBeforeProbe: 2,
+  /** That one may take so long. */
+  probeMs: 30_000,
+  /** A database that was open for so long is not what ends processes. */
+  markerSettledMs: 60_000,
   /** `quarantine/`: what was set aside. Beyond a bound the oldest goes; the newest always stays. */
   asideItems: 64,
   asideBytes: 268_435_456, // 256 MiB

@@ -15,7 +15,15 @@ export interface Section {
 export type Examine = (facts: DoctorFacts) => Section;
 
 /** In the order of the report. */
-export const SECTIONS: readonly Examine[] = [agent, identity, log, quarantine, losses, disk];
+export const SECTIONS: readonly Examine[] = [
+  agent,
+  identity,
+  log,
+  quarantine,
+  losses,
+  starts,
+  disk,
+];
 
 function agent({ agent: status }: DoctorFacts): Section {
   if (status === undefined) return { title: 'agent', lines: ['not running'], findings: [] };
@@ -96,6 +104,19 @@ function losses({ losses: totals, corruption }: DoctorFacts): Section {
         : [
             `the disk lost ${records} records or offsets: gatelog gaps --reason corruption lists them`,
           ],
+  };
+}
+
+/** A mark may be a kill's; several in a row may be LevelDB's. Beside an agent they mean nothing. */
+function starts({ look, agent: status }: DoctorFacts): Section {
+  const several = Object.entries(look.deaths).filter(([, count]) => count > 1);
+  const isQuiet = status !== undefined || several.length === 0;
+  return {
+    title: 'starts',
+    lines: [isQuiet ? 'nothing ended a process' : 'several processes in a row ended early'],
+    findings: isQuiet
+      ? []
+      : several.map(([name, count]) => `${count} processes in a row ended while ${name} was open`),
   };
 }
 

@@ -31,11 +31,13 @@ class LevelDatabase implements Database {
   readonly #level: ByteLevel;
   readonly #folder: string;
   readonly #walName: WalName;
+  readonly #onClosed: () => void;
 
-  constructor(level: ByteLevel, folder: string, walName: WalName) {
+  constructor(level: ByteLevel, folder: string, walName: WalName, onClosed: () => void) {
     this.#level = level;
     this.#folder = folder;
     this.#walName = walName;
+    this.#onClosed = onClosed;
   }
 
   async put(key: Uint8Array, value: Uint8Array, sync: boolean): Promise<void> {
@@ -85,8 +87,9 @@ class LevelDatabase implements Database {
     await syncPath(this.#folder);
   }
 
-  close(): Promise<void> {
-    return this.#level.close();
+  async close(): Promise<void> {
+    await this.#level.close();
+    this.#onClosed();
   }
 }
 
@@ -134,7 +137,11 @@ function newestLog(names: readonly string[]): string {
 }
 
 /** Rejects with LevelDB's own error. */
-export async function openLevel(path: string, createIfMissing: boolean): Promise<Database> {
+export async function openLevel(
+  path: string,
+  createIfMissing: boolean,
+  onClosed: () => void = () => {},
+): Promise<Database> {
   const level: ByteLevel = new Level<Uint8Array, Uint8Array>(path, {
     ...OPTIONS,
     createIfMissing,
@@ -143,7 +150,7 @@ export async function openLevel(path: string, createIfMissing: boolean): Promise
   // Its last step is the new name CURRENT, which it does not sync: the one before it may name a
   // manifest that it never synced.
   await syncPath(path);
-  return new LevelDatabase(level, path, await WalName.of(path));
+  return new LevelDatabase(level, path, await WalName.of(path), onClosed);
 }
 
 /** In Node `level` is classic-level, whose repair its types leave out. The folder MUST be closed. */

@@ -1,6 +1,7 @@
 import { readdir, rename, rm, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
-import { systemCodeOf } from '../errors.ts';
+import { basename, join } from 'node:path';
+import { GatelogError, systemCodeOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
 import { silentLogger, type Logger } from '../telemetry.ts';
 import { systemClock, type Clock } from '../time.ts';
 import type { AsideNote } from './aside-note.ts';
@@ -8,10 +9,13 @@ import type { Database, Engine } from './database.ts';
 import { bytesOf, kindOf, makeFolder, syncPath } from './files.ts';
 import { openLevel, repairLevel } from './level-database.ts';
 import { openError } from './level-errors.ts';
+import { makeHarmless } from './probing.ts';
 import { QuarantineFolder } from './quarantine-folder.ts';
+import { StartMarkers } from './start-markers.ts';
 
 const SEGMENT_DIGITS = 16;
 const SEGMENT = /^\d{16}$/u;
+const STATE = 'state';
 /** Ending of the name of a segment's folder while it is being removed. */
 const REMOVED = '.removed';
 
@@ -23,6 +27,10 @@ class LevelEngine implements Engine {
   readonly #mayCreate: boolean;
   readonly #logger: Logger;
   readonly #quarantine: QuarantineFolder;
+  readonly #clock: Clock;
+  readonly #markers: StartMarkers;
+  /** Not to be opened or repaired in this process. */
+  readonly #deadly = new Set<string>();
 
   constructor(folder: string, mayCreate: boolean, logger: Logger, clock: Clock) {
     this.folder = folder;
@@ -31,6 +39,8 @@ class LevelEngine implements Engine {
     this.#mayCreate = mayCreate;
     this.#logger = logger;
     this.#quarantine = new QuarantineFolder(folder, logger, clock);
+    this.#clock = clock;
+    this.#markers = new StartMarkers(folder, clock);
   }
 
   async openState(): Promise<Database> {
@@ -42,7 +52,7 @@ class LevelEngine implements Engine {
       } else {
         await stat(this.#state);
       }
-      const database = await openLevel(this.#state, this.#mayCreate);
+      const database = await this.#openMarked(this.#state, STATE, this.#mayCreate);
       if (this.#mayCreate) await this.#makeReady(database);
       return database;
     } catch (error) {
@@ -71,6 +81,7 @@ class LevelEngine implements Engine {
 
   /** Called by the holder of the folder's lock. Clears away what a kill left half made or removed. */
   async segments(known: ReadonlySet<number> = new Set()): Promise<number[]> {
+    if (this.#mayCreate) this.#markers.end(STATE); // All of it was read.
     const firsts: number[] = [];
     for (const name of await this.#names()) {
       const path = join(this.#log, name);
@@ -78,7 +89,7 @@ class LevelEngine implements Engine {
       if (this.#mayCreate && first !== undefined) await this.#clearWay(path, `segment-${first}`);
       if ((await kindOf(path)) !== 'folder') continue;
       const isHalf = first !== undefined && !known.has(first) && (await isHalfMade(path));
-      const leftover = name.endsWith(REMOVED) || isHalf;
+      const leftover = /\.(?:removed|probe)$/u.test(name) || isHalf;
       if (leftover && this.#mayCreate) await rm(path, { recursive: true, force: true });
       if (!leftover && first !== undefined) firsts.push(first);
     }
@@ -98,7 +109,7 @@ class LevelEngine implements Engine {
   async openSegment(first: number, how: 'create' | 'existing'): Promise<Database> {
     const path = this.#path(first);
     try {
-      const database = await openLevel(path, how === 'create');
+      const database = await this.#openMarked(path, String(first), how === 'create');
       // LevelDB syncs its own directory but not the entry in ours.
       if (how === 'create') await syncPath(this.#log);
       return database;
@@ -109,10 +120,41 @@ class LevelEngine implements Engine {
     }
   }
 
+  /** Marked while it is open; one over which processes ended is tried by another process first. */
+  async #openMarked(path: string, name: string, create: boolean): Promise<Database> {
+    if (!this.#mayCreate) return openLevel(path, create);
+    if (this.#markers.deaths(name) >= LIMITS.deathsBeforeProbe) await this.#probe(path, name);
+    this.#requireHarmless(path, name);
+    this.#markers.begin(name);
+    try {
+      return await openLevel(path, create, () => this.#markers.end(name));
+    } catch (error) {
+      this.#markers.end(name); // An error is no death.
+      throw error;
+    }
+  }
+
+  async #probe(path: string, name: string): Promise<void> {
+    const deaths = this.#markers.deaths(name);
+    const why = `the process ended ${deaths} times in a row while it was open, and so does every one that reads it`;
+    const harmless = await makeHarmless(path, {
+      clock: this.#clock,
+      logger: this.#logger,
+      take: (file) => this.#quarantine.take(file, `${whatOf(name)}-${basename(file)}`, { why }),
+    });
+    this.#markers.end(name);
+    if (!harmless) this.#deadly.add(name);
+  }
+
+  #requireHarmless(path: string, name: string): void {
+    if (!this.#deadly.has(name)) return;
+    throw new GatelogError('STORE_CORRUPT', `reading ${path} ends every process that does it`);
+  }
+
   async #repaired(first: number): Promise<Database> {
     try {
       await this.repairSegment(first);
-      return await openLevel(this.#path(first), false);
+      return await this.#openMarked(this.#path(first), String(first), false);
     } catch (error) {
       throw openError(this.#path(first), error);
     }
@@ -123,20 +165,23 @@ class LevelEngine implements Engine {
    * trusted more than anything else, and our checksums are verified on every read anyway.
    */
   async repairSegment(first: number): Promise<void> {
-    await this.#repair(this.#path(first), `segment-${first}`);
+    await this.#repair(this.#path(first), String(first));
   }
 
   async repairState(): Promise<void> {
-    await this.#repair(this.#state, 'state');
+    await this.#repair(this.#state, STATE);
   }
 
-  async #repair(path: string, what: string): Promise<void> {
+  async #repair(path: string, name: string): Promise<void> {
+    this.#requireHarmless(path, name);
+    const what = whatOf(name);
     this.#logger.warn({ folder: path }, 'a damaged database is repaired');
-    for (const name of await readdir(path)) {
+    for (const file of await readdir(path)) {
       // LevelDB's own books are files; its repair puts what it can't read into `lost`.
-      if (name !== 'lost') await this.#clearOdd(join(path, name), `${what}-${name}`);
+      if (file !== 'lost') await this.#clearOdd(join(path, file), `${what}-${file}`);
     }
-    await repairLevel(path);
+    this.#markers.begin(name);
+    await repairLevel(path).finally(() => this.#markers.end(name));
   }
 
   async #clearOdd(path: string, what: string): Promise<void> {
@@ -157,8 +202,9 @@ class LevelEngine implements Engine {
   }
 
   setAside(what: number | 'state', note: AsideNote): Promise<string | undefined> {
+    this.#deadly.delete(String(what));
     const path = what === 'state' ? this.#state : this.#path(what);
-    return this.#quarantine.take(path, what === 'state' ? what : `segment-${what}`, note);
+    return this.#quarantine.take(path, whatOf(String(what)), note);
   }
 
   annotate(name: string, note: Partial<AsideNote>): Promise<void> {
@@ -177,6 +223,11 @@ class LevelEngine implements Engine {
   #path(first: number): string {
     return join(this.#log, String(first).padStart(SEGMENT_DIGITS, '0'));
   }
+}
+
+/** For people: the names of markers are those of databases. */
+function whatOf(name: string): string {
+  return name === STATE ? name : `segment-${name}`;
 }
 
 /**

@@ -11,6 +11,7 @@ import { bytesOf, kindOf } from './files.ts';
 import { Ledger } from './ledger.ts';
 import { openLevel } from './level-database.ts';
 import { listAside, type AsideItem } from './quarantine-folder.ts';
+import { MARKERS_FILE, readDeaths, type Deaths } from './start-markers.ts';
 import { readIdentity, type StoredIdentity } from './state.ts';
 
 /** A data folder as its files show it: nothing of it is opened, nothing is changed. */
@@ -20,6 +21,8 @@ export interface FolderLook {
   readonly strange: readonly string[];
   readonly stateBytes: number;
   readonly aside: readonly AsideItem[];
+  /** By database: processes in a row that ended while it was open. */
+  readonly deaths: Deaths;
   readonly disk: { readonly freeBytes: number; readonly totalBytes: number };
 }
 
@@ -37,11 +40,11 @@ export interface StateLook {
 }
 
 const SEGMENT = /^\d{16}$/u;
-const OURS = new Set(['state', 'log', 'quarantine', 'agent.sock', 'reserve', 'opening.json']);
+const OURS = new Set(['state', 'log', 'quarantine', 'agent.sock', 'reserve', MARKERS_FILE]);
 
 export async function lookAtFolder(folder: string): Promise<FolderLook> {
   const names = await readdir(folder);
-  const inLog = await readdir(join(folder, 'log')).catch(() => []);
+  const inLog: string[] = await readdir(join(folder, 'log')).catch(() => []);
   const segments = [];
   const strange = names.filter((name) => !OURS.has(name));
   for (const name of inLog.toSorted()) {
@@ -56,6 +59,7 @@ export async function lookAtFolder(folder: string): Promise<FolderLook> {
     strange,
     stateBytes: await bytesOf(join(folder, 'state')),
     aside: await listAside(folder),
+    deaths: readDeaths(join(folder, MARKERS_FILE)),
     disk: { freeBytes: bavail * bsize, totalBytes: blocks * bsize },
   };
 }

@@ -1,6 +1,6 @@
 /**
  * A process that appends to a store until it is killed, telling every acknowledged record on its
- * output, one line each: node test/support/store-child.ts FOLDER hold|append SEED
+ * output, one line each: node test/support/store-child.ts FOLDER hold|append|read SEED
  */
 import { writeSync } from 'node:fs';
 import { seededRandom } from '../../src/random.ts';
@@ -25,7 +25,15 @@ const { streams } = store.writer.defineTopic('telemetry', {
 });
 writeSync(1, 'ready\n');
 
-if (what === 'hold') {
+if (what === 'read') {
+  const wanted = store.reader.topics().flatMap((topic) => topic.streams);
+  const cursor = store.reader.cursor(new Map(wanted.map((stream) => [stream, 0])));
+  for (;;) {
+    const { records, gaps } = await cursor.next({ maxRecords: 100, maxBytes: 100_000 });
+    if (records === 0 && gaps.length === 0) break;
+  }
+  await store.close();
+} else if (what === 'hold') {
   process.stdin.resume();
 } else {
   let sent = 0;

@@ -1,0 +1,56 @@
+/**
+ * A process of its own that may die: node probe-child.ts read|repair FOLDER
+ *
+ * `read` opens the database and reads all of it, as a scan and by seeking into every hole of the
+ * commit numbers; `repair` rebuilds it before. Ends with 0 unless LevelDB ends it; damage that is
+ * told is no death.
+ */
+import { entryKey, parseKey } from './commit-key.ts';
+import type { Database } from './database.ts';
+import { openLevel, repairLevel } from './level-database.ts';
+
+const [, , mode, folder = ''] = process.argv;
+
+try {
+  if (mode === 'repair') await repairLevel(folder);
+  const database = await openLevel(folder, false);
+  const holes = await scan(database);
+  for (const commit of holes) await seek(database, commit);
+  await database.close();
+} catch {
+  // LevelDB says what is wrong: the caller will hear the same.
+}
+
+/** Commits around the holes in the numbers. */
+async function scan(database: Database): Promise<number[]> {
+  const holes: number[] = [];
+  const entries = database.entries({});
+  let last = 0;
+  try {
+    for (;;) {
+      const batch = await entries.next();
+      if (batch.length === 0) break;
+      for (const [key] of batch) {
+        const commit = parseKey(key)?.commit ?? last;
+        if (commit > last + 1) holes.push(last + 1, Math.floor((last + commit) / 2), commit - 1);
+        last = commit;
+      }
+    }
+  } catch {
+    // LevelDB tells of damage at the end of a scan; the holes count.
+  } finally {
+    await entries.close();
+  }
+  return [...holes, last + 1];
+}
+
+async function seek(database: Database, commit: number): Promise<void> {
+  const entries = database.entries({ gte: entryKey(commit, 'commit') });
+  try {
+    await entries.next();
+  } catch {
+    // Told damage is no death.
+  } finally {
+    await entries.close();
+  }
+}

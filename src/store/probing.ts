@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process';
+import { cp, link, mkdir, readdir, rm } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { LIMITS } from '../limits.ts';
+import type { Logger } from '../telemetry.ts';
+import type { Clock } from '../time.ts';
+
+/** The sources run as they are, the build as JavaScript. */
+const CHILD = fileURLToPath(new URL(`./probe-child${extname(import.meta.url)}`, import.meta.url));
+/** Beside the database; its name is no segment's. */
+const SCRATCH = '.probe';
+/** What a reader makes anew, or locks. */
+const OWN = /^(?:LOCK|LOG|LOG\.old)$/u;
+const TABLES = /\.(?:ldb|sst|log)$/u;
+
+/**
+ * Whether reading (and before it repairing) the database ends the process that does it. One that
+ * takes too long proves nothing, and neither does one that can't be started.
+ */
+function dies(mode: 'read' | 'repair', folder: string, clock: Clock): Promise<boolean> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [CHILD, mode, folder], { stdio: 'ignore' });
+    let late = false;
+    const timer = clock.after(LIMITS.probeMs, () => {
+      late = true;
+      child.kill('SIGKILL');
+    });
+    child.once('error', () => resolve(false));
+    child.once('exit', (_, signal) => {
+      timer.cancel();
+      resolve(signal !== null && !late);
+    });
+  });
+}
+
+/**
+ * For a database over which processes ended. Resolves true when it can be opened now: because it
+ * does nobody harm, or because its deadly files were taken away by `take`. Nothing but them is
+ * touched: other processes read links. The database MUST be closed.
+ */
+export async function makeHarmless(
+  folder: string,
+  surroundings: {
+    readonly clock: Clock;
+    readonly logger: Logger;
+    readonly take: (file: string) => Promise<unknown>;
+  },
+): Promise<boolean> {
+  const { clock, logger, take } = surroundings;
+  const names = (await readdir(folder)).filter((name) => !OWN.test(name));
+  if (!(await isDeadly('read', folder, names, clock))) return true;
+  logger.error(
+    { event: 'store.deadly', folder },
+    'reading a database ends the process that reads it: its files are looked at one by one',
+  );
+  const rest = [];
+  for (const name of names) {
+    const deadly = TABLES.test(name) && (await isDeadly('repair', folder, [name], clock));
+    if (deadly) await take(join(folder, name));
+    else rest.push(name);
+  }
+  return !(await isDeadly('repair', folder, rest, clock));
+}
+
+/** These files alone, as a database of their own. Links take no room; not every disk has them. */
+async function isDeadly(
+  mode: 'read' | 'repair',
+  folder: string,
+  names: readonly string[],
+  clock: Clock,
+): Promise<boolean> {
+  const scratch = folder + SCRATCH;
+  await rm(scratch, { recursive: true, force: true });
+  await mkdir(scratch);
+  try {
+    for (const name of names) {
+      const [from, to] = [join(folder, name), join(scratch, name)];
+      await link(from, to).catch(() => cp(from, to, { recursive: true }));
+    }
+    return await dies(mode, scratch, clock);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,81 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { LIMITS } from '../limits.ts';
+import type { Clock, Timer } from '../time.ts';
+
+/** In the data folder; known to `gatelog doctor`. */
+export const MARKERS_FILE = 'opening.json';
+
+/** By database (`state`, or a segment's first commit): processes in a row that ended over it. */
+export type Deaths = Readonly<Record<string, number>>;
+
+/**
+ * LevelDB ends the whole process when it meets certain damage (a zeroed page in a block that is not
+ * compressed: research/store.md, section 10), at every start anew. So each database is marked while
+ * it is opened and read, and the mark counts: one that is found there at a start was open when a
+ * process ended. A kill leaves it too, so a count is a suspicion only, never a verdict.
+ *
+ * Not synced: what a power cut takes back was no abort.
+ */
+export class StartMarkers {
+  readonly #file: string;
+  readonly #clock: Clock;
+  readonly #timers = new Map<string, Timer>();
+  #deaths: Record<string, number> | undefined;
+
+  constructor(dataFolder: string, clock: Clock) {
+    this.#file = join(dataFolder, MARKERS_FILE);
+    this.#clock = clock;
+  }
+
+  /** How many processes in a row ended while it was open. */
+  deaths(name: string): number {
+    return this.#known()[name] ?? 0;
+  }
+
+  /** It is opened; the mark goes with `end`, or when all went well for a while. */
+  begin(name: string): void {
+    const known = this.#known();
+    known[name] = (known[name] ?? 0) + 1;
+    this.#timers.get(name)?.cancel();
+    this.#timers.set(
+      name,
+      this.#clock.after(LIMITS.markerSettledMs, () => this.end(name)),
+    );
+    this.#write();
+  }
+
+  end(name: string): void {
+    this.#timers.get(name)?.cancel();
+    this.#timers.delete(name);
+    const known = this.#known();
+    if (!(name in known)) return;
+    delete known[name];
+    this.#write();
+  }
+
+  #known(): Record<string, number> {
+    this.#deaths ??= { ...readDeaths(this.#file) };
+    return this.#deaths;
+  }
+
+  /** A disk that can't be written has other troubles. */
+  #write(): void {
+    try {
+      writeFileSync(this.#file, JSON.stringify(this.#deaths));
+    } catch {
+      // The next mark tries again.
+    }
+  }
+}
+
+/** Empty where there is no such file, or a torn one. */
+export function readDeaths(file: string): Deaths {
+  try {
+    const found = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+    const counts = Object.entries(found).filter(([, count]) => typeof count === 'number');
+    return Object.fromEntries(counts) as Deaths;
+  } catch {
+    return {};
+  }
+}
