@@ -144,6 +144,32 @@ export const LIMITS = {
   /** Figures over less than this are told with a word of caution. */
   wearTellMs: 600_000, // 10 min
 
+  // Clock trust.
+  /** A wall clock before this is wrong: 2026-01-01, when this software was made. */
+  clockEarliestMs: 1_767_225_600_000,
+  /** Wall and monotonic clock have parted when their difference changes by more. */
+  clockDriftMs: 60_000,
+  clockDriftMinMs: 1000,
+  clockDriftMaxMs: 86_400_000, // 1 d
+  /** How often the clocks are compared, and sources looked at that cost nothing. */
+  clockCheckMs: 1000,
+  /** Sources that cost a process: at first so often, then more and more rarely. */
+  clockDearFirstMs: 5000,
+  clockDearMaxMs: 900_000,
+  clockAskMs: 2000,
+  /** Two clocks read further apart than this are read again. */
+  clockReadMs: 5,
+  /** For so long a jump may lie between the receipt of a record and its commit. */
+  clockJumpMs: 60_000,
+  /** Times that are wrong by less are left as they are. */
+  clockToleranceMs: 1000,
+  /** Boots remembered; older ones have no length any more. */
+  clockBoots: 1024,
+  /** Of those, in each checkpoint of the log, should the state database be lost. */
+  clockBootsKept: 8,
+  /** Kafka's time bounds are kept with this distance: a batch is under way for a while. */
+  kafkaTimeMarginMs: 300_000,
+
   // Reading.
   readBytes: 1_048_576, // 1 MiB
   readRecords: 10_000,

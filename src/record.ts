@@ -7,12 +7,25 @@
 export interface LogRecord {
   /** Dense number within its partition, from 0. */
   readonly offset: number;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970: the best that is known. */
   readonly timestampMs: number;
+  /** Absent: the time is as it was received, and nothing speaks against it. */
+  readonly time?: TimeNote | undefined;
   readonly key: Uint8Array | null;
   /** null is a tombstone, as in Kafka. */
   readonly value: Uint8Array | null;
   readonly headers: Uint8Array;
+}
+
+/**
+ * What is to be said about a record's time.
+ * - `corrected`: the clock was wrong, and the time was computed when it became known.
+ * - `estimated`: the clock was not to be trusted, and the time never became known in that boot.
+ */
+export interface TimeNote {
+  readonly trust: 'corrected' | 'estimated';
+  /** What the gateway's clock said when it received the record. */
+  readonly clockMs: number;
 }
 
 /**

@@ -212,6 +212,7 @@ export class IngestGate {
       encodeMirroredHeaders(entry.mqttTopic, qos, retain, properties, mirrored.identityText),
       durability,
       done,
+      mirrored.timestampMs !== undefined,
     );
     return true;
   }

@@ -140,7 +140,8 @@ export class Quarantine {
         if (error === null) resolve();
         else reject(error);
       };
-      writer.append(stream, record.timestampMs, record.key, value, headers, 'fsync', done);
+      const { key, timestampMs } = record;
+      writer.append(stream, timestampMs, key, value, headers, 'fsync', done, true);
     });
   }
 }

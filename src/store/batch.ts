@@ -14,6 +14,8 @@ export class Batch {
   readonly streams: Int32Array = new Int32Array(CAPACITY);
   readonly offsets: Float64Array = new Float64Array(CAPACITY);
   readonly times: Float64Array = new Float64Array(CAPACITY);
+  /** 1: the time came with the record, as from another gateway; 0: it is our clock's. */
+  readonly given: Uint8Array = new Uint8Array(CAPACITY);
   readonly keys: (Uint8Array | null)[] = Array.from({ length: CAPACITY }, () => null);
   readonly values: (Uint8Array | null)[] = Array.from({ length: CAPACITY }, () => null);
   readonly headers: (Uint8Array | null)[] = Array.from({ length: CAPACITY }, () => null);
@@ -21,6 +23,8 @@ export class Batch {
   /** Entries, markers included. */
   count = 0;
   records = 0;
+  /** Records whose time was given. */
+  givenTimes = 0;
   /** Of keys, values and headers. */
   bytes = 0;
   /** Entries that somebody waits for. */
@@ -54,11 +58,14 @@ export class Batch {
     headers: Uint8Array,
     bytes: number,
     done: AppendDone | undefined,
+    timeIsGiven: boolean = false,
   ): void {
     const at = this.count++;
     this.streams[at] = stream;
     this.offsets[at] = offset;
     this.times[at] = timestampMs;
+    this.given[at] = timeIsGiven ? 1 : 0;
+    if (timeIsGiven) this.givenTimes++;
     this.keys[at] = key;
     this.values[at] = value;
     this.headers[at] = headers;
@@ -84,6 +91,19 @@ export class Batch {
   }
 
   /**
+   * The clock jumped while this gathered: what was received before gets the jump added, so that one
+   * commit has one clock. Which that is can be told by what comes nearer to the time now.
+   */
+  followJump(jumpMs: number, wallMs: number): void {
+    for (let at = 0; at < this.count; at++) {
+      const time = this.times[at] as number;
+      if (this.streams[at] === MARKER || this.given[at] === 1) continue;
+      if (Math.abs(time + jumpMs - wallMs) < Math.abs(time - wallMs))
+        this.times[at] = time + jumpMs;
+    }
+  }
+
+  /**
    * Answers everybody in arrival order, and empties the batch. What an answer appends goes to
    * another batch: this one MUST not be gathering any more.
    */
@@ -100,6 +120,7 @@ export class Batch {
     }
     this.count = 0;
     this.records = 0;
+    this.givenTimes = 0;
     this.bytes = 0;
     this.waiting = 0;
     this.urgent = false;

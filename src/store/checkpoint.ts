@@ -1,7 +1,10 @@
+import type { TrustState } from '../clock-trust.ts';
 import { LIMITS } from '../limits.ts';
+import { unpackBoots, type ClockStamp, type PackedBoot } from './boots.ts';
+import { trustOf } from './commit-clock.ts';
 import { packTopic, unpackProducers, unpackTopics, type StoredTopic } from './commit-head.ts';
 import { packed } from './pack.ts';
-import { isWhole, unpackedList, type Unpacked } from './unpack.ts';
+import { isList, isWhole, unpackedList, type Unpacked } from './unpack.ts';
 import { readVarints, VarintWriter } from './varint.ts';
 
 /**
@@ -37,7 +40,19 @@ export interface Checkpoint {
   readonly producers: readonly (readonly [string, number])[];
   /** Commit number of the one before that holds producers; -1 when this one holds all. */
   readonly producersBefore: number;
+  /**
+   * The clocks at the last commit it covers, by which retention tells how old everything up to here
+   * is at least; and the newest boots. undefined before the first commit that carried them.
+   */
+  readonly clock?: CheckpointClock | undefined;
 }
+
+export interface CheckpointClock {
+  readonly stamp: ClockStamp;
+  readonly boots: readonly PackedBoot[];
+}
+
+type PackedClock = [number, number, number, TrustState, readonly PackedBoot[]];
 
 export function packCheckpoint(checkpoint: Checkpoint): Buffer {
   const { commit, previous, incarnation, createdMs, segmentBytes } = checkpoint;
@@ -54,7 +69,22 @@ export function packCheckpoint(checkpoint: Checkpoint): Buffer {
     varints(checkpoint.newest.map(fromTime)),
     checkpoint.producers,
     checkpoint.producersBefore,
+    ...(checkpoint.clock === undefined ? [] : [packClock(checkpoint.clock)]),
   ]);
+}
+
+function packClock({ stamp, boots }: CheckpointClock): PackedClock {
+  return [stamp.boot, stamp.monoMs, stamp.wallMs, stamp.trust, boots];
+}
+
+/** undefined when it is none. */
+function unpackClock(packedClock: Unpacked | undefined): CheckpointClock | undefined {
+  const [boot, monoMs, wallMs, trustText, packedBoots] = isList(packedClock) ? packedClock : [];
+  const trust = trustOf(trustText);
+  const boots = unpackBoots(packedBoots);
+  if (!isWhole(boot) || !isWhole(monoMs) || typeof wallMs !== 'number') return undefined;
+  if (!Number.isSafeInteger(wallMs) || trust === undefined || boots === undefined) return undefined;
+  return { stamp: { boot, monoMs, wallMs, trust }, boots };
 }
 
 /** undefined when the bytes are not of this form; nothing in them is taken on trust. */
@@ -76,6 +106,9 @@ export function unpackCheckpoint(bytes: Uint8Array): Checkpoint | undefined {
   if (next === undefined || stored === undefined) return undefined;
   if (latest === undefined || newest === undefined) return undefined;
   if (!isPointer(producersBefore, commit)) return undefined;
+  const packedClock = parts[12] ?? null;
+  const clock = unpackClock(packedClock);
+  if (packedClock !== null && clock === undefined) return undefined;
   return {
     commit,
     previous,
@@ -89,6 +122,7 @@ export function unpackCheckpoint(bytes: Uint8Array): Checkpoint | undefined {
     newest,
     producers,
     producersBefore,
+    clock,
   };
 }
 

@@ -1,10 +1,17 @@
+import type { Correction } from './boots.ts';
 import { readColumn } from './column.ts';
+import { isGiven, type GivenTimes } from './commit-clock.ts';
 import type { CommitHead } from './commit-head.ts';
 import type { Reading, Sink, Wanted } from './reading.ts';
-import { StoredRecord } from './stored-record.ts';
+import { CorrectedRecord, StoredRecord } from './stored-record.ts';
 import { unpackedList, type Unpacked } from './unpack.ts';
 
 const EMPTY = new Uint8Array(0);
+
+/** What is to be done to the times of a commit, but for those that came with their records. */
+interface Retiming extends Correction {
+  readonly given: GivenTimes;
+}
 
 /** Reads bodies. Its columns are used again: one body at a time, synchronously. */
 export class CommitDecoder {
@@ -55,14 +62,23 @@ export class CommitDecoder {
 
   /**
    * What is wanted of the commit that was opened. Records are views of its body. False when not all
-   * that is wanted fit: then the reading goes on after what did.
+   * that is wanted fit: then the reading goes on after what did. `correction`: of the times that
+   * are our clock's.
    */
-  decode({ runs }: CommitHead, wanted: Wanted, reading: Reading): boolean {
+  decode(
+    { runs, clock }: CommitHead,
+    wanted: Wanted,
+    reading: Reading,
+    correction?: Correction,
+  ): boolean {
+    const given = clock?.given ?? 'none';
+    const retiming =
+      correction === undefined || given === 'all' ? undefined : { ...correction, given };
     let place = 0;
     let at = 0;
     for (const [index, run] of runs.entries()) {
       const sink = wanted[index];
-      if (sink !== undefined && !this.#run(sink, place, at, reading)) {
+      if (sink !== undefined && !this.#run(sink, place, at, reading, retiming)) {
         this.#blob = EMPTY;
         reading.cut(wanted);
         return false;
@@ -79,6 +95,7 @@ export class CommitDecoder {
     firstPlace: number,
     firstByte: number,
     reading: Reading,
+    retiming: Retiming | undefined,
   ): boolean {
     const blob = this.#blob;
     let at = firstByte;
@@ -93,7 +110,18 @@ export class CommitDecoder {
         if (!reading.fits(end - at)) return false;
         const time = this.#times[place] as number;
         records.push(
-          new StoredRecord(offset, time, blob, at, keyLength, headersLength, valueLength),
+          retiming === undefined || isGiven(retiming.given, place)
+            ? new StoredRecord(offset, time, blob, at, keyLength, headersLength, valueLength)
+            : new CorrectedRecord(
+                retiming,
+                offset,
+                time,
+                blob,
+                at,
+                keyLength,
+                headersLength,
+                valueLength,
+              ),
         );
       }
       at = end;

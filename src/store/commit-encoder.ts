@@ -1,5 +1,7 @@
 import { MARKER, type Batch } from './batch.ts';
+import type { ClockStamp } from './boots.ts';
 import { writeColumn } from './column.ts';
+import type { CommitClock, GivenTimes } from './commit-clock.ts';
 import { HeadWriter, type StoredTopic, type StreamRun } from './commit-head.ts';
 import { Packer } from './pack.ts';
 
@@ -15,6 +17,7 @@ export interface EncodedCommit {
   readonly head: Uint8Array;
   readonly body: Uint8Array;
   readonly runs: readonly StreamRun[];
+  readonly clock: CommitClock | undefined;
 }
 
 type Slot = { -readonly [Key in keyof StreamRun]: StreamRun[Key] } & { at: number };
@@ -36,13 +39,15 @@ export class CommitEncoder {
   }
 
   /** The result's bytes are valid until the next call. */
-  encode(batch: Batch, topics: readonly StoredTopic[]): EncodedCommit {
+  encode(batch: Batch, topics: readonly StoredTopic[], stamp?: ClockStamp): EncodedCommit {
     const runs = this.#group(batch);
     const times = timesOf(batch);
+    const clock = stamp === undefined ? undefined : { stamp, given: this.#given(batch) };
     return {
-      head: this.#heads.write(runs, times, topics, batch.producers),
+      head: this.#heads.write(runs, times, topics, batch.producers, clock),
       body: this.#body(batch, times[0]),
       runs,
+      clock,
     };
   }
 
@@ -125,6 +130,18 @@ export class CommitEncoder {
     column();
     packedColumns.push(this.#fillBlob(batch));
     return this.#bodyPacker.pack(packedColumns, at + batch.bytes);
+  }
+
+  #given({ records, given, givenTimes }: Batch): GivenTimes {
+    if (givenTimes === 0) return 'none';
+    if (givenTimes === records) return 'all';
+    const bits = new Uint8Array(Math.ceil(records / 8));
+    for (let place = 0; place < records; place++) {
+      if (given[this.#order[place] as number] === 1) {
+        bits[place >>> 3] = (bits[place >>> 3] ?? 0) | (1 << (place & 7));
+      }
+    }
+    return bits;
   }
 
   #fillBlob({ bytes, records, keys, values, headers }: Batch): Uint8Array {

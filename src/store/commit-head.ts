@@ -1,4 +1,5 @@
 import { LIMITS } from '../limits.ts';
+import { packClock, readClock, type CommitClock } from './commit-clock.ts';
 import type { TopicOptions } from './log.ts';
 import type { Packer } from './pack.ts';
 import { isList, isWhole, unpackedList, type Unpacked } from './unpack.ts';
@@ -8,11 +9,13 @@ import { readVarints, VarintWriter } from './varint.ts';
  * The head of a commit. It is never compressed, so that readers skip what they do not want and
  * opening reads no bodies:
  *
- *     msgpack [first time, time spread, directory, topics or nil, producers or nil]
+ *     msgpack [first time, time spread, directory, topics or nil, producers or nil,
+ *              clocks]
  *
  * The directory lists, ascending by stream: stream difference, count, base offset, bytes, latest
  * time minus first time, as varints. Topics are those that were defined or changed; producers the
- * last sequences of idempotent appends in this commit.
+ * last sequences of idempotent appends in this commit; clocks are those of commit-clock.ts, nil in
+ * commits that were written before there were any.
  */
 export interface StreamRun {
   readonly stream: number;
@@ -37,6 +40,8 @@ export interface CommitHead {
   readonly count: number;
   readonly topics: readonly StoredTopic[];
   readonly producers: readonly (readonly [string, number])[];
+  /** Both clocks when it was written. */
+  readonly clock?: CommitClock | undefined;
 }
 
 export type PackedTopic = [
@@ -128,6 +133,7 @@ export class HeadWriter {
     times: readonly [min: number, max: number],
     topics: readonly StoredTopic[],
     producers: ReadonlyMap<string, number> | undefined,
+    clock?: CommitClock,
   ): Uint8Array {
     const [minTime, maxTime] = times;
     this.#directory.reset();
@@ -141,9 +147,11 @@ export class HeadWriter {
       previous = stream;
     }
     const head: unknown[] = [minTime, maxTime - minTime, this.#directory.bytes()];
-    if (topics.length > 0 || producers !== undefined) {
+    if (topics.length > 0 || producers !== undefined || clock !== undefined) {
       head.push(topics.length > 0 ? topics.map(packTopic) : null);
       if (producers !== undefined) head.push([...producers]);
+      else if (clock !== undefined) head.push(null);
+      if (clock !== undefined) head.push(packClock(clock, minTime));
     }
     return this.#packer.pack(head);
   }
@@ -154,7 +162,8 @@ export class HeadWriter {
  * is taken on trust: readers allocate and move by it.
  */
 export function readHead(head: Uint8Array): CommitHead | undefined {
-  const [minTime, spread, directory, packedTopics, packedProducers] = unpackedList(head) ?? [];
+  const parts = unpackedList(head) ?? [];
+  const [minTime, spread, directory, packedTopics, packedProducers, packedClock = null] = parts;
   if (typeof minTime !== 'number' || !Number.isSafeInteger(minTime)) return undefined;
   if (!isWhole(spread) || !Number.isSafeInteger(minTime + spread)) return undefined;
   const runs =
@@ -169,7 +178,9 @@ export function readHead(head: Uint8Array): CommitHead | undefined {
     bytes += run.bytes;
   }
   if (count > LIMITS.commitRecords || bytes > LIMITS.bodyBytes) return undefined;
-  return { minTime, maxTime: minTime + spread, runs, count, topics, producers };
+  const clock = packedClock === null ? undefined : readClock(packedClock, minTime, count);
+  if (packedClock !== null && clock === undefined) return undefined;
+  return { minTime, maxTime: minTime + spread, runs, count, topics, producers, clock };
 }
 
 const DIRECTORY_FIELDS = 5;

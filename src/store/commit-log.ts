@@ -8,6 +8,7 @@ import type { StoredTopic } from './commit-head.ts';
 import { KEY_BYTES, entryKey, writeKey } from './commit-key.ts';
 import { Compressor } from './compression.ts';
 import type { Database } from './database.ts';
+import type { LogClock } from './log-clock.ts';
 import { FRAME_HEADER_BYTES, writeFrame } from './frame.ts';
 import { findLogEnd, type UnreadableSegment } from './log-end.ts';
 import type { Hole, LogState } from './log-state.ts';
@@ -18,6 +19,7 @@ export interface CommitLogOptions {
   readonly segments: Segments;
   readonly state: LogState;
   readonly logger: Logger;
+  readonly clock: LogClock;
   readonly segmentBytes: number;
   readonly compression: 'zstd' | 'none';
   readonly readOnly: boolean;
@@ -139,12 +141,14 @@ export class CommitLog {
 
   /** Writes the batch as one commit. Resolved with `sync`: it and all before it are durable. */
   async write(batch: Batch, sync: boolean): Promise<void> {
-    const { state } = this.#options;
+    const { state, clock } = this.#options;
     await this.#roll(state.lastCommit + 1);
     const database = must(this.#database, 'the log was started');
     const number = state.lastCommit + 1;
     const topics = state.registry.undurable();
-    const encoded = this.#encoder.encode(batch, topics);
+    const { stamp, jumpMs } = clock.read();
+    if (jumpMs !== 0) batch.followJump(jumpMs, stamp.wallMs);
+    const encoded = this.#encoder.encode(batch, topics, stamp);
     const value = await this.#frame(number, encoded);
     const begins = this.#previousCheckpoint < 0;
     const described = this.#checkpointDue ? this.#describe(begins) : undefined;
@@ -260,7 +264,7 @@ export class CommitLog {
     state.commits++;
     state.recordsAppended += batch.records;
     state.bytesAppended += batch.bytes;
-    state.applyRuns(encoded.runs, valueBytes);
+    state.applyRuns(encoded.runs, valueBytes, encoded.clock);
     state.registry.durable(topics);
     if (batch.producers !== undefined) state.producers.commit(batch.producers);
     this.#segmentBytes += valueBytes;
@@ -327,6 +331,10 @@ export class CommitLog {
       newest: [...heads.newest.subarray(0, count)],
       producers: whole ? producers.all() : producers.changed(),
       producersBefore: whole ? -1 : this.#previousProducers,
+      clock: state.stamp && {
+        stamp: state.stamp,
+        boots: state.boots.packed(LIMITS.clockBootsKept),
+      },
     };
   }
 

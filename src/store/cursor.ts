@@ -119,6 +119,9 @@ export class Cursor implements LogCursor {
       return !reading.full;
     }
     if (frame.compressed) reading.holds(body);
-    return this.#decoder.decode(head, wanted, reading);
+    const { clock } = head;
+    const correction =
+      clock === undefined ? undefined : this.#options.state.boots.correction(clock.stamp);
+    return this.#decoder.decode(head, wanted, reading, correction);
   }
 }

@@ -1,6 +1,8 @@
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
+import { Boots, type ClockStamp } from './boots.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import type { CommitClock } from './commit-clock.ts';
 import type { CommitHead, StreamRun } from './commit-head.ts';
 import { Heads } from './heads.ts';
 import { Producers } from './producers.ts';
@@ -25,6 +27,9 @@ export class LogState {
   readonly registry: Registry = new Registry();
   readonly heads: Heads = new Heads();
   readonly producers: Producers = new Producers();
+  readonly boots: Boots = new Boots();
+  /** The clocks at the last commit. */
+  stamp: ClockStamp | undefined = undefined;
   /** Number of the last commit written; and of the last one that a crash cannot take back. */
   lastCommit = 0;
   durableCommit = 0;
@@ -51,6 +56,8 @@ export class LogState {
       heads.newest[stream] = checkpoint.newest[stream] ?? -1;
     }
     this.lastCommit = checkpoint.commit;
+    this.boots.restore(checkpoint.clock?.boots ?? []);
+    this.stamp = checkpoint.clock?.stamp;
   }
 
   /**
@@ -147,11 +154,16 @@ export class LogState {
   applyHead(head: CommitHead, storedBytes: number): void {
     for (const topic of head.topics) this.registry.restore(topic);
     this.heads.ensure(this.registry.streams);
-    this.applyRuns(head.runs, storedBytes);
+    this.applyRuns(head.runs, storedBytes, head.clock);
     this.producers.commit(head.producers);
   }
 
-  applyRuns(runs: readonly StreamRun[], storedBytes: number): void {
+  applyRuns(runs: readonly StreamRun[], storedBytes: number, clock: CommitClock | undefined): void {
+    if (clock !== undefined) {
+      this.stamp = clock.stamp;
+      this.boots.note(clock.stamp);
+    }
+    const deltaMs = this.#delta(clock);
     const { committed, stored, latest, newest } = this.heads;
     let bytes = 0;
     for (const run of runs) bytes += run.bytes + run.count;
@@ -161,8 +173,14 @@ export class LogState {
       stored[stream] =
         (stored[stream] ?? 0) + Math.round((storedBytes * (run.bytes + run.count)) / bytes);
       latest[stream] = Math.max(latest[stream] ?? -1, run.latest);
-      newest[stream] = Math.max(newest[stream] ?? -1, run.latest);
+      newest[stream] = Math.max(newest[stream] ?? -1, run.latest + deltaMs);
     }
+  }
+
+  /** A clock known to be wrong must not move the latest time ever far ahead. */
+  #delta(clock: CommitClock | undefined): number {
+    if (clock === undefined || clock.given !== 'none') return 0;
+    return this.boots.correction(clock.stamp)?.deltaMs ?? 0;
   }
 
   allDurable(): void {

@@ -43,6 +43,8 @@ export interface LogWriter {
    * appends and `settled` calls; on a failed commit every waiting `done` gets STORE_WRITE_FAILED
    * and no later append is acknowledged before the log was verified again. Positional and
    * callback-style on purpose: no object, closure or promise per record on the hottest path.
+   * `timeIsGiven` (default false): the timestamp is not of this machine's clock, and is left as it
+   * is whatever becomes known of that clock.
    */
   append(
     stream: StreamId,
@@ -52,13 +54,15 @@ export interface LogWriter {
     headers: Uint8Array,
     durability: Durability,
     done: AppendDone,
+    timeIsGiven?: boolean,
   ): void;
 
   /**
    * As `append`, but only if `sequence` is greater than the last one that this producer appended;
    * else it is a repeat: nothing is stored and `done` is called (offset -1, no error) once the
    * original is durable. The producer's last sequence is stored in the same commit as the record,
-   * so this holds across crashes (the idea of Kafka's idempotent producer, KIP-98).
+   * so this holds across crashes (the idea of Kafka's idempotent producer, KIP-98). `timeIsGiven`
+   * is true by default: the producer's.
    */
   appendOnce(
     producer: string,
@@ -70,6 +74,7 @@ export interface LogWriter {
     headers: Uint8Array,
     durability: Durability,
     done: AppendDone,
+    timeIsGiven?: boolean,
   ): void;
 
   /** Calls `done` when everything appended before it is settled: keeps acknowledgements in order. */

@@ -75,10 +75,16 @@ export class Lookup {
 
   /**
    * A commit number from which reading forward surely meets the stream's first record at or after
-   * `timestampMs`. The latest timestamp so far only grows, so this may halve whatever clocks did.
+   * `timestampMs`. The latest timestamp so far only grows, so this may halve whatever clocks did;
+   * what times became by correction since they were written has a bound that only grows, too.
    */
   commitBeforeTime(stream: number, timestampMs: number): Promise<number> {
-    return this.#commitAfterLast((checkpoint) => (checkpoint.newest[stream] ?? -1) < timestampMs);
+    const { boots } = this.#state;
+    return this.#commitAfterLast(
+      ({ newest, clock }) =>
+        (newest[stream] ?? -1) < timestampMs &&
+        (clock === undefined || boots.latestMs(clock.stamp) < timestampMs),
+    );
   }
 
   /** `holds` MUST be true up to some checkpoint and false after it. */

@@ -15,6 +15,7 @@ import type {
   StoreCounters,
   StoreIdentity,
 } from './log.ts';
+import type { LogClock } from './log-clock.ts';
 import type { LogState } from './log-state.ts';
 import type { LostSegments } from './lost-segments.ts';
 import type { Positions } from './positions.ts';
@@ -44,6 +45,7 @@ export interface StoreParts {
   readonly readOnly: boolean;
   readonly catalog: Catalog;
   readonly lost: LostSegments;
+  readonly logClock: LogClock;
 }
 
 /** The parts, behind the door of log.ts. */
@@ -136,7 +138,7 @@ export class OpenStore implements Store {
 
   async #close(): Promise<void> {
     const { writer, log, retention, ledger, usage, waiters, database, readOnly } = this.#parts;
-    const { lost, catalog, scrub } = this.#parts;
+    const { lost, catalog, scrub, logClock } = this.#parts;
     for (const schedule of this.#schedules) await schedule.stop();
     await scrub.stop();
     await retention.settled();
@@ -148,6 +150,7 @@ export class OpenStore implements Store {
     await log.close();
     if (!readOnly) await this.#rememberEnd();
     await catalog.settled();
+    await logClock.close();
     await database.close();
   }
 

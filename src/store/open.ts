@@ -1,4 +1,5 @@
 import { assert, must } from '../assert.ts';
+import { believedClock, type ClockTrust, unaskedTrust } from '../clock-trust.ts';
 import { NO_HEADERS } from '../headers.ts';
 import { LIMITS } from '../limits.ts';
 import type { Random } from '../random.ts';
@@ -15,6 +16,7 @@ import { Ledger, type LedgerOutlet } from './ledger.ts';
 import { levelEngine } from './level-engine.ts';
 import type { ReadGap, Store, StoreIdentity } from './log.ts';
 import { LogState } from './log-state.ts';
+import { CLOCK_SPACE, loadBoots, LogClock } from './log-clock.ts';
 import { Lookup } from './lookup.ts';
 import { tellLosses } from './lost-telling.ts';
 import { LostSegments } from './lost-segments.ts';
@@ -24,7 +26,7 @@ import { applyStarts, guardSegments, recoverLog, requireOwnFolder, whichLog } fr
 import { Positions } from './positions.ts';
 import { requirePresence } from './presence.ts';
 import { Reader } from './reader.ts';
-import { Retention } from './retention.ts';
+import { Retention, type RetentionOptions } from './retention.ts';
 import { Scrub } from './scrub.ts';
 import { Segments } from './segments.ts';
 import {
@@ -45,6 +47,8 @@ import { Writer } from './writer.ts';
 export interface StoreOptions {
   readonly folder: string;
   readonly clock: Clock;
+  /** Whether the clock is to be believed; it MUST have been started. Without: as it is. */
+  readonly trust?: ClockTrust | undefined;
   readonly random: Random;
   readonly logger: Logger;
   /** A segment is followed by a new one at this size. */
@@ -140,19 +144,21 @@ interface Begun {
 type DecidedOptions = StoreOptions & { readonly engine: Engine; readonly readOnly: boolean };
 
 async function openLog(options: DecidedOptions, begun: Begun): Promise<Store> {
-  const { clock, logger, readOnly } = options;
+  const { logger, readOnly } = options;
   if (options.gatewayGiven !== false && options.adopt !== true) {
     requireOwnFolder(options.folder, begun.known, options.gateway);
   }
   const loaded = await load(options, begun);
   const { state, segments, lookup, waiters, positions, log, ledger, lost } = loaded;
+  const { clock, logClock } = loaded;
   const identity = readOnly
     ? await lookAt(options, begun, loaded)
     : await recover(options, begun, loaded);
   const onDamage = readOnly ? undefined : (gaps: readonly ReadGap[]) => lost.damaged(gaps);
   const reader = new Reader({ state, segments, lookup, waiters, logger, onDamage });
   const stored = { state, segments, lookup, ledger };
-  const retention = new Retention({ ...stored, positions, log, clock, logger });
+  const isOlder: RetentionOptions['isOlder'] = (...asked) => logClock.isOlder(...asked);
+  const retention = new Retention({ ...stored, positions, log, isOlder, logger });
   const usage = new DiskUsage(segments, clock, logger);
   const notes = new StateSpace(begun.database, 'scrub');
   const scrub = new Scrub({ ...options, ...stored, notes });
@@ -172,16 +178,23 @@ function isClean({ end }: Catalog, state: LogState): boolean {
 
 /** What stands in the state database, and the parts that need nothing of the log yet. */
 async function load(options: DecidedOptions, { database, damage, segments, catalog }: Begun) {
-  const { clock, logger, readOnly, engine } = options;
+  const { logger, readOnly, engine } = options;
+  const trust = options.trust ?? unaskedTrust(options.clock, logger);
+  const clock = believedClock(options.clock, trust);
   if (damage !== undefined && !readOnly) await writePositionsLost(database, true);
   segments.beforeRemoval = (first) => catalog.removed(first);
   const idleMs = options.ledgerIdleMs ?? LIMITS.ledgerIdleMs;
   const ledger = await Ledger.load({ database, clock, logger, idleMs });
   const state = new LogState();
+  const { boots } = state;
+  const values = new StateSpace(database, CLOCK_SPACE);
+  await loadBoots(boots, values);
+  const logClock = new LogClock({ trust, boots, values, logger });
   const log = new CommitLog({
     segments,
     state,
     logger,
+    clock: logClock,
     readOnly,
     segmentBytes: options.segmentBytes ?? LIMITS.segmentBytes,
     compression: options.compression ?? 'zstd',
@@ -203,7 +216,7 @@ async function load(options: DecidedOptions, { database, damage, segments, catal
   const lookup = new Lookup(segments, state);
   const lost = new LostSegments({ segments, lookup, state, ledger, catalog, logger });
   const books = { database, catalog, segments, positions, starts, lookup, ledger };
-  return { ...books, lost, state, log, writer, waiters, logger };
+  return { ...books, lost, state, log, writer, waiters, clock, logClock, logger };
 }
 
 type Loaded = Awaited<ReturnType<typeof load>>;
@@ -239,6 +252,7 @@ async function recover(
   await tellLosses(recovered, damage, loaded);
   if (!sameIdentity(known, identity)) await writeIdentity(database, identity);
   await catalog.opened(segments.firsts, recovered.lostBetween, log.describe(identity));
+  await loaded.logClock.begin();
   await log.start(identity);
   ledger.begin(state.producers.last(GAPS) + 1, gapsOutlet(writer, state));
   lost.missing(recovered.lostBetween);

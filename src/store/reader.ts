@@ -9,7 +9,10 @@ const SEARCH_LIMITS = { maxRecords: LIMITS.readRecords, maxBytes: LIMITS.readByt
 export class Reader implements LogReader {
   readonly #options: CursorOptions;
   /** The lag of a mirror that stands still is asked for every second: one answer per stream. */
-  readonly #lastTimes = new Map<StreamId, { offset: number; timestampMs: number }>();
+  readonly #lastTimes = new Map<
+    StreamId,
+    { offset: number; timestampMs: number; version: number }
+  >();
 
   constructor(options: CursorOptions) {
     this.#options = options;
@@ -41,13 +44,16 @@ export class Reader implements LogReader {
   async timestampAt(stream: StreamId, offset: number): Promise<number | undefined> {
     if (this.range(stream).endOffset <= offset) return undefined;
     const known = this.#lastTimes.get(stream);
-    if (known?.offset === offset) return known.timestampMs;
+    const { version } = this.#options.state.boots;
+    if (known?.offset === offset && known.version === version) return known.timestampMs;
     const cursor = this.cursor(new Map([[stream, offset]]));
     try {
       for (;;) {
         const { slices, gaps } = await cursor.next({ maxRecords: 1, maxBytes: 1 });
         const timestampMs = slices[0]?.records[0]?.timestampMs;
-        if (timestampMs !== undefined) this.#lastTimes.set(stream, { offset, timestampMs });
+        if (timestampMs !== undefined) {
+          this.#lastTimes.set(stream, { offset, timestampMs, version });
+        }
         if (timestampMs !== undefined || gaps.length === 0) return timestampMs;
       }
     } finally {

@@ -4,7 +4,6 @@ import { LIMITS } from '../limits.ts';
 import type { Loss } from '../loss.ts';
 import { streamId } from '../record.ts';
 import type { Logger } from '../telemetry.ts';
-import type { Clock } from '../time.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { CommitLog } from './commit-log.ts';
 import type { Ledger } from './ledger.ts';
@@ -22,7 +21,8 @@ export interface RetentionOptions {
   readonly positions: Positions;
   readonly log: CommitLog;
   readonly ledger: Ledger;
-  readonly clock: Clock;
+  /** Whether everything in the stream before the checkpoint was surely stored longer ago than `ms`. */
+  readonly isOlder: (checkpoint: Checkpoint, stream: number, ms: number) => boolean;
   readonly logger: Logger;
 }
 
@@ -37,8 +37,8 @@ interface Dropped {
  * before every start. It cuts at checkpoints only (about every mebibyte of log), and never in the
  * way of appends: nothing is rewritten, segments are removed as directories.
  *
- * By time a partition's start moves over what is older than the topic's bound and was read by
- * every pinning reader. By bytes it moves over whatever it takes to get below the topic's cap.
+ * By time a partition's start moves over what was stored longer ago than the topic's bound, by
+ * trusted or elapsed time (log-clock.ts), and was read by every pinning reader. By bytes it moves over whatever it takes to get below the topic's cap.
  */
 export class Retention {
   readonly #options: RetentionOptions;
@@ -183,7 +183,7 @@ export class Retention {
 class Plan {
   readonly #topic: TopicInfo;
   readonly #options: RetentionOptions;
-  readonly #cutoffMs: number;
+  readonly #keepMs: number;
   readonly #capBytes: number;
   readonly #pins: readonly number[];
   /** Streams that time moves no further. */
@@ -194,7 +194,7 @@ class Plan {
     this.#topic = topic;
     this.#options = options;
     const { retentionMs, retentionBytes } = topic.options;
-    this.#cutoffMs = retentionMs === undefined ? -Infinity : options.clock.nowMs() - retentionMs;
+    this.#keepMs = retentionMs ?? Infinity;
     this.#capBytes = retentionBytes ?? Infinity;
     this.#pins = topic.streams.map((stream) => options.positions.pinnedFrom(stream) ?? Infinity);
     const { start, durable } = options.state.heads;
@@ -267,8 +267,8 @@ class Plan {
     const stream = must(this.#topic.streams[index], 'the partition exists');
     const next = checkpoint.next[stream] ?? 0;
     return (
-      (checkpoint.latest[stream] ?? -1) < this.#cutoffMs &&
-      next <= must(this.#pins[index], 'each partition has a pin')
+      next <= must(this.#pins[index], 'each partition has a pin') &&
+      this.#options.isOlder(checkpoint, stream, this.#keepMs)
     );
   }
 

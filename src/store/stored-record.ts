@@ -1,5 +1,6 @@
 import { NO_HEADERS } from '../headers.ts';
-import type { LogRecord } from '../record.ts';
+import type { LogRecord, TimeNote } from '../record.ts';
+import type { Correction } from './boots.ts';
 
 /**
  * A record as it was read: places in its commit's bytes. Its fields become views when they are
@@ -52,5 +53,31 @@ export class StoredRecord implements LogRecord {
     if (this.#valueLength < 0) return null;
     const from = this.#at + Math.max(this.#keyLength, 0) + this.#headersLength;
     return this.#blob.subarray(from, from + this.#valueLength);
+  }
+}
+
+/** A record whose time is not what the clock said when it was received. Its commit's others share the correction. */
+export class CorrectedRecord extends StoredRecord {
+  readonly #correction: Correction;
+
+  /** `clockMs`: what the clock said. */
+  constructor(
+    correction: Correction,
+    offset: number,
+    clockMs: number,
+    blob: Uint8Array,
+    at: number,
+    keyLength: number,
+    headersLength: number,
+    valueLength: number,
+  ) {
+    const timestampMs = clockMs + correction.deltaMs;
+    super(offset, timestampMs, blob, at, keyLength, headersLength, valueLength);
+    this.#correction = correction;
+  }
+
+  get time(): TimeNote {
+    const { trust, deltaMs } = this.#correction;
+    return { trust, clockMs: this.timestampMs - deltaMs };
   }
 }

@@ -73,11 +73,13 @@ export class Writer implements LogWriter {
     headers: Uint8Array,
     durability: Durability,
     done: AppendDone,
+    timeIsGiven: boolean = false,
   ): void {
     const bytes = sizeOf(key, value, headers);
     if (this.#refuses(bytes, done)) return;
     const batch = this.#room(bytes);
-    this.#add(batch, stream, timestampMs, key, value, headers, bytes, durability, done);
+    const given = timeIsGiven;
+    this.#add(batch, stream, timestampMs, key, value, headers, bytes, durability, given, done);
   }
 
   appendOnce(
@@ -90,6 +92,7 @@ export class Writer implements LogWriter {
     headers: Uint8Array,
     durability: Durability,
     done: AppendDone,
+    timeIsGiven: boolean = true,
   ): void {
     const bytes = sizeOf(key, value, headers);
     if (this.#refuses(bytes, done)) return;
@@ -104,7 +107,8 @@ export class Writer implements LogWriter {
     batch.addProducer(producer, sequence);
     // Idempotence is a promise about what is stored: it is never kept in memory only.
     const kept = durability === 'none' ? 'fsync' : durability;
-    this.#add(batch, stream, timestampMs, key, value, headers, bytes, kept, done);
+    const given = timeIsGiven;
+    this.#add(batch, stream, timestampMs, key, value, headers, bytes, kept, given, done);
   }
 
   settled(done: AppendDone): void {
@@ -199,6 +203,7 @@ export class Writer implements LogWriter {
     headers: Uint8Array,
     bytes: number,
     durability: Durability,
+    given: boolean,
     done: AppendDone,
   ): void {
     assert(stream < this.#state.registry.streams, 'the stream was defined');
@@ -206,12 +211,12 @@ export class Writer implements LogWriter {
     const offset = this.#state.heads.give(stream);
     this.#queue.bytes += bytes;
     if (durability === 'none' && this.#queue.waiting === 0) {
-      batch.addRecord(stream, offset, timestampMs, key, value, headers, bytes, undefined);
+      batch.addRecord(stream, offset, timestampMs, key, value, headers, bytes, undefined, given);
       this.#armMemoryTimer();
       done(null, offset);
       return;
     }
-    batch.addRecord(stream, offset, timestampMs, key, value, headers, bytes, done);
+    batch.addRecord(stream, offset, timestampMs, key, value, headers, bytes, done, given);
     if (durability === 'fsync') batch.needsSync = true;
     else if (durability === 'os') batch.hasWritten = true;
     batch.urgent = true;

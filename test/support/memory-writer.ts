@@ -12,6 +12,8 @@ export interface KeptRecord {
   readonly durability: Durability;
   readonly producer?: string;
   readonly sequence?: number;
+  /** Absent: it is our clock's. */
+  readonly timeIsGiven?: true;
 }
 
 interface Waiting {
@@ -100,10 +102,12 @@ export class MemoryWriter implements LogWriter {
     headers: Uint8Array,
     durability: Durability,
     done: AppendDone,
+    timeIsGiven: boolean = false,
   ): void {
     const offset = this.#offsets.get(stream) ?? 0;
     this.#offsets.set(stream, offset + 1);
-    this.#wait({ stream, offset, timestampMs, key, value, headers, durability }, done);
+    const given = timeIsGiven ? ({ timeIsGiven: true } as const) : {};
+    this.#wait({ stream, offset, timestampMs, key, value, headers, durability, ...given }, done);
   }
 
   appendOnce(

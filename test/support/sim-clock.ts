@@ -11,7 +11,7 @@ interface Waiting {
  * timers everything that is ready runs to its end (`settle`), so a run is repeatable.
  */
 export class SimClock implements Clock {
-  readonly #startMs: number;
+  #startMs: number;
   #elapsedMs = 0;
   #order = 0;
   readonly #waiting = new Set<Waiting>();
@@ -26,6 +26,11 @@ export class SimClock implements Clock {
 
   monotonicMs(): number {
     return this.#elapsedMs;
+  }
+
+  /** Somebody sets the wall clock. */
+  set(wallMs: number): void {
+    this.#startMs = wallMs - this.#elapsedMs;
   }
 
   after(delayMs: number, task: () => void): Timer {

@@ -142,8 +142,9 @@ export interface Drained {
 }
 
 /** With all its fields as its own, so that a comparison sees them. */
-function copyOf({ offset, timestampMs, key, value, headers }: LogRecord): LogRecord {
-  return { offset, timestampMs, key, value, headers };
+function copyOf({ offset, timestampMs, time, key, value, headers }: LogRecord): LogRecord {
+  const noted = time === undefined ? {} : { time };
+  return { offset, timestampMs, ...noted, key, value, headers };
 }
 
 /** Everything there is for the cursor now. */

@@ -1,0 +1,358 @@
+import type { Boot } from './boot.ts';
+import { messageOf } from './errors.ts';
+import { LIMITS } from './limits.ts';
+import type { Logger } from './telemetry.ts';
+import { isoTime, type Clock, type Timer } from './time.ts';
+import { formatDuration } from './units.ts';
+
+/**
+ * Whether the wall clock is to be believed.
+ * - `trusted`: a source said that it is synchronised, and it has not parted from the monotonic
+ *   clock since.
+ * - `unconfirmed`: nothing here can say, and nothing speaks against it.
+ * - `suspect`: it lies before this software was made, or it parted from the monotonic clock and
+ *   nobody confirmed it since, or a source is there and says that it is not synchronised yet.
+ */
+export type TrustState = 'trusted' | 'unconfirmed' | 'suspect';
+
+/** `mark` differs after each time the clock was set right, for a source that knows; else undefined. */
+export type SourceAnswer =
+  | { readonly says: 'synchronised'; readonly mark?: string | undefined }
+  | { readonly says: 'unsynchronised' }
+  | { readonly says: 'nothing' };
+
+/** Who can say whether the clock is right. MUST answer soon, and never rejects. */
+export interface TimeSource {
+  readonly name: string;
+  /** Costs a process: asked rarely. Others are asked every second. */
+  readonly dear: boolean;
+  ask(): Promise<SourceAnswer>;
+}
+
+/** Both clocks at one moment, in whole milliseconds. */
+export interface ClockReading {
+  readonly wallMs: number;
+  /** Since the boot. */
+  readonly monoMs: number;
+  readonly trust: TrustState;
+  /** How far the wall clock jumped a moment ago; 0 when it did not. */
+  readonly jumpMs: number;
+}
+
+export interface ClockStatus {
+  readonly state: TrustState;
+  /** Who confirmed the clock last; null: nobody in this boot. */
+  readonly source: string | null;
+  /** Since when the state holds, ISO 8601. */
+  readonly since: string;
+  /** Best known time, ISO 8601: what the log believes, whatever the wall clock shows. */
+  readonly time: string;
+  /** How far the wall clock is ahead of it. */
+  readonly aheadMs: number;
+  readonly boot: string;
+  /** Jumps noticed since start, and the last one: positive is forward. */
+  readonly jumps: number;
+  readonly lastJumpMs: number | null;
+}
+
+export interface ClockTrustOptions {
+  readonly clock: Clock;
+  readonly boot: Boot;
+  readonly logger: Logger;
+  /**
+   * `ask` the sources; believe the clock `always` (while it is not before this software's time);
+   * or `never`.
+   */
+  readonly policy: 'ask' | 'always' | 'never';
+  readonly sources: readonly TimeSource[];
+  /** The clocks part when their difference changes by more. */
+  readonly maxDriftMs: number;
+}
+
+/**
+ * Watches the wall clock against the monotonic clock of the boot. The difference of the two, here
+ * `offset`, is constant while nobody sets the clock: wall = offset + monotonic.
+ */
+export class ClockTrust {
+  readonly #options: ClockTrustOptions;
+  readonly boot: string;
+  /** Called with the offset whenever the boot's true time becomes known, or is known better. */
+  onLearned: (offsetMs: number) => void = () => {};
+  /** The offset that is held to be right, and the one seen last. */
+  #base: number;
+  #seen: number;
+  /** The offset that a source confirmed. */
+  #known: number | undefined;
+  #source: string | undefined;
+  /** A source is there that waits for its time. */
+  #waiting = false;
+  /** What the sources said last, and what of it is older than the last jump. */
+  readonly #marks = new Map<string, string | undefined>();
+  #stale: ReadonlyMap<string, string | undefined> | undefined;
+  #state: TrustState = 'unconfirmed';
+  #sinceMs: number;
+  #jumps = 0;
+  #lastJump: { readonly ms: number; readonly atMonoMs: number } | undefined;
+  #timer: Timer | undefined;
+  #nextDearMs = 0;
+  #dearEveryMs: number = LIMITS.clockDearFirstMs;
+  #stopped = false;
+
+  constructor(options: ClockTrustOptions) {
+    this.#options = options;
+    this.boot = options.boot.id;
+    const { wallMs, monoMs } = this.#clocks();
+    this.#base = wallMs - monoMs;
+    this.#seen = this.#base;
+    this.#sinceMs = wallMs;
+    if (options.policy === 'always') this.#confirm('clock.trust: always', this.#base);
+    this.#state = this.#judge();
+  }
+
+  /** Asks those that answer at once, so that the first commit knows; then goes on asking. */
+  async start(): Promise<void> {
+    const before = this.#state;
+    await this.#ask(false);
+    if (this.#state === before) this.#tell(undefined);
+    this.#next();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  /** The true offset of this boot, as an earlier process of it learned it. */
+  resume(offsetMs: number): void {
+    if (this.#known !== undefined) return;
+    this.#known = offsetMs;
+    if (this.#options.policy === 'ask') this.#base = offsetMs;
+    this.#settle();
+  }
+
+  /** The true offset of this boot; undefined while nobody said. */
+  get knownMs(): number | undefined {
+    return this.#known;
+  }
+
+  /** Reads both clocks, and notices when they have parted. */
+  read(): ClockReading {
+    const { maxDriftMs, boot } = this.#options;
+    let { wallMs, monoMs } = this.#clocks();
+    if (Math.abs(wallMs - monoMs - this.#seen) > maxDriftMs && boot.renew !== undefined) {
+      boot.renew(); // Asleep, the one clock stood and the other went on: that is no jump.
+      ({ wallMs, monoMs } = this.#clocks());
+    }
+    this.#observe(wallMs, monoMs);
+    return { wallMs, monoMs, trust: this.#state, jumpMs: this.#recentJump(monoMs) };
+  }
+
+  /** The best known time: a clock that jumped is not followed while the boot knows better. */
+  nowMs(): number {
+    const { wallMs, monoMs, trust } = this.read();
+    return trust === 'suspect' && this.#known !== undefined ? this.#known + monoMs : wallMs;
+  }
+
+  status(): ClockStatus {
+    const timeMs = this.nowMs();
+    const { wallMs } = this.#clocks();
+    return {
+      state: this.#state,
+      source: this.#source ?? null,
+      since: isoTime(this.#sinceMs),
+      time: isoTime(timeMs),
+      aheadMs: wallMs - timeMs,
+      boot: this.boot,
+      jumps: this.#jumps,
+      lastJumpMs: this.#lastJump?.ms ?? null,
+    };
+  }
+
+  /** A process that was stopped between the two readings is no jump: they are taken again. */
+  #clocks(): { readonly wallMs: number; readonly monoMs: number } {
+    const { clock, boot } = this.#options;
+    for (let attempt = 0; ; attempt++) {
+      const before = boot.monotonicMs();
+      const wallMs = clock.nowMs();
+      const after = boot.monotonicMs();
+      if (after - before < LIMITS.clockReadMs || attempt === 3) {
+        return { wallMs, monoMs: Math.round(after) };
+      }
+    }
+  }
+
+  #observe(wallMs: number, monoMs: number): void {
+    const { maxDriftMs, policy } = this.#options;
+    const offset = wallMs - monoMs;
+    const jumpMs = offset - this.#seen;
+    this.#seen = offset;
+    if (Math.abs(jumpMs) > maxDriftMs) this.#jumped(jumpMs, wallMs, monoMs);
+    if (policy === 'always' && (this.#known === undefined || this.#isApart()))
+      this.#confirm('clock.trust: always', offset);
+    // Steps below the bound are followed, so that a year of them makes no jump.
+    if (this.#known === undefined && !this.#isApart()) this.#base = offset;
+    this.#settle();
+  }
+
+  #jumped(jumpMs: number, wallMs: number, monoMs: number): void {
+    this.#jumps++;
+    this.#lastJump = { ms: jumpMs, atMonoMs: monoMs };
+    this.#stale = new Map(this.#marks);
+    this.#dearEveryMs = LIMITS.clockDearFirstMs;
+    this.#nextDearMs = monoMs;
+    // From an impossible time to a possible one, where nobody can be asked: better than before.
+    const was = this.#base + monoMs < LIMITS.clockEarliestMs;
+    if (was && wallMs >= LIMITS.clockEarliestMs && this.#known === undefined)
+      this.#base = this.#seen;
+    this.#options.logger.warn(
+      { event: 'clock.jump', jumpMs, wall: isoTime(wallMs) },
+      `the wall clock jumped ${jumpMs > 0 ? 'ahead' : 'back'} by ${formatDuration(Math.abs(jumpMs))}`,
+    );
+  }
+
+  #recentJump(monoMs: number): number {
+    const jump = this.#lastJump;
+    return jump !== undefined && monoMs - jump.atMonoMs < LIMITS.clockJumpMs ? jump.ms : 0;
+  }
+
+  #isApart(): boolean {
+    return Math.abs(this.#seen - this.#base) > this.#options.maxDriftMs;
+  }
+
+  #confirm(source: string, offset: number): void {
+    const { monoMs } = this.#clocks();
+    if (offset + monoMs < LIMITS.clockEarliestMs) return;
+    this.#source = source;
+    this.#base = offset;
+    this.#stale = undefined;
+    this.#waiting = false;
+    const known = this.#known;
+    if (known !== undefined && Math.abs(known - offset) <= this.#options.maxDriftMs) return;
+    this.#known = offset;
+    this.onLearned(offset);
+  }
+
+  #judge(): TrustState {
+    const { policy } = this.#options;
+    const { monoMs } = this.#clocks();
+    if (policy === 'never' || this.#isApart()) return 'suspect';
+    if (this.#seen + monoMs < LIMITS.clockEarliestMs) return 'suspect';
+    if (this.#known !== undefined) return 'trusted';
+    return this.#waiting ? 'suspect' : 'unconfirmed';
+  }
+
+  #settle(): void {
+    const before = this.#state;
+    const state = this.#judge();
+    if (state === before) return;
+    this.#state = state;
+    this.#sinceMs = this.#options.clock.nowMs();
+    this.#tell(before);
+  }
+
+  #tell(before: TrustState | undefined): void {
+    const { logger, policy } = this.#options;
+    const state = this.#state;
+    const fields = { event: 'clock.trust', state, before, source: this.#source };
+    if (state === 'trusted') {
+      logger.info(
+        fields,
+        `the clock is trusted (${this.#source ?? 'known since earlier in this boot'})`,
+      );
+    } else if (state === 'unconfirmed') {
+      logger.info(
+        fields,
+        'nothing here says whether the clock is right; it is taken as it is (see clock.trust)',
+      );
+    } else {
+      const why = policy === 'never' ? 'clock.trust is never' : this.#whySuspect();
+      logger.warn(fields, `the clock is not trusted: ${why}`);
+    }
+  }
+
+  #whySuspect(): string {
+    if (this.#isApart()) {
+      return `it is ${formatDuration(Math.abs(this.#seen - this.#base))} away from where the monotonic clock says`;
+    }
+    return this.#waiting
+      ? 'it is not synchronised yet'
+      : `${isoTime(this.#seen + this.#clocks().monoMs)} is before this software was made`;
+  }
+
+  #next(): void {
+    if (this.#stopped) return;
+    this.#timer = this.#options.clock.after(LIMITS.clockCheckMs, () => void this.#check());
+  }
+
+  async #check(): Promise<void> {
+    const { monoMs } = this.read();
+    const dear = monoMs >= this.#nextDearMs;
+    await this.#ask(dear);
+    if (dear) {
+      const trusted = this.#state === 'trusted';
+      this.#dearEveryMs = trusted
+        ? LIMITS.clockDearMaxMs
+        : Math.min(this.#dearEveryMs * 2, LIMITS.clockDearMaxMs);
+      this.#nextDearMs = monoMs + this.#dearEveryMs;
+    }
+    this.#next();
+  }
+
+  async #ask(dear: boolean): Promise<void> {
+    const { sources, policy } = this.#options;
+    if (policy !== 'ask') return;
+    let waiting = dear ? false : this.#waiting;
+    for (const source of sources) {
+      if (source.dear && !dear) continue;
+      const answer = await this.#answerOf(source);
+      if (this.#stopped) return;
+      if (answer.says === 'unsynchronised') waiting = true;
+      if (answer.says !== 'synchronised') continue;
+      const stale = this.#isStale(source, answer.mark);
+      this.#marks.set(source.name, answer.mark);
+      if (stale) continue;
+      this.read();
+      this.#confirm(source.name, this.#seen);
+      this.#settle();
+      return;
+    }
+    this.#waiting = waiting;
+    this.#settle();
+  }
+
+  async #answerOf(source: TimeSource): Promise<SourceAnswer> {
+    try {
+      return await source.ask();
+    } catch (error) {
+      this.#options.logger.debug({ source: source.name }, messageOf(error));
+      return { says: 'nothing' };
+    }
+  }
+
+  /** What was said before the clock jumped says nothing of the clock after. */
+  #isStale(source: TimeSource, mark: string | undefined): boolean {
+    return mark !== undefined && this.#stale !== undefined && this.#stale.get(source.name) === mark;
+  }
+}
+
+/** A clock that nobody asks: it is taken as it is while it keeps step with its own monotonic time. */
+export function unaskedTrust(clock: Clock, logger: Logger): ClockTrust {
+  return new ClockTrust({
+    clock,
+    boot: { id: 'process', monotonicMs: () => clock.monotonicMs() },
+    logger,
+    policy: 'ask',
+    sources: [],
+    maxDriftMs: LIMITS.clockDriftMs,
+  });
+}
+
+/** The clock, but its time of day is the best that is known. Not for the times of records received. */
+export function believedClock(clock: Clock, trust: ClockTrust): Clock {
+  return {
+    nowMs: () => trust.nowMs(),
+    monotonicMs: () => clock.monotonicMs(),
+    after: (delayMs, task) => clock.after(delayMs, task),
+    sleep: (delayMs, signal) => clock.sleep(delayMs, signal),
+  };
+}

@@ -1,0 +1,331 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { LogRecord, StreamId } from '../../src/record.ts';
+import type { Store, TopicInfo, TopicOptions } from '../../src/store/log.ts';
+import {
+  NOT_YET,
+  RIGHT,
+  startMachine,
+  TestSource,
+  type BootOptions,
+  type ShiftyMachine,
+} from '../support/shifty-clock.ts';
+import {
+  append,
+  appendOnce,
+  fill,
+  FOREVER,
+  inMemory,
+  readAll,
+  type Place,
+} from '../support/store-kit.ts';
+
+const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const YEAR = 365 * DAY;
+const MAY = Date.UTC(2026, 4, 1);
+const IN_1970 = 20_000;
+
+let place: Place;
+let machine: ShiftyMachine;
+let store: Store;
+
+const boot = async (options: BootOptions): Promise<void> => {
+  machine = await startMachine(options);
+  const { clock, trust } = machine;
+  store = await place.open({ clock, trust, segmentBytes: 30_000, compression: 'none' });
+};
+/** Asks for the time once: simulated days go by at once. */
+const bootIdle = async (options: BootOptions): Promise<void> => {
+  await boot(options);
+  machine.trust.stop();
+};
+const shutDown = async (): Promise<void> => {
+  await store.close();
+  machine.trust.stop();
+};
+const define = (options: Partial<TopicOptions> = {}): TopicInfo =>
+  store.writer.defineTopic('t', { ...FOREVER, partitions: 1, ...options });
+/** As ingest does: stamped by the wall clock. */
+const publish = (topic: TopicInfo): Promise<number> =>
+  append(store, streamOf(topic), { timestampMs: machine.clock.nowMs() });
+const streamOf = (topic: TopicInfo): StreamId => topic.streams[0] as StreamId;
+const read = async (topic: TopicInfo): Promise<readonly LogRecord[]> =>
+  (await readAll(store, topic.streams)).records.get(streamOf(topic)) ?? [];
+const times = async (topic: TopicInfo): Promise<unknown[]> =>
+  (await read(topic)).map(({ timestampMs, time }) =>
+    time === undefined ? [timestampMs] : [timestampMs, time.trust, time.clockMs],
+  );
+const startOf = (topic: TopicInfo): number => store.reader.range(streamOf(topic)).startOffset;
+
+beforeEach(async () => {
+  place = await inMemory.make();
+});
+afterEach(async () => {
+  await shutDown();
+  await place.remove();
+});
+
+describe('times at reading', () => {
+  test('records of a boot in 1970 get their true times when the time becomes known', async () => {
+    await boot({ wallMs: IN_1970, source: new TestSource(NOT_YET) });
+    const topic = define();
+    await publish(topic);
+    await machine.clock.advance(5000);
+    await publish(topic);
+    expect(await times(topic)).toEqual([
+      [IN_1970, 'estimated', IN_1970],
+      [IN_1970 + 5000, 'estimated', IN_1970 + 5000],
+    ]);
+    expect(await store.reader.timestampAt(streamOf(topic), 0)).toBe(IN_1970);
+
+    await machine.clock.advance(5000);
+    machine.clock.set(MAY);
+    machine.source.answer = RIGHT;
+    await publish(topic); // The jump is noticed here, before the daemon is asked.
+    await machine.clock.advance(1000);
+    await publish(topic);
+    expect(machine.trust.status()).toMatchObject({ state: 'trusted', source: 'test daemon' });
+    const expected = [
+      [MAY - 10_000, 'corrected', IN_1970],
+      [MAY - 5000, 'corrected', IN_1970 + 5000],
+      [MAY],
+      [MAY + 1000],
+    ];
+    expect(await times(topic)).toEqual(expected);
+    expect(await store.reader.timestampAt(streamOf(topic), 0)).toBe(MAY - 10_000);
+    expect(await store.reader.offsetAtTime(streamOf(topic), MAY - 7000)).toBe(1);
+    expect(await store.reader.offsetAtTime(streamOf(topic), MAY - 20_000)).toBe(0);
+
+    // And they keep them: in later boots too, also when those never learn the time.
+    await shutDown();
+    await boot({ wallMs: IN_1970 });
+    expect(await times(topic)).toEqual(expected);
+  });
+
+  test('the clock set right between receipt and commit: the record goes with its commit', async () => {
+    await boot({ wallMs: IN_1970, source: new TestSource(NOT_YET) });
+    const topic = define();
+    const appended = append(store, streamOf(topic), { timestampMs: machine.clock.nowMs() });
+    machine.clock.set(MAY);
+    machine.source.answer = RIGHT;
+    await appended;
+    await machine.clock.advance(1000);
+    expect((await read(topic))[0]?.timestampMs).toBe(MAY);
+  });
+
+  test('a clock that jumps ahead ten years and back is not followed', async () => {
+    await boot({ wallMs: MAY, source: new TestSource({ says: 'synchronised', mark: 'one' }) });
+    const topic = define();
+    await publish(topic);
+    await machine.clock.advance(HOUR);
+    machine.clock.set(MAY + HOUR + 10 * YEAR);
+    await publish(topic);
+    expect(machine.trust.status()).toMatchObject({ state: 'suspect', jumps: 1 });
+    expect(machine.trust.nowMs()).toBe(MAY + HOUR);
+    await machine.clock.advance(HOUR);
+    await publish(topic);
+    machine.clock.set(MAY + 2 * HOUR);
+    await publish(topic);
+    expect(machine.trust.status()).toMatchObject({ state: 'trusted', jumps: 2 });
+    expect(await times(topic)).toEqual([
+      [MAY],
+      [MAY + HOUR, 'corrected', MAY + HOUR + 10 * YEAR],
+      [MAY + 2 * HOUR, 'corrected', MAY + 2 * HOUR + 10 * YEAR],
+      [MAY + 2 * HOUR],
+    ]);
+    for (const [time, offset] of [
+      [MAY, 0],
+      [MAY + 1, 1],
+      [MAY + HOUR + 1, 2],
+      [MAY + 2 * HOUR + 1, 4],
+    ] as const) {
+      expect(await store.reader.offsetAtTime(streamOf(topic), time)).toBe(offset);
+    }
+  });
+
+  test('back an hour: the order is by offset, the times are right', async () => {
+    await boot({ wallMs: MAY, source: new TestSource({ says: 'synchronised', mark: 'one' }) });
+    const topic = define();
+    await publish(topic);
+    await machine.clock.advance(1000);
+    machine.clock.set(MAY + 1000 - HOUR);
+    await publish(topic);
+    await machine.clock.advance(1000);
+    machine.source.answer = { says: 'synchronised', mark: 'two' }; // So it says: it is that early.
+    await machine.clock.advance(1000);
+    await publish(topic);
+    expect(machine.trust.status()).toMatchObject({ state: 'trusted', jumps: 1 });
+    const found = await read(topic);
+    expect(found.map(({ offset }) => offset)).toEqual([0, 1, 2]);
+    expect(await times(topic)).toEqual([[MAY], [MAY + 1000 - HOUR], [MAY + 3000 - HOUR]]);
+  });
+
+  test('a boot that never learned the time lies between its neighbours', async () => {
+    await bootIdle({ wallMs: MAY, source: new TestSource(RIGHT) });
+    const topic = define();
+    await publish(topic);
+    await machine.clock.advance(DAY);
+    await publish(topic);
+    await shutDown();
+    await boot({ wallMs: IN_1970, upMs: 5000 });
+    await publish(topic);
+    await machine.clock.advance(HOUR);
+    await publish(topic);
+    await shutDown();
+    const end = MAY + DAY;
+    expect((await (await reopened(), times(topic))).slice(2)).toEqual([
+      [end + 5000, 'estimated', IN_1970],
+      [end + 5000 + HOUR, 'estimated', IN_1970 + HOUR],
+    ]);
+    await shutDown();
+    // Far ahead: it was before the next boot whose time is known.
+    await boot({ wallMs: MAY + 20 * YEAR, upMs: 1000, source: new TestSource(NOT_YET) });
+    await publish(topic);
+    await shutDown();
+    await boot({ wallMs: MAY + 30 * DAY, upMs: 0, source: new TestSource(RIGHT) });
+    const [, , , , ahead] = await times(topic);
+    expect(ahead).toEqual([MAY + 30 * DAY, 'estimated', MAY + 20 * YEAR]);
+  });
+
+  test('where nobody can be asked a possible time is taken as it is', async () => {
+    await boot({ wallMs: MAY });
+    const topic = define();
+    await publish(topic);
+    await machine.clock.advance(HOUR);
+    machine.clock.set(MAY + HOUR + 500); // A small step.
+    await publish(topic);
+    await shutDown();
+    await boot({ wallMs: MAY - 20 * DAY });
+    await publish(topic);
+    expect(await times(topic)).toEqual([[MAY], [MAY + HOUR + 500], [MAY - 20 * DAY]]);
+    // And from 1970 to a possible one: what came before is told from it, and says so.
+    await shutDown();
+    await boot({ wallMs: IN_1970 });
+    await publish(topic);
+    await machine.clock.advance(HOUR);
+    machine.clock.set(MAY + YEAR);
+    await publish(topic);
+    expect((await times(topic)).slice(3)).toEqual([
+      [MAY + YEAR - HOUR, 'estimated', IN_1970],
+      [MAY + YEAR],
+    ]);
+  });
+
+  test('times that came with their records are left alone, beside others in one commit', async () => {
+    await boot({ wallMs: IN_1970, source: new TestSource(NOT_YET) });
+    const topic = define();
+    await Promise.all([
+      appendOnce(store, 'edge/1/t/0', 0, streamOf(topic), Buffer.from('its time is 1')),
+      publish(topic),
+      appendOnce(store, 'edge/1/t/0', 1, streamOf(topic), Buffer.from('its time is 1')),
+    ]);
+    await appendOnce(store, 'edge/1/t/0', 2, streamOf(topic), Buffer.from('alone'));
+    machine.clock.set(MAY);
+    machine.source.answer = RIGHT;
+    await machine.clock.advance(1000);
+    const expected = [[1], [MAY, 'corrected', IN_1970], [1], [1]];
+    expect(await times(topic)).toEqual(expected);
+    expect(await store.reader.offsetAtTime(streamOf(topic), 2)).toBe(1);
+  });
+
+  const reopened = (): Promise<void> => boot({ wallMs: IN_1970, source: new TestSource(NOT_YET) });
+});
+
+describe('retention by time', () => {
+  const keep = (): TopicInfo => define({ retentionMs: 7 * DAY });
+  /** Retention cuts at checkpoints; it asks for one, which the next commit makes. */
+  const retain = async (topic: TopicInfo): Promise<void> => {
+    await store.retain();
+    await publish(topic);
+    await store.retain();
+  };
+
+  test('a clock that jumps ahead years deletes nothing early', async () => {
+    await bootIdle({ wallMs: MAY, source: new TestSource({ says: 'synchronised', mark: 'one' }) });
+    const topic = keep();
+    await fill(store, topic, 500, { timeMs: MAY });
+    machine.clock.set(MAY + 10 * YEAR);
+    await retain(topic);
+    await machine.clock.advance(6 * DAY);
+    await retain(topic);
+    expect(startOf(topic)).toBe(0);
+    await machine.clock.advance(DAY + HOUR);
+    await retain(topic);
+    expect(startOf(topic)).toBeGreaterThanOrEqual(500);
+  });
+
+  test('one that jumps back keeps nothing for ever', async () => {
+    await bootIdle({ wallMs: MAY + 10 * YEAR });
+    const topic = keep();
+    await fill(store, topic, 500, { timeMs: MAY + 10 * YEAR });
+    machine.clock.set(MAY);
+    await retain(topic);
+    await machine.clock.advance(7 * DAY + HOUR);
+    await retain(topic);
+    expect(startOf(topic)).toBeGreaterThanOrEqual(500);
+  });
+
+  test('a boot in 1970 and one in 2036 count only for as long as they last', async () => {
+    await bootIdle({ wallMs: MAY, source: new TestSource(RIGHT) });
+    const topic = keep();
+    await fill(store, topic, 500, { timeMs: MAY });
+    await machine.clock.advance(DAY);
+    await shutDown();
+    for (const wallMs of [IN_1970, MAY + 10 * YEAR, IN_1970]) {
+      await bootIdle({ wallMs });
+      await machine.clock.advance(DAY);
+      await retain(topic);
+      expect(startOf(topic)).toBe(0);
+      await shutDown();
+    }
+    // Known again, and only a day later than those boots lasted: still not a week.
+    await bootIdle({ wallMs: MAY + 5 * DAY, source: new TestSource(RIGHT) });
+    await retain(topic);
+    expect(startOf(topic)).toBe(0);
+    await shutDown();
+    // Two weeks off, and known: that counts, though no clock of ours ran.
+    await bootIdle({ wallMs: MAY + 19 * DAY, source: new TestSource(RIGHT) });
+    await retain(topic);
+    expect(startOf(topic)).toBeGreaterThanOrEqual(500);
+  });
+});
+
+test('a read-only look sees the corrected times', async () => {
+  await boot({ wallMs: IN_1970, source: new TestSource(NOT_YET) });
+  const topic = define();
+  await publish(topic);
+  machine.clock.set(MAY);
+  machine.source.answer = RIGHT;
+  await machine.clock.advance(1000);
+  await store.close();
+  store = await place.open({ readOnly: true });
+  expect(await times(topic)).toEqual([[MAY, 'corrected', IN_1970]]);
+});
+
+test('what is known of the boots stands in the log too: a lost state database mixes nothing up', async () => {
+  await boot({ wallMs: IN_1970, source: new TestSource(NOT_YET) });
+  const topic = define();
+  await publish(topic);
+  machine.clock.set(MAY);
+  machine.source.answer = RIGHT;
+  await machine.clock.advance(1000);
+  await store.retain();
+  await publish(topic); // Behind a checkpoint.
+  await shutDown();
+  await boot({ wallMs: IN_1970, source: new TestSource(NOT_YET) });
+  await publish(topic); // Behind none.
+  await machine.clock.advance(1000);
+  await store.close();
+  store = await place.open();
+  await store.keyValue('clock').delete('boots');
+  await shutDown();
+
+  await boot({ wallMs: MAY + DAY, source: new TestSource(RIGHT) });
+  await publish(topic);
+  expect(await times(topic)).toEqual([
+    [MAY, 'corrected', IN_1970],
+    [MAY + 1000],
+    [MAY + 11_000, 'estimated', IN_1970],
+    [MAY + DAY],
+  ]);
+});
