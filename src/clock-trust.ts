@@ -153,6 +153,11 @@ export class ClockTrust {
     return trust === 'suspect' && this.#known !== undefined ? this.#known + monoMs : wallMs;
   }
 
+  /** Whether `nowMs` is to be relied on. */
+  isSound(): boolean {
+    return this.read().trust !== 'suspect' || this.#known !== undefined;
+  }
+
   status(): ClockStatus {
     const timeMs = this.nowMs();
     const { wallMs } = this.#clocks();

@@ -4,7 +4,7 @@ import type { LogRecord } from '../record.ts';
 
 /**
  * One record as one line of JSON: `topic, partition, offset, timestamp, key, value, headers`, in
- * that order. Bytes that are not UTF-8 go as base64 under `keyBase64` and `valueBase64`. A null key
+ * that order; `time` and `timeClock` follow a timestamp that is not simply what the clock said. Bytes that are not UTF-8 go as base64 under `keyBase64` and `valueBase64`. A null key
  * or value (a tombstone) is null.
  */
 export interface RecordJson {
@@ -13,6 +13,9 @@ export interface RecordJson {
   readonly offset: number;
   /** Milliseconds since 1970. */
   readonly timestamp: number;
+  /** Only where the clock was not to be trusted: how the timestamp came to be, and what it said. */
+  readonly time?: 'corrected' | 'estimated';
+  readonly timeClock?: number;
   readonly key?: string | null;
   readonly keyBase64?: string;
   readonly value?: string | null;
@@ -28,12 +31,13 @@ export interface HeaderJson {
 }
 
 export function recordJson(topic: string, partition: number, record: LogRecord): RecordJson {
-  const { offset, timestampMs: timestamp, key, value, headers } = record;
+  const { offset, timestampMs: timestamp, time, key, value, headers } = record;
   return {
     topic,
     partition,
     offset,
     timestamp,
+    ...(time === undefined ? {} : { time: time.trust, timeClock: time.clockMs }),
     ...(isText(key) ? { key: textOf(key) } : { keyBase64: base64Of(key) }),
     ...(isText(value) ? { value: textOf(value) } : { valueBase64: base64Of(value) }),
     headers: decodeHeaders(headers).map((header) => headerJson(header.key, header.value)),

@@ -1,3 +1,4 @@
+import type { ClockStatus } from '../clock-trust.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
 import type { Durability } from '../record.ts';
 import type { StoreCounters } from '../store/log.ts';
@@ -19,6 +20,8 @@ export interface AgentStatus {
   readonly startedAt: string;
   readonly uptimeMs: number;
   readonly memory: MemoryStatus;
+  /** Whether the machine's clock is believed; null while there is no log. */
+  readonly clock: ClockStatus | null;
   /** Addresses really listened on, as `mqtt://127.0.0.1:1883`. */
   readonly listeners: readonly string[];
   /** Since start; null until the broker listens. */

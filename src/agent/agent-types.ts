@@ -1,4 +1,5 @@
 import type { AgentStatus } from '../admin/status.ts';
+import type { Boot } from '../boot.ts';
 import type { Random } from '../random.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
@@ -8,6 +9,8 @@ export interface AgentSurroundings {
   readonly random: Random;
   readonly logger: Logger;
   readonly version: string;
+  /** The machine's own unless a test lives another life. */
+  readonly boot?: Boot | undefined;
   /** The data folder may be that of a gateway with another id: this one was renamed. */
   readonly adopt?: boolean;
   /** Resolves when the way is free to serve: called once the store stands. */

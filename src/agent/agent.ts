@@ -1,5 +1,6 @@
 import { startControlServer } from '../admin/control-server.ts';
 import type { AgentStatus } from '../admin/status.ts';
+import { believedClock, type ClockTrust } from '../clock-trust.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import type { Store, StoreIdentity } from '../store/log.ts';
 import { openStore } from '../store/open.ts';
@@ -9,6 +10,7 @@ import type { Agent, AgentSurroundings } from './agent-types.ts';
 import { describeTopics, memoryStatus } from './agent-status.ts';
 import { startBroker } from './broker.ts';
 import type { Broker } from './broker.ts';
+import { trustOf } from './clock-sources.ts';
 import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
 import { IngestGate } from './ingest.ts';
@@ -54,6 +56,9 @@ async function buildAgent(
   stack: StopStack,
 ): Promise<Agent> {
   const { clock, random, logger } = surroundings;
+  const trust = trustOf(asked.clock, surroundings);
+  stack.push('the clock', () => Promise.resolve(trust.stop()));
+  await trust.start();
   const budget = wearBudgetOf(asked.store);
   const lingerMs = (): number => budget?.lingerMs() ?? asked.store.lingerMs;
   const store = await openStore({
@@ -64,6 +69,7 @@ async function buildAgent(
     gatewayGiven: asked.gatewayGiven,
     adopt: surroundings.adopt ?? false,
     clock,
+    trust,
     random,
     logger,
   });
@@ -91,11 +97,14 @@ async function buildAgent(
   });
   const known = await KnownMirrors.load(store, Object.keys(config.mirrors));
   known.warn(logger);
-  const mirrors = await buildMirrors(config, { store, clock, random, logger });
+  const believed = believedClock(clock, trust);
+  const isClockSound = (): boolean => trust.isSound();
+  const surroundingsOfMirrors = { store, clock: believed, isClockSound, random, logger };
+  const mirrors = await buildMirrors(config, surroundingsOfMirrors);
   stack.push('the mirrors', () => stopMirrors(mirrors));
   for (const mirror of mirrors.values()) await mirror.start();
   await surroundings.beforeServing?.();
-  const agent = new RunningAgent(config, surroundings, { store, mirrors, wear, stack });
+  const agent = new RunningAgent(config, surroundings, { store, mirrors, wear, stack, trust });
   const control = await startControlServer({
     dataFolder: config.data,
     reader: store.reader,
@@ -140,6 +149,7 @@ interface AgentParts {
   readonly wear: WearMeter;
   readonly mirrors: ReadonlyMap<string, Mirror>;
   readonly stack: StopStack;
+  readonly trust: ClockTrust;
 }
 
 class RunningAgent implements Agent {
@@ -165,7 +175,7 @@ class RunningAgent implements Agent {
 
   async status(): Promise<AgentStatus> {
     const { clock, version } = this.#surroundings;
-    const { store, mirrors, wear } = this.#parts;
+    const { store, mirrors, wear, trust } = this.#parts;
     const { gateway, data } = this.#config;
     return {
       version,
@@ -177,6 +187,7 @@ class RunningAgent implements Agent {
       startedAt: isoTime(this.#startedMs),
       uptimeMs: Math.round(clock.monotonicMs() - this.#startedMonotonicMs),
       memory: memoryStatus(),
+      clock: trust.status(),
       listeners: this.addresses(),
       ingest: this.broker?.counters() ?? null,
       store: store.counters(),

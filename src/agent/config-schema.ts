@@ -15,6 +15,7 @@ import {
   duration,
   flag,
   integer,
+  leaf,
   oneOf,
   orAbsent,
   orNone,
@@ -23,6 +24,7 @@ import {
   text,
 } from './config-leaves.ts';
 import type {
+  ClockConfig,
   Config,
   LogConfig,
   MirrorConfig,
@@ -56,6 +58,18 @@ const logSection: z.ZodType<LogConfig> = section({
   level: oneOf(['debug', 'info', 'warn', 'error']).default('info'),
   format: oneOf(['auto', 'json', 'pretty']).default('auto'),
 });
+
+const clockSection: z.ZodType<ClockConfig> = section({
+  trust: leaf('auto, always, never or file:PATH', (value): ClockConfig['trust'] | undefined => {
+    if (value === 'auto' || value === 'always' || value === 'never') return value;
+    if (typeof value !== 'string' || !/^file:./u.test(value)) return undefined;
+    return `file:${value.slice(5)}`;
+  }).default('auto'),
+  maxDrift: duration(
+    { min: LIMITS.clockDriftMinMs, max: LIMITS.clockDriftMaxMs },
+    'from 1s to 1d, such as 1m',
+  ).default(LIMITS.clockDriftMs),
+}).transform(({ trust, maxDrift }) => ({ trust, maxDriftMs: maxDrift }));
 
 const mqttSection: z.ZodType<MqttConfig> = section({
   listen: z
@@ -193,6 +207,7 @@ export const configSchema: z.ZodType<ParsedConfig> = section({
   gateway: text(NAME_EXPECTED, isName).optional(),
   data: text('the path of a folder').optional(),
   log: logSection,
+  clock: clockSection,
   mqtt: mqttSection,
   store: storeSection,
   topics: orAbsent(z.record(z.string(), topicSection).prefault(DEFAULT_TOPICS)),

@@ -12,6 +12,7 @@ export interface Config {
   /** Absolute path of the data folder. */
   readonly data: string;
   readonly log: LogConfig;
+  readonly clock: ClockConfig;
   readonly mqtt: MqttConfig;
   readonly store: StoreConfig;
   /** By topic name. A topic that a route names and that is not here has the default options. */
@@ -29,6 +30,12 @@ export interface LogConfig {
   readonly level: LogLevel;
   /** `auto`: pretty on a terminal, JSON lines otherwise. */
   readonly format: LogFormat;
+}
+
+export interface ClockConfig {
+  /** Whom to ask whether the clock is right; the file's path is absolute. */
+  readonly trust: 'auto' | 'always' | 'never' | `file:${string}`;
+  readonly maxDriftMs: number;
 }
 
 export interface MqttUser {

@@ -8,7 +8,7 @@ import { gatewayOf } from './config-forms.ts';
 import { allKeys, formatProblem, problemsOf } from './config-problems.ts';
 import { checkRules } from './config-rules.ts';
 import { configSchema } from './config-schema.ts';
-import type { Config, MirrorConfig } from './config-types.ts';
+import type { ClockConfig, Config, MirrorConfig } from './config-types.ts';
 
 /** YAML file → checked Config, or one line for each thing that is wrong. */
 export interface LoadedConfig {
@@ -58,9 +58,14 @@ export function parseConfig(
       data === undefined
         ? path.resolve(surroundings.workingFolder, 'gatelog-data')
         : path.resolve(folder, data),
+    clock: { ...shape.data.clock, trust: trustIn(folder, shape.data.clock.trust) },
     mirrors: withTokenFilesIn(folder, shape.data.mirrors),
   };
   return { config, warnings: findings.warnings.map((warning) => formatProblem(warning)) };
+}
+
+function trustIn(folder: string, trust: ClockConfig['trust']): ClockConfig['trust'] {
+  return trust.startsWith('file:') ? `file:${path.resolve(folder, trust.slice(5))}` : trust;
 }
 
 function withTokenFilesIn(

@@ -100,6 +100,7 @@ export class LiveAgent implements Agent {
       ingest: this.#broker?.counters() ?? null,
       store: NO_COUNTERS,
       wear: null,
+      clock: null,
       topics: [],
       mirrors: [],
     };

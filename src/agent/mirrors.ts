@@ -19,7 +19,9 @@ import { positionsName } from './known-mirrors.ts';
 /** Builds the mirrors that a configuration names. Clients are loaded only where they are used. */
 export interface MirrorSurroundings {
   readonly store: Store;
+  /** Its time of day is the best that is known. */
   readonly clock: Clock;
+  readonly isClockSound: () => boolean;
   readonly random: Random;
   readonly logger: Logger;
 }
@@ -96,7 +98,7 @@ async function kafkaUpstream(
   name: string,
   kafka: KafkaUpstreamConfig,
   config: Config,
-  { store, clock, logger, positionsLost }: UpstreamSurroundings,
+  { store, clock, isClockSound, logger, positionsLost }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
   return createKafkaUpstream({
@@ -118,6 +120,7 @@ async function kafkaUpstream(
     positionsLost,
     journal: store.keyValue(`kafka.${name}`),
     clock,
+    isClockSound,
     logger,
   });
 }

@@ -1,5 +1,6 @@
 import { encodeHeaders, type Header, varintSize, writeVarint } from '../headers.ts';
 import { IDENTITY_HEADER } from '../identity.ts';
+import { isTimeHeader } from '../time-headers.ts';
 import type { PublishProperties, Qos } from './publication.ts';
 
 /**
@@ -34,7 +35,8 @@ export function extendBaseHeaders(base: Uint8Array, properties: PublishPropertie
 /**
  * Headers of a record that came from another gateway's mirror. Its user properties are the
  * record's own headers there, so those named `mqtt.` keep their names and stand for ours;
- * `gatelog.id` stays, as the last one, and the mirror's other `gatelog.` properties are used up.
+ * `gatelog.id` stays, as the last one, and so does what it says of the time (time-headers.ts); the
+ * mirror's other `gatelog.` properties are used up.
  */
 export function encodeMirroredHeaders(
   mqttTopic: string,
@@ -47,7 +49,7 @@ export function encodeMirroredHeaders(
   let carriesOwn = false;
   for (let index = 0; index + 1 < properties.user.length; index += 2) {
     const name = properties.user[index] ?? '';
-    if (name.startsWith('gatelog.')) continue;
+    if (name.startsWith('gatelog.') && !isTimeHeader(name)) continue;
     carriesOwn ||= name === 'mqtt.topic';
     user.push(textHeader(name, properties.user[index + 1] ?? ''));
   }

@@ -1,5 +1,6 @@
 import { ControlClient } from '../admin/control-client.ts';
 import type { AgentStatus } from '../admin/status.ts';
+import type { ClockStatus } from '../clock-trust.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
 import { formatDuration, formatSize } from '../units.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
@@ -32,6 +33,7 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
     ['data', `${status.data}, incarnation ${status.incarnation}`],
     ['up', `${formatDuration(status.uptimeMs)}, since ${status.startedAt}`],
     ['memory', formatSize(memory.rssBytes)],
+    ['clock', clockText(context, status.clock)],
     ['listens', status.listeners.length === 0 ? 'not yet' : status.listeners.join(', ')],
   ];
   if (ingest !== null) {
@@ -56,6 +58,18 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
     ...topicTable(context, status.topics),
     ...(status.mirrors.length === 0 ? [] : ['', ...mirrorTable(context, status.mirrors)]),
   ];
+}
+
+function clockText(context: CliContext, clock: ClockStatus): string {
+  const { state, source, since, time, aheadMs, jumps, lastJumpMs } = clock;
+  const parts = [source === null ? state : `${state} (${source})`, `since ${since}`];
+  if (jumps > 0 && lastJumpMs !== null) {
+    const last = `${formatDuration(Math.abs(lastJumpMs))} ${lastJumpMs > 0 ? 'ahead' : 'back'}`;
+    parts.push(`${jumps} ${jumps === 1 ? 'jump' : 'jumps'}, the last ${last}`);
+  }
+  if (aheadMs !== 0) parts.push(`the time is ${time} and not what the clock shows`);
+  const text = parts.join(', ');
+  return state === 'suspect' ? paint(context, 'yellow', text) : text;
 }
 
 export function mirrorTable(context: CliContext, mirrors: readonly MirrorStatus[]): string[] {

@@ -5,6 +5,7 @@ import { formatIdentity } from '../identity.ts';
 import { LIMITS } from '../limits.ts';
 import type { LogRecord, StreamId } from '../record.ts';
 import type { LogWriter, TopicInfo } from '../store/log.ts';
+import { timeHeaders } from '../time-headers.ts';
 import type { Refused } from './pump.ts';
 import type { MirrorStream } from './upstream.ts';
 
@@ -119,7 +120,7 @@ export class Quarantine {
       { key: 'gatelog.quarantine.source', value: Buffer.from(identity) },
       { key: 'gatelog.quarantine.mirror', value: Buffer.from(mirror) },
     ];
-    const headers = decodeHeaders(record.headers);
+    const headers = [...decodeHeaders(record.headers), ...timeHeaders(record.time)];
     try {
       await this.#append(record, record.value, encodeHeaders([...headers, ...added]));
     } catch (error) {

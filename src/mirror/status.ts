@@ -120,12 +120,12 @@ export function newProgress(at: MirrorStream, position: number): StreamProgress 
 }
 
 /**
- * Age of the oldest unconfirmed record. Reading a timestamp costs a read of the log, so each is
- * read once per position, on demand, and never while the lag is zero.
+ * Age of the oldest unconfirmed record. Reading a timestamp costs a read of the log, so it is read
+ * on demand, and never while the lag is zero; the log remembers it, and knows when it changed.
  */
 export class LagMeter {
   readonly #reader: LogReader;
-  readonly #known = new Map<StreamId, { position: number; timestampMs: number | undefined }>();
+  readonly #known = new Map<StreamId, number | undefined>();
 
   constructor(reader: LogReader) {
     this.#reader = reader;
@@ -134,16 +134,15 @@ export class LagMeter {
   async measure(streams: Iterable<StreamProgress>): Promise<void> {
     for (const { at, position } of streams) {
       const { endOffset } = this.#reader.range(at.stream);
-      if (position >= endOffset || this.#known.get(at.stream)?.position === position) continue;
-      const timestampMs = await this.#reader.timestampAt(at.stream, position);
-      this.#known.set(at.stream, { position, timestampMs });
+      if (position >= endOffset) continue;
+      this.#known.set(at.stream, await this.#reader.timestampAt(at.stream, position));
     }
   }
 
   /** From the last measurement; a little behind while records flow. */
   lagMs(progress: StreamProgress, endOffset: number, nowMs: number): number | undefined {
     if (progress.position >= endOffset) return 0;
-    const timestampMs = this.#known.get(progress.at.stream)?.timestampMs;
+    const timestampMs = this.#known.get(progress.at.stream);
     return timestampMs === undefined ? undefined : Math.max(0, nowMs - timestampMs);
   }
 }

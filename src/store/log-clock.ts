@@ -7,8 +7,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import type { KeyValue } from './log.ts';
 import { packed, unpacked } from './pack.ts';
 
-/** The space of the state database, and the one key in it. */
-export const CLOCK_SPACE = 'clock';
+/** The one key of its space in the state database. */
 const BOOTS_KEY = 'boots';
 
 export interface LogClockOptions {
@@ -24,12 +23,6 @@ export interface CommitReading {
   readonly jumpMs: number;
 }
 
-/** What the log knew before: to be called before the log is opened. */
-export async function loadBoots(boots: Boots, values: KeyValue): Promise<void> {
-  const stored = await values.get(BOOTS_KEY);
-  if (stored !== undefined) boots.restore(unpacked(stored) as PackedBoot[]);
-}
-
 /**
  * The clock as the log sees it: the present boot by its number, and what is learned of its time.
  * The state database keeps the boots; should it be lost, the newest stand in the log's checkpoints.
@@ -41,8 +34,15 @@ export class LogClock {
   #aged: { readonly stamp: ClockStamp; readonly atMs: number; readonly ageMs: number } | undefined;
   #saving: Promise<void> = Promise.resolve();
 
-  constructor(options: LogClockOptions) {
+  private constructor(options: LogClockOptions) {
     this.#options = options;
+  }
+
+  /** With what was known before: to be loaded before the log is opened. */
+  static async load(options: LogClockOptions): Promise<LogClock> {
+    const stored = await options.values.get(BOOTS_KEY);
+    if (stored !== undefined) options.boots.restore(unpacked(stored) as PackedBoot[]);
+    return new LogClock(options);
   }
 
   /** Before the first commit, so that the boot that it names is known. */
@@ -124,14 +124,16 @@ export class LogClock {
 
   /** One after the other. A failure is not the log's: what is not kept is learned again. */
   #save(): Promise<void> {
-    const { boots, values, logger } = this.#options;
-    this.#saving = this.#saving.then(async () => {
+    const before = this.#saving;
+    this.#saving = (async () => {
+      await before;
+      const { boots, values, logger } = this.#options;
       try {
         await values.put(BOOTS_KEY, packed(boots.packed()));
       } catch (error) {
         logger.warn({ error: messageOf(error) }, 'what is known of the clock could not be kept');
       }
-    });
+    })();
     return this.#saving;
   }
 }

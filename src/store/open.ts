@@ -16,7 +16,7 @@ import { Ledger, type LedgerOutlet } from './ledger.ts';
 import { levelEngine } from './level-engine.ts';
 import type { ReadGap, Store, StoreIdentity } from './log.ts';
 import { LogState } from './log-state.ts';
-import { CLOCK_SPACE, loadBoots, LogClock } from './log-clock.ts';
+import { LogClock } from './log-clock.ts';
 import { Lookup } from './lookup.ts';
 import { tellLosses } from './lost-telling.ts';
 import { LostSegments } from './lost-segments.ts';
@@ -186,10 +186,8 @@ async function load(options: DecidedOptions, { database, damage, segments, catal
   const idleMs = options.ledgerIdleMs ?? LIMITS.ledgerIdleMs;
   const ledger = await Ledger.load({ database, clock, logger, idleMs });
   const state = new LogState();
-  const { boots } = state;
-  const values = new StateSpace(database, CLOCK_SPACE);
-  await loadBoots(boots, values);
-  const logClock = new LogClock({ trust, boots, values, logger });
+  const values = new StateSpace(database, 'clock');
+  const logClock = await LogClock.load({ trust, boots: state.boots, values, logger });
   const log = new CommitLog({
     segments,
     state,

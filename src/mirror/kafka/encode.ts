@@ -2,6 +2,7 @@ import { must } from '../../assert.ts';
 import type { Compressor } from './compressor.ts';
 import type { Piece, Range, Target, Way } from './plan.ts';
 import { type EncodedBatch, RecordBatchEncoder } from './record-batch.ts';
+import type { TimeBounds } from './time-bounds.ts';
 
 /**
  * A batch, ready to be sealed and sent. It holds bytes only: the records that it was made of are
@@ -37,13 +38,16 @@ interface Filled {
 export class PieceEncoder {
   readonly #compressor: Compressor;
   readonly #maxBatchBytes: number;
+  /** Which timestamps each topic takes. */
+  readonly times: TimeBounds;
   #idle: RecordBatchEncoder;
   #busy: RecordBatchEncoder;
   /** Topics whose brokers take less than maxBatchBytes, learned from their refusals. */
   readonly #smaller = new Map<string, number>();
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(compressor: Compressor, maxBatchBytes: number) {
+  constructor(compressor: Compressor, maxBatchBytes: number, times: TimeBounds) {
+    this.times = times;
     this.#compressor = compressor;
     this.#maxBatchBytes = maxBatchBytes;
     this.#idle = new RecordBatchEncoder(maxBatchBytes + 65_536);
@@ -84,11 +88,12 @@ export class PieceEncoder {
     this.#busy = encoder;
     const { records, ways } = target;
     const limit = this.#smaller.get(target.topic) ?? this.#maxBatchBytes;
+    const range = this.times.of(target.topic);
     encoder.reset();
     for (let index = from; index < to; index++) {
       const record = must(records[index], 'a piece lies within its target');
       const { identity } = must(ways[index], 'a record of a target has a way');
-      if (!encoder.add(record, identity, limit)) break;
+      if (!encoder.add(record, identity, limit, range)) break;
     }
     return { encoder, target, from };
   }

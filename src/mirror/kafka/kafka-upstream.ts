@@ -18,6 +18,7 @@ import { Journal } from './journal.ts';
 import { Links } from './links.ts';
 import { KAFKA_DEFAULTS, type KafkaUpstreamOptions } from './options.ts';
 import { type Delivery, KafkaSession } from './session.ts';
+import { readTimeLimits, TimeBounds } from './time-bounds.ts';
 import { TopicTrouble } from './topic-trouble.ts';
 import type { RefusalContext } from './refusal.ts';
 
@@ -28,6 +29,7 @@ export function createKafkaUpstream(options: KafkaUpstreamOptions): Upstream {
 
 class KafkaUpstream implements Upstream {
   readonly #options: KafkaUpstreamOptions;
+  readonly #times: TimeBounds;
   readonly #encoder: PieceEncoder;
   readonly #journal: Journal;
   readonly #judge: FenceJudge;
@@ -36,9 +38,11 @@ class KafkaUpstream implements Upstream {
   constructor(options: KafkaUpstreamOptions) {
     this.#options = options;
     const { compression = 'zstd', compressionLevel, maxBatchBytes } = options;
+    this.#times = new TimeBounds(options.clock, options.logger, options.isClockSound);
     this.#encoder = new PieceEncoder(
       createCompressor(compression, compressionLevel),
       maxBatchBytes ?? KAFKA_DEFAULTS.maxBatchBytes,
+      this.#times,
     );
     this.#journal = new Journal(options.journal);
     this.#judge = new FenceJudge(options.clock);
@@ -94,6 +98,8 @@ class KafkaUpstream implements Upstream {
     const cluster = await Cluster.open(links, options, clock, signal);
     await this.#checkCluster(cluster.id);
     const destinations = await findDestinations(cluster, streams, options);
+    const centrals = new Set([...destinations.ways.values()].map((way) => way.centralTopic));
+    this.#times.begin(await readTimeLimits(links, cluster.seed, [...centrals]));
     const refusals = this.#refusals(
       streams,
       (stream) => destinations.ways.get(stream)?.centralTopic,

@@ -83,6 +83,8 @@ export interface KafkaUpstreamOptions extends KafkaConnection {
   readonly unknownOutcome?: 'stop' | 'repeat' | undefined;
   /** The state database was damaged, and our positions with it. */
   readonly positionsLost?: boolean | undefined;
+  /** False: `clock` is wrong, and nobody knows by how much. Default: it never is. */
+  readonly isClockSound?: (() => boolean) | undefined;
   /** A small space of synced values, this mirror's own. */
   readonly journal: KeyValue;
   readonly clock: Clock;

@@ -1,8 +1,10 @@
 import { crc32c } from '@platformatic/kafka';
 import { assert } from '../../assert.ts';
-import { varintSize, writeVarint } from '../../headers.ts';
+import { decodeHeaders, encodeHeaders, varintSize, writeVarint } from '../../headers.ts';
 import { IDENTITY_HEADER } from '../../identity.ts';
 import type { LogRecord } from '../../record.ts';
+import { TIME_ORIGINAL_HEADER, timeHeaders } from '../../time-headers.ts';
+import type { TimeRange } from './time-bounds.ts';
 
 /**
  * Kafka's record batch, format v2 (KIP-98, KIP-82): the encoder of the hottest path upstream. One
@@ -63,27 +65,36 @@ export class RecordBatchEncoder {
   }
 
   /**
-   * `identity` is the UTF-8 of everything but the offset (src/identity.ts, identityPrefix). False:
+   * A timestamp outside `range` goes as the nearest inside, its own in a header, as what there is to
+   * say of the time is. `identity` is the UTF-8 of everything but the offset (src/identity.ts, identityPrefix). False:
    * the batch might grow beyond `limit` bytes before compression; a first record always fits.
    */
-  add(record: LogRecord, identity: Uint8Array, limit: number = Number.POSITIVE_INFINITY): boolean {
-    const { key, value, headers } = record;
+  add(
+    record: LogRecord,
+    identity: Uint8Array,
+    limit: number = Number.POSITIVE_INFINITY,
+    range?: TimeRange,
+  ): boolean {
+    const { key, value } = record;
+    const timestampMs = range === undefined ? record.timestampMs : nearest(record, range);
+    const isPlain = record.time === undefined && timestampMs === record.timestampMs;
+    const headers = isPlain ? record.headers : withTimeHeaders(record, timestampMs);
     const keyLength = key === null ? 0 : key.length;
     const valueLength = value === null ? 0 : value.length;
     const needed = RECORD_OVERHEAD + keyLength + valueLength + headers.length + identity.length;
     if (this.#count > 0 && this.#at + needed > limit) return false;
     if (this.#at + needed > this.#buffer.length) this.#grow(this.#at + needed);
     if (this.#count === 0) {
-      this.#firstTimestamp = record.timestampMs;
-      this.#maxTimestamp = record.timestampMs;
-    } else if (record.timestampMs > this.#maxTimestamp) {
-      this.#maxTimestamp = record.timestampMs;
+      this.#firstTimestamp = timestampMs;
+      this.#maxTimestamp = timestampMs;
+    } else if (timestampMs > this.#maxTimestamp) {
+      this.#maxTimestamp = timestampMs;
     }
     const digits = String(record.offset);
     const target = this.#buffer;
     // The length comes first and is a varint: room for five bytes is left, the body is written
     // behind it, and the few bytes of slack are closed by computing the exact size beforehand.
-    const delta = record.timestampMs - this.#firstTimestamp;
+    const delta = timestampMs - this.#firstTimestamp;
     const identityLength = identity.length + digits.length;
     const headerCount = headers.length === 0 ? 0 : readCount(headers);
     const oldCountSize = headers.length === 0 ? 0 : varintSize(headerCount);
@@ -174,6 +185,18 @@ export function sealBatch(batch: EncodedBatch, stamp: BatchStamp): void {
   bytes.writeInt16BE(stamp.producerEpoch, 51);
   bytes.writeInt32BE(stamp.baseSequence, 53);
   bytes.writeUInt32BE(crc32c(bytes.subarray(21)), 17);
+}
+
+function nearest({ timestampMs }: LogRecord, { minMs, maxMs }: TimeRange): number {
+  if (timestampMs < minMs) return Math.ceil(minMs);
+  return timestampMs > maxMs ? Math.floor(maxMs) : timestampMs;
+}
+
+/** For the rare record; one that was encoded before has its original there already. */
+function withTimeHeaders({ headers, time, timestampMs }: LogRecord, sentMs: number): Uint8Array {
+  const own = decodeHeaders(headers);
+  const isNew = sentMs !== timestampMs && !own.some(({ key }) => key === TIME_ORIGINAL_HEADER);
+  return encodeHeaders([...own, ...timeHeaders(time, isNew ? timestampMs : undefined)]);
 }
 
 function readCount(headers: Uint8Array): number {

@@ -21,6 +21,11 @@ export async function refineCargo(
       continue;
     }
     const { answer } = found;
+    if (encoder.times.learn(answer)) {
+      // The next attempt's timestamps are such as the topic takes: nothing is lost.
+      refined.push(...(await encoder.encode([wholeOf(decodeCargo(one, wayOf))])));
+      continue;
+    }
     if (answer.code === CODE.messageTooLarge) encoder.learnTooLarge(answer.topic, one.batch);
     const reason = `Kafka refuses the record: ${answer.message ?? codeName(answer.code)}`;
     const cut = refine(wholeOf(decodeCargo(one, wayOf)), answer, reason);

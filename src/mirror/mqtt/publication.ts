@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { decodeHeaders, type Header } from '../../headers.ts';
 import { IDENTITY_HEADER } from '../../identity.ts';
 import type { LogRecord } from '../../record.ts';
+import { timeHeaders } from '../../time-headers.ts';
 
 /** How records become PUBLISH packets; see the functions for what each does. */
 export interface PublicationRules {
@@ -66,6 +67,7 @@ export function publicationOf(
   const properties = propertiesOf(headers, sameAsPacket);
   const user = properties.userProperties;
   addKey(user, record.key, topic);
+  for (const { key, value } of timeHeaders(record.time)) user.push({ [key]: text(value) });
   user.push({ 'gatelog.ts': String(record.timestampMs) }, { [IDENTITY_HEADER]: identity });
   const tooLong = longString(properties);
   if (tooLong !== undefined) return { refused: tooLong };

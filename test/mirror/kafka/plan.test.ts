@@ -15,7 +15,12 @@ import {
   wholeOf,
 } from '../../../src/mirror/kafka/plan.ts';
 import type { ProduceAnswer } from '../../../src/mirror/kafka/produce.ts';
+import { TimeBounds } from '../../../src/mirror/kafka/time-bounds.ts';
 import { type LogRecord, streamId, type StreamId } from '../../../src/record.ts';
+import { silentLogger } from '../../../src/telemetry.ts';
+import { systemClock } from '../../../src/time.ts';
+
+const ANY_TIME = new TimeBounds(systemClock, silentLogger);
 
 const GATEWAY = { gateway: 'gw', incarnation: 'aaaa' };
 
@@ -150,7 +155,7 @@ describe('encoding', () => {
       target.records.push(recordAt(offset, null, size));
       target.ways.push(wayFor(streamId(0), 1));
     }
-    const encoder = new PieceEncoder(createCompressor('none', undefined), 600);
+    const encoder = new PieceEncoder(createCompressor('none', undefined), 600, ANY_TIME);
     const cargo = await encoder.encode([wholeOf(target)]);
     expect(cargo.map(({ batch, first }) => [first.offset, batch.records])).toEqual([
       [0, 3],
@@ -168,7 +173,7 @@ describe('encoding', () => {
       target.records.push(recordAt(offset * 3, offset % 4 === 0 ? null : `k${offset}`));
       target.ways.push(wayFor(streamId(offset % 2), 8));
     }
-    const encoder = new PieceEncoder(createCompressor('zstd', undefined), 100_000);
+    const encoder = new PieceEncoder(createCompressor('zstd', undefined), 100_000, ANY_TIME);
     const [cargo] = await encoder.encode([wholeOf(target)]);
     if (cargo === undefined) throw new Error('one batch');
     const again = decodeCargo(cargo, (_topic, partition) => wayFor(streamId(partition), 8));
@@ -185,7 +190,7 @@ describe('encoding', () => {
   });
 
   test('callers take turns: nothing of one batch gets into another', async () => {
-    const encoder = new PieceEncoder(createCompressor('gzip', 1), 2000);
+    const encoder = new PieceEncoder(createCompressor('gzip', 1), 2000, ANY_TIME);
     const targets = Array.from({ length: 6 }, (_, index) => {
       const target = new Target('central', index);
       for (let offset = 0; offset < 50; offset++) {
