@@ -162,21 +162,6 @@ describe('records', () => {
       ]);
       expectExactlyOnce(await committed(cluster, gateway), gateway);
     });
-
-    test(`those with a time that the topic refuses are rejected by name (${delivery})`, async () => {
-      const configs = { 'message.timestamp.after.max.ms': '3600000' };
-      const gateway = await newGateway(cluster, { upstream: { delivery } }, configs);
-      gateway.fill(30);
-      const future = systemClock.nowMs() + 86_400_000 * 30;
-      const bad = [0, 1, 2].map(() =>
-        gateway.append(1, { key: null, value: Buffer.from('x'), timestampMs: future }),
-      );
-      gateway.fill(30);
-      await gateway.mirror(100);
-      expect(gateway.rejected.map(({ offset }) => offset).toSorted((a, b) => a - b)).toEqual(bad);
-      expect(gateway.rejected[0]?.reason).toMatch(/[Tt]imestamp/u);
-      expectExactlyOnce(await committed(cluster, gateway), gateway);
-    });
   }
 
   test.each(COMPRESSIONS)(
