@@ -15,6 +15,7 @@ const TOOLS = [
   { program: 'mvn', debian: 'maven' },
   { program: 'openssl', debian: 'openssl' },
   { program: 'cc', debian: 'gcc libc6-dev' },
+  { program: 'faketime', debian: 'faketime' },
 ];
 
 function find(program, path) {
