@@ -145,7 +145,7 @@ export const LIMITS = {
   wearTellMs: 600_000, // 10 min
 
   // Clock trust.
-  /** A wall clock before this is wrong: 2026-01-01, when this software was made. */
+  /** A wall clock before this is wrong: 2026-01-01. A release moves it to its own date. */
   clockEarliestMs: 1_767_225_600_000,
   /** Wall and monotonic clock have parted when their difference changes by more. */
   clockDriftMs: 60_000,

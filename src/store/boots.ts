@@ -166,31 +166,30 @@ export class Boots {
       if (boot.doubtMs < 0) continue;
       const offset = boot.knownMs ?? this.#estimate(boot, undefined);
       const monoMs = boot.number === stamp.boot ? stamp.monoMs : boot.lastMs;
-      if (offset !== undefined) latest = Math.max(latest, offset + Math.min(monoMs, boot.doubtMs));
+      latest = Math.max(latest, offset + Math.min(monoMs, boot.doubtMs));
     }
     return latest;
   }
 
-  /** The boot's offset as well as it can be told; without a stamp, undefined where it tells nothing. */
-  #estimate(boot: KnownBoot, stamp: ClockStamp): number;
-  #estimate(boot: KnownBoot, stamp: undefined): number | undefined;
-  #estimate(boot: KnownBoot, stamp: ClockStamp | undefined): number | undefined {
+  /** The boot's offset as well as it can be told, where a stamp is given also by what that says. */
+  #estimate(boot: KnownBoot, stamp: ClockStamp | undefined): number {
     const said = stamp === undefined ? undefined : stamp.wallMs - stamp.monoMs;
     const isPossible = stamp !== undefined && stamp.wallMs >= LIMITS.clockEarliestMs;
     const offset = isPossible ? said : (boot.assumedMs ?? said);
     const latest = this.#beginOfNextKnown(boot) - boot.lastMs;
     const earliest = this.#endOfLastKnown(boot);
-    if (offset === undefined) return earliest > -Infinity ? earliest : undefined;
-    return Math.max(earliest, Math.min(offset, latest));
+    return Math.max(earliest, Math.min(offset ?? earliest, latest));
   }
 
-  /** It began after the boots before it had ended. */
+  /** It began after the boots before it had ended, and after this software was made. */
   #endOfLastKnown(boot: KnownBoot): number {
-    let endMs = -Infinity;
+    let endMs: number = LIMITS.clockEarliestMs;
+    let isSure = false;
     for (const { number, knownMs, assumedMs, lastMs } of this.#list) {
       if (number >= boot.number) break;
-      const offset = knownMs ?? (endMs === -Infinity ? assumedMs : undefined);
-      endMs = offset === undefined ? endMs + lastMs : Math.max(endMs + lastMs, offset + lastMs);
+      const offset = knownMs ?? (isSure ? undefined : assumedMs);
+      isSure ||= knownMs !== undefined;
+      endMs = Math.max(endMs, offset ?? -Infinity) + lastMs;
     }
     return endMs;
   }

@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { LIMITS } from '../../src/limits.ts';
 import type { LogRecord, StreamId } from '../../src/record.ts';
 import type { Store, TopicInfo, TopicOptions } from '../../src/store/log.ts';
 import {
@@ -24,6 +26,7 @@ const HOUR = 3_600_000;
 const YEAR = 365 * DAY;
 const MAY = Date.UTC(2026, 4, 1);
 const IN_1970 = 20_000;
+const EARLIEST = LIMITS.clockEarliestMs;
 
 let place: Place;
 let machine: ShiftyMachine;
@@ -73,10 +76,10 @@ describe('times at reading', () => {
     await machine.clock.advance(5000);
     await publish(topic);
     expect(await times(topic)).toEqual([
-      [IN_1970, 'estimated', IN_1970],
-      [IN_1970 + 5000, 'estimated', IN_1970 + 5000],
+      [EARLIEST + 10_000, 'estimated', IN_1970],
+      [EARLIEST + 15_000, 'estimated', IN_1970 + 5000],
     ]);
-    expect(await store.reader.timestampAt(streamOf(topic), 0)).toBe(IN_1970);
+    expect(await store.reader.timestampAt(streamOf(topic), 0)).toBe(EARLIEST + 10_000);
 
     await machine.clock.advance(5000);
     machine.clock.set(MAY);
@@ -329,3 +332,73 @@ test('what is known of the boots stands in the log too: a lost state database mi
     [MAY + DAY],
   ]);
 });
+
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('publish' as const), n: fc.nat(4) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), n: fc.nat(5 * HOUR) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('given' as const), n: fc.nat(30 * DAY) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('jump' as const), n: fc.nat(20 * DAY) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('1970' as const), n: fc.nat(HOUR) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('right' as const), n: fc.constant(0) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('boot' as const), n: fc.nat(3 * DAY) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('reopen' as const), n: fc.constant(0) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('checkpoint' as const), n: fc.constant(0) }),
+  },
+);
+
+/** Retention looks at it, and so asks for checkpoints; it removes nothing. */
+const TIDY = { retentionBytes: 1e12 };
+
+test('whatever clocks did, a search by time finds the first record at or after it', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 5, maxLength: 40 }),
+      fc.array(fc.nat(40 * DAY), { minLength: 4, maxLength: 4 }),
+      async (steps, searches) => {
+        await place.remove();
+        place = await inMemory.make();
+        let marks = 0;
+        await bootIdle({ wallMs: MAY, source: new TestSource(NOT_YET) });
+        let topic = define(TIDY);
+        for (const { do: what, n } of steps) {
+          const { clock, trust, source } = machine;
+          if (what === 'publish') for (let count = 0; count <= n; count++) await publish(topic);
+          else if (what === 'wait') await clock.advance(n);
+          else if (what === 'given') {
+            await appendOnce(store, 'p', marks++, streamOf(topic), Buffer.from(''), MAY + n);
+          } else if (what === 'jump') clock.set(MAY + n);
+          else if (what === '1970') clock.set(n);
+          else if (what === 'right') {
+            source.answer = { says: 'synchronised', mark: String(marks++) };
+            await trust.start();
+            trust.stop();
+          } else if (what === 'checkpoint') await store.retain();
+          else {
+            const wallMs = what === 'boot' ? n * 1000 : clock.nowMs();
+            const id = what === 'boot' ? undefined : { id: machine.id };
+            const upMs = trust.read().monoMs;
+            await store.close();
+            const next = what === 'boot' ? { wallMs } : { wallMs, upMs, ...id };
+            await bootIdle({ ...next, source: new TestSource(NOT_YET) });
+            topic = define(TIDY);
+          }
+        }
+        const records = await read(topic);
+        const wanted = [
+          ...searches.map((ms) => MAY + ms),
+          ...records.map((one) => one.timestampMs),
+        ];
+        for (const time of [0, ...wanted.slice(0, 20)]) {
+          const expected = records.find(({ timestampMs }) => timestampMs >= time)?.offset;
+          expect(await store.reader.offsetAtTime(streamOf(topic), time)).toBe(
+            expected ?? records.length,
+          );
+        }
+        await store.close();
+      },
+    ),
+    { numRuns: 150 },
+  );
+}, 60_000);

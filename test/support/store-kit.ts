@@ -93,13 +93,14 @@ export function appendOnce(
   sequence: number,
   stream: StreamId,
   value: Uint8Array,
+  timestampMs: number = 1,
 ): Promise<number> {
   return new Promise((resolve, reject) => {
     store.writer.appendOnce(
       producer,
       sequence,
       stream,
-      1,
+      timestampMs,
       null,
       value,
       NONE,
