@@ -23,6 +23,15 @@ test('text goes as text, in the order of the documents', () => {
   );
 });
 
+test('a time that is not simply what the clock said is told as such', () => {
+  const time = { trust: 'corrected', clockMs: 20_000 } as const;
+  const record = { offset: 7, timestampMs: 1000, time, key: null, value: null, headers: EMPTY };
+  expect(JSON.stringify(recordJson('t', 3, record))).toBe(
+    '{"topic":"t","partition":3,"offset":7,"timestamp":1000,"time":"corrected",' +
+      '"timeClock":20000,"key":null,"value":null,"headers":[]}',
+  );
+});
+
 test('null and empty are told apart', () => {
   const record = { offset: 0, timestampMs: 0, key: null, value: EMPTY, headers: EMPTY };
   expect(recordJson('t', 0, record)).toMatchObject({ key: null, value: '' });

@@ -72,11 +72,17 @@ describe('bad configurations', () => {
 });
 
 describe('good configurations', () => {
+  test('a file to trust is relative to the configuration', () => {
+    const { config } = parseConfig('clock: {trust: "file:run/synced"}\n', 'a/gatelog.yaml', HERE);
+    expect(config.clock.trust).toBe('file:/gatelog-test/a/run/synced');
+  });
+
   test('nothing gives the defaults', () => {
     const config = defaultConfig(HERE);
     expect(config).toMatchObject({
       data: '/gatelog-test/gatelog-data',
       log: { level: 'info', format: 'auto' },
+      clock: { trust: 'auto', maxDriftMs: 60_000 },
       mqtt: {
         listen: ['mqtt://127.0.0.1:1883'],
         users: [],

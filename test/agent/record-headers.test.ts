@@ -107,12 +107,15 @@ test('a mirrored record keeps its own headers; its identity is the last', () => 
     'gatelog.ts',
     '5',
   ];
-  const properties = { ...NONE, user: [...user, 'unit', 'C', 'gatelog.key', 'k'] };
+  const time = ['gatelog.time', 'estimated', 'gatelog.time.clock', '20000'];
+  const properties = { ...NONE, user: [...user, 'unit', 'C', 'gatelog.key', 'k', ...time] };
   const headers = encodeMirroredHeaders('up/dev/1', 1, false, properties, 'g/i/t/0/1');
   expect(pairs(headers)).toEqual([
     ['mqtt.topic', 'dev/1'],
     ['mqtt.qos', '2'],
     ['unit', 'C'],
+    ['gatelog.time', 'estimated'],
+    ['gatelog.time.clock', '20000'],
     ['gatelog.id', 'g/i/t/0/1'],
   ]);
 });

@@ -14,7 +14,6 @@ import {
 import {
   append,
   appendOnce,
-  fill,
   FOREVER,
   inMemory,
   readAll,
@@ -58,7 +57,6 @@ const times = async (topic: TopicInfo): Promise<unknown[]> =>
   (await read(topic)).map(({ timestampMs, time }) =>
     time === undefined ? [timestampMs] : [timestampMs, time.trust, time.clockMs],
   );
-const startOf = (topic: TopicInfo): number => store.reader.range(streamOf(topic)).startOffset;
 
 beforeEach(async () => {
   place = await inMemory.make();
@@ -232,65 +230,6 @@ describe('times at reading', () => {
   });
 
   const reopened = (): Promise<void> => boot({ wallMs: IN_1970, source: new TestSource(NOT_YET) });
-});
-
-describe('retention by time', () => {
-  const keep = (): TopicInfo => define({ retentionMs: 7 * DAY });
-  /** Retention cuts at checkpoints; it asks for one, which the next commit makes. */
-  const retain = async (topic: TopicInfo): Promise<void> => {
-    await store.retain();
-    await publish(topic);
-    await store.retain();
-  };
-
-  test('a clock that jumps ahead years deletes nothing early', async () => {
-    await bootIdle({ wallMs: MAY, source: new TestSource({ says: 'synchronised', mark: 'one' }) });
-    const topic = keep();
-    await fill(store, topic, 500, { timeMs: MAY });
-    machine.clock.set(MAY + 10 * YEAR);
-    await retain(topic);
-    await machine.clock.advance(6 * DAY);
-    await retain(topic);
-    expect(startOf(topic)).toBe(0);
-    await machine.clock.advance(DAY + HOUR);
-    await retain(topic);
-    expect(startOf(topic)).toBeGreaterThanOrEqual(500);
-  });
-
-  test('one that jumps back keeps nothing for ever', async () => {
-    await bootIdle({ wallMs: MAY + 10 * YEAR });
-    const topic = keep();
-    await fill(store, topic, 500, { timeMs: MAY + 10 * YEAR });
-    machine.clock.set(MAY);
-    await retain(topic);
-    await machine.clock.advance(7 * DAY + HOUR);
-    await retain(topic);
-    expect(startOf(topic)).toBeGreaterThanOrEqual(500);
-  });
-
-  test('a boot in 1970 and one in 2036 count only for as long as they last', async () => {
-    await bootIdle({ wallMs: MAY, source: new TestSource(RIGHT) });
-    const topic = keep();
-    await fill(store, topic, 500, { timeMs: MAY });
-    await machine.clock.advance(DAY);
-    await shutDown();
-    for (const wallMs of [IN_1970, MAY + 10 * YEAR, IN_1970]) {
-      await bootIdle({ wallMs });
-      await machine.clock.advance(DAY);
-      await retain(topic);
-      expect(startOf(topic)).toBe(0);
-      await shutDown();
-    }
-    // Known again, and only a day later than those boots lasted: still not a week.
-    await bootIdle({ wallMs: MAY + 5 * DAY, source: new TestSource(RIGHT) });
-    await retain(topic);
-    expect(startOf(topic)).toBe(0);
-    await shutDown();
-    // Two weeks off, and known: that counts, though no clock of ours ran.
-    await bootIdle({ wallMs: MAY + 19 * DAY, source: new TestSource(RIGHT) });
-    await retain(topic);
-    expect(startOf(topic)).toBeGreaterThanOrEqual(500);
-  });
 });
 
 test('a read-only look sees the corrected times', async () => {

@@ -91,6 +91,18 @@ export const BAD_CONFIGS: readonly BadConfig[] = [
     lines: ['bad.yaml:1:14: log.level: expected debug, info, warn or error, found "verbose"'],
   },
   {
+    name: 'nobody to trust',
+    text: 'clock: {trust: ntp}\n',
+    lines: ['bad.yaml:1:16: clock.trust: expected auto, always, never or file:PATH, found "ntp"'],
+  },
+  {
+    name: 'a drift without a unit',
+    text: 'clock: {maxDrift: 60}\n',
+    lines: [
+      'bad.yaml:1:19: clock.maxDrift: expected a duration from 1s to 1d, such as 1m, found the number 60',
+    ],
+  },
+  {
     name: 'a bad size',
     text: 'store: {segment: 64 megs}\n',
     lines: [

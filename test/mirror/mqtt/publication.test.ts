@@ -43,6 +43,16 @@ function publication(one: LogRecord, changes: Partial<PublicationRules> = {}): P
 }
 
 describe('the PUBLISH of a record', () => {
+  test('what is to be said of its time goes along, before the time itself', () => {
+    const time = { trust: 'estimated', clockMs: 20_000 } as const;
+    expect(publication(record(BASE, { time })).properties?.userProperties).toEqual([
+      { 'gatelog.time': 'estimated' },
+      { 'gatelog.time.clock': '20000' },
+      { 'gatelog.ts': '1234' },
+      { 'gatelog.id': IDENTITY },
+    ]);
+  });
+
   test('says what the device said, and who the record is', () => {
     expect(publication(record(BASE))).toEqual({
       topic: 'plant/1',
