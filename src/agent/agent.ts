@@ -56,9 +56,7 @@ async function buildAgent(
   stack: StopStack,
 ): Promise<Agent> {
   const { clock, random, logger } = surroundings;
-  const trust = trustOf(asked.clock, surroundings);
-  stack.push('the clock', () => Promise.resolve(trust.stop()));
-  await trust.start();
+  const trust = await startTrust(asked, surroundings, stack);
   const budget = wearBudgetOf(asked.store);
   const lingerMs = (): number => budget?.lingerMs() ?? asked.store.lingerMs;
   const store = await openStore({
@@ -97,10 +95,8 @@ async function buildAgent(
   });
   const known = await KnownMirrors.load(store, Object.keys(config.mirrors));
   known.warn(logger);
-  const believed = believedClock(clock, trust);
-  const isClockSound = (): boolean => trust.isSound();
-  const surroundingsOfMirrors = { store, clock: believed, isClockSound, random, logger };
-  const mirrors = await buildMirrors(config, surroundingsOfMirrors);
+  const believed = { clock: believedClock(clock, trust), isClockSound: () => trust.isSound() };
+  const mirrors = await buildMirrors(config, { store, ...believed, random, logger });
   stack.push('the mirrors', () => stopMirrors(mirrors));
   for (const mirror of mirrors.values()) await mirror.start();
   await surroundings.beforeServing?.();
@@ -137,6 +133,18 @@ function ofFolder(config: Config, { gateway }: StoreIdentity, logger: Logger): C
     `this is gateway ${gateway}, as its data folder knows it, though the host is ${config.gateway} now`,
   );
   return { ...config, gateway };
+}
+
+/** Before anything is written: so that the first commit knows whether its clock is right. */
+async function startTrust(
+  config: Config,
+  surroundings: AgentSurroundings,
+  stack: StopStack,
+): Promise<ClockTrust> {
+  const trust = trustOf(config.clock, surroundings);
+  stack.push('the clock', () => Promise.resolve(trust.stop()));
+  await trust.start();
+  return trust;
 }
 
 /** Side by side: each waits for its far side. */

@@ -33,7 +33,9 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
     ['data', `${status.data}, incarnation ${status.incarnation}`],
     ['up', `${formatDuration(status.uptimeMs)}, since ${status.startedAt}`],
     ['memory', formatSize(memory.rssBytes)],
-    ['clock', clockText(context, status.clock)],
+    ...(status.clock === null
+      ? []
+      : [['clock', clockText(context, status.clock)] satisfies [string, string]]),
     ['listens', status.listeners.length === 0 ? 'not yet' : status.listeners.join(', ')],
   ];
   if (ingest !== null) {

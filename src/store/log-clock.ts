@@ -2,18 +2,17 @@ import type { ClockTrust } from '../clock-trust.ts';
 import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
-import type { ClockStamp, Boots, KnownBoot, PackedBoot } from './boots.ts';
+import { unpackBoots, type Boots, type ClockStamp, type KnownBoot } from './boots.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { KeyValue } from './log.ts';
-import { packed, unpacked } from './pack.ts';
+import { packed } from './pack.ts';
+import { unpackedList } from './unpack.ts';
 
 /** The one key of its space in the state database. */
 const BOOTS_KEY = 'boots';
 
 export interface LogClockOptions {
   readonly trust: ClockTrust;
-  readonly boots: Boots;
-  readonly values: KeyValue;
   readonly logger: Logger;
 }
 
@@ -28,28 +27,36 @@ export interface CommitReading {
  * The state database keeps the boots; should it be lost, the newest stand in the log's checkpoints.
  */
 export class LogClock {
-  readonly #options: LogClockOptions;
+  readonly #trust: ClockTrust;
+  readonly #logger: Logger;
+  readonly #boots: Boots;
+  readonly #values: KeyValue;
   #boot: KnownBoot | undefined;
   /** Retention asks for each stream in turn. */
   #aged: { readonly stamp: ClockStamp; readonly atMs: number; readonly ageMs: number } | undefined;
   #saving: Promise<void> = Promise.resolve();
 
-  private constructor(options: LogClockOptions) {
-    this.#options = options;
+  private constructor({ trust, logger }: LogClockOptions, boots: Boots, values: KeyValue) {
+    this.#trust = trust;
+    this.#logger = logger;
+    this.#boots = boots;
+    this.#values = values;
   }
 
-  /** With what was known before: to be loaded before the log is opened. */
-  static async load(options: LogClockOptions): Promise<LogClock> {
-    const stored = await options.values.get(BOOTS_KEY);
-    if (stored !== undefined) options.boots.restore(unpacked(stored) as PackedBoot[]);
-    return new LogClock(options);
+  /** With what was known before; to be loaded before the log is opened. `values`: its own space. */
+  static async load(options: LogClockOptions, boots: Boots, values: KeyValue): Promise<LogClock> {
+    const stored = await values.get(BOOTS_KEY);
+    // What is not of its form is as if it were lost: the log's checkpoints know the newest.
+    const known = stored === undefined ? undefined : unpackBoots(unpackedList(stored));
+    boots.restore(known ?? []);
+    return new LogClock(options, boots, values);
   }
 
   /** Before the first commit, so that the boot that it names is known. */
   async begin(): Promise<void> {
-    const { trust, boots } = this.#options;
+    const trust = this.#trust;
     const { monoMs } = trust.read();
-    const { boot, isNew } = boots.begin(trust.boot, monoMs);
+    const { boot, isNew } = this.#boots.begin(trust.boot, monoMs);
     this.#boot = boot;
     if (boot.knownMs !== undefined) trust.resume(boot.knownMs);
     trust.onLearned = (offsetMs) => {
@@ -62,7 +69,7 @@ export class LogClock {
 
   /** Both clocks now, for a commit. */
   read(): CommitReading {
-    const { wallMs, monoMs, trust, jumpMs } = this.#options.trust.read();
+    const { wallMs, monoMs, trust, jumpMs } = this.#trust.read();
     const boot = this.#boot?.number ?? 0;
     this.#assume(wallMs, monoMs, trust !== 'trusted');
     return { stamp: { boot, monoMs, wallMs, trust }, jumpMs };
@@ -83,11 +90,10 @@ export class LogClock {
 
   /** On closing: how long the boot was, so far. */
   async close(): Promise<void> {
-    const { trust, boots } = this.#options;
-    trust.onLearned = () => {};
+    this.#trust.onLearned = () => {};
     if (this.#boot === undefined) return;
-    this.#boot.lastMs = Math.max(this.#boot.lastMs, trust.read().monoMs);
-    boots.version++;
+    this.#boot.lastMs = Math.max(this.#boot.lastMs, this.#trust.read().monoMs);
+    this.#boots.version++;
     await this.#save();
   }
 
@@ -96,7 +102,7 @@ export class LogClock {
     const aged = this.#aged;
     if (aged?.stamp === stamp && now.monoMs - aged.atMs < LIMITS.clockToleranceMs)
       return aged.ageMs;
-    const ageMs = this.#options.boots.ageMs(stamp, now);
+    const ageMs = this.#boots.ageMs(stamp, now);
     this.#aged = { stamp, atMs: now.monoMs, ageMs };
     return ageMs;
   }
@@ -105,7 +111,7 @@ export class LogClock {
     const { knownMs = Infinity } = boot;
     if (Math.abs(knownMs - offsetMs) < LIMITS.clockToleranceMs) return;
     boot.knownMs = offsetMs;
-    this.#options.boots.version++;
+    this.#boots.version++;
   }
 
   /** A possible time that nobody confirmed is better than an impossible one. */
@@ -118,7 +124,7 @@ export class LogClock {
       return;
     }
     boot.assumedMs = offset;
-    this.#options.boots.version++;
+    this.#boots.version++;
     void this.#save();
   }
 
@@ -127,11 +133,11 @@ export class LogClock {
     const before = this.#saving;
     this.#saving = (async () => {
       await before;
-      const { boots, values, logger } = this.#options;
       try {
-        await values.put(BOOTS_KEY, packed(boots.packed()));
+        await this.#values.put(BOOTS_KEY, packed(this.#boots.packed()));
       } catch (error) {
-        logger.warn({ error: messageOf(error) }, 'what is known of the clock could not be kept');
+        const text = 'what is known of the clock could not be kept';
+        this.#logger.warn({ error: messageOf(error) }, text);
       }
     })();
     return this.#saving;

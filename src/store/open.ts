@@ -26,7 +26,7 @@ import { applyStarts, guardSegments, recoverLog, requireOwnFolder, whichLog } fr
 import { Positions } from './positions.ts';
 import { requirePresence } from './presence.ts';
 import { Reader } from './reader.ts';
-import { Retention, type RetentionOptions } from './retention.ts';
+import { Retention } from './retention.ts';
 import { Scrub } from './scrub.ts';
 import { Segments } from './segments.ts';
 import {
@@ -48,7 +48,7 @@ export interface StoreOptions {
   readonly folder: string;
   readonly clock: Clock;
   /** Whether the clock is to be believed; it MUST have been started. Without: as it is. */
-  readonly trust?: ClockTrust | undefined;
+  readonly trust?: ClockTrust;
   readonly random: Random;
   readonly logger: Logger;
   /** A segment is followed by a new one at this size. */
@@ -90,7 +90,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   if (!readOnly && options.engine === undefined) {
     await requirePresence(folder, options.mustExist ?? false);
   }
-  const decided = { ...options, readOnly, engine };
+  const trust = options.trust ?? unaskedTrust(options.clock, logger);
+  const believed = believedClock(options.clock, trust);
+  const decided = { ...options, clock: believed, trust, readOnly, engine };
   const opened = await openState(engine, readOnly, logger);
   const outcome = await openWith(decided, opened);
   if (outcome !== 'foreign state') return outcome;
@@ -141,24 +143,23 @@ interface Begun {
   readonly known: StoredIdentity | undefined;
 }
 
-type DecidedOptions = StoreOptions & { readonly engine: Engine; readonly readOnly: boolean };
+type DecidedOptions = StoreOptions & Required<Pick<StoreOptions, 'engine' | 'readOnly' | 'trust'>>;
 
 async function openLog(options: DecidedOptions, begun: Begun): Promise<Store> {
-  const { logger, readOnly } = options;
+  const { clock, logger, readOnly } = options;
   if (options.gatewayGiven !== false && options.adopt !== true) {
     requireOwnFolder(options.folder, begun.known, options.gateway);
   }
   const loaded = await load(options, begun);
   const { state, segments, lookup, waiters, positions, log, ledger, lost } = loaded;
-  const { clock, logClock } = loaded;
+  const { logClock } = loaded;
   const identity = readOnly
     ? await lookAt(options, begun, loaded)
     : await recover(options, begun, loaded);
   const onDamage = readOnly ? undefined : (gaps: readonly ReadGap[]) => lost.damaged(gaps);
   const reader = new Reader({ state, segments, lookup, waiters, logger, onDamage });
   const stored = { state, segments, lookup, ledger };
-  const isOlder: RetentionOptions['isOlder'] = (...asked) => logClock.isOlder(...asked);
-  const retention = new Retention({ ...stored, positions, log, isOlder, logger });
+  const retention = new Retention({ ...stored, positions, log, clock: logClock, logger });
   const usage = new DiskUsage(segments, clock, logger);
   const notes = new StateSpace(begun.database, 'scrub');
   const scrub = new Scrub({ ...options, ...stored, notes });
@@ -178,16 +179,13 @@ function isClean({ end }: Catalog, state: LogState): boolean {
 
 /** What stands in the state database, and the parts that need nothing of the log yet. */
 async function load(options: DecidedOptions, { database, damage, segments, catalog }: Begun) {
-  const { logger, readOnly, engine } = options;
-  const trust = options.trust ?? unaskedTrust(options.clock, logger);
-  const clock = believedClock(options.clock, trust);
+  const { clock, logger, readOnly, engine } = options;
   if (damage !== undefined && !readOnly) await writePositionsLost(database, true);
   segments.beforeRemoval = (first) => catalog.removed(first);
   const idleMs = options.ledgerIdleMs ?? LIMITS.ledgerIdleMs;
   const ledger = await Ledger.load({ database, clock, logger, idleMs });
   const state = new LogState();
-  const values = new StateSpace(database, 'clock');
-  const logClock = await LogClock.load({ trust, boots: state.boots, values, logger });
+  const logClock = await LogClock.load(options, state.boots, new StateSpace(database, 'clock'));
   const log = new CommitLog({
     segments,
     state,
@@ -214,7 +212,7 @@ async function load(options: DecidedOptions, { database, damage, segments, catal
   const lookup = new Lookup(segments, state);
   const lost = new LostSegments({ segments, lookup, state, ledger, catalog, logger });
   const books = { database, catalog, segments, positions, starts, lookup, ledger };
-  return { ...books, lost, state, log, writer, waiters, clock, logClock, logger };
+  return { ...books, lost, state, log, writer, waiters, logClock, logger };
 }
 
 type Loaded = Awaited<ReturnType<typeof load>>;

@@ -8,6 +8,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import type { CommitLog } from './commit-log.ts';
 import type { Ledger } from './ledger.ts';
 import type { TopicInfo } from './log.ts';
+import type { LogClock } from './log-clock.ts';
 import type { LogState } from './log-state.ts';
 import type { Lookup } from './lookup.ts';
 import type { Positions } from './positions.ts';
@@ -21,8 +22,7 @@ export interface RetentionOptions {
   readonly positions: Positions;
   readonly log: CommitLog;
   readonly ledger: Ledger;
-  /** Whether everything in the stream before the checkpoint was surely stored longer ago than `ms`. */
-  readonly isOlder: (checkpoint: Checkpoint, stream: number, ms: number) => boolean;
+  readonly clock: LogClock;
   readonly logger: Logger;
 }
 
@@ -268,7 +268,7 @@ class Plan {
     const next = checkpoint.next[stream] ?? 0;
     return (
       next <= must(this.#pins[index], 'each partition has a pin') &&
-      this.#options.isOlder(checkpoint, stream, this.#keepMs)
+      this.#options.clock.isOlder(checkpoint, stream, this.#keepMs)
     );
   }
 

@@ -73,12 +73,11 @@ export class Writer implements LogWriter {
     headers: Uint8Array,
     durability: Durability,
     done: AppendDone,
-    timeIsGiven: boolean = false,
+    given: boolean = false,
   ): void {
     const bytes = sizeOf(key, value, headers);
     if (this.#refuses(bytes, done)) return;
     const batch = this.#room(bytes);
-    const given = timeIsGiven;
     this.#add(batch, stream, timestampMs, key, value, headers, bytes, durability, given, done);
   }
 
@@ -92,7 +91,7 @@ export class Writer implements LogWriter {
     headers: Uint8Array,
     durability: Durability,
     done: AppendDone,
-    timeIsGiven: boolean = true,
+    given: boolean = true,
   ): void {
     const bytes = sizeOf(key, value, headers);
     if (this.#refuses(bytes, done)) return;
@@ -107,7 +106,6 @@ export class Writer implements LogWriter {
     batch.addProducer(producer, sequence);
     // Idempotence is a promise about what is stored: it is never kept in memory only.
     const kept = durability === 'none' ? 'fsync' : durability;
-    const given = timeIsGiven;
     this.#add(batch, stream, timestampMs, key, value, headers, bytes, kept, given, done);
   }
 
