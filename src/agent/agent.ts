@@ -111,15 +111,7 @@ async function buildAgent(
     logger,
   });
   stack.push('the control socket', () => control.stop());
-  agent.broker = await startBroker({
-    gate,
-    clock,
-    logger,
-    listen: config.mqtt.listen,
-    users: config.mqtt.users,
-    maxPacketBytes: config.mqtt.maxPacketBytes,
-    maxConnections: config.mqtt.maxConnections,
-  });
+  agent.broker = await startBroker({ ...config.mqtt, gate, clock, logger });
   const { broker } = agent;
   stack.push('the broker', () => broker.stop());
   return agent;
