@@ -22,6 +22,7 @@ describe('withFlags', () => {
       ...NONE,
       data: '/w/d',
       gateway: 'gw-2',
+      gatewayGiven: true,
       mqtt: { ...NONE.mqtt, listen: flags.mqtt },
     });
   });
