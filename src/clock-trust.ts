@@ -97,6 +97,7 @@ export class ClockTrust {
   #nextDearMs = 0;
   #dearEveryMs: number = LIMITS.clockDearFirstMs;
   #stopped = false;
+  #isAnnounced = false;
 
   constructor(options: ClockTrustOptions) {
     this.#options = options;
@@ -109,12 +110,19 @@ export class ClockTrust {
     this.#state = this.#judge();
   }
 
-  /** Asks those that answer at once, so that the first commit knows; then goes on asking. */
+  /**
+   * Asks those that answer at once, so that the first commit knows; then goes on asking. Nothing is
+   * logged before `announce`: what starts may still be refused, in one line.
+   */
   async start(): Promise<void> {
-    const before = this.#state;
     await this.#ask(false);
-    if (this.#state === before) this.#tell(undefined);
     this.#next();
+  }
+
+  /** Tells the state, and from now on every change. */
+  announce(): void {
+    this.#isAnnounced = true;
+    this.#tell(undefined);
   }
 
   stop(): void {
@@ -252,7 +260,7 @@ export class ClockTrust {
     if (state === before) return;
     this.#state = state;
     this.#sinceMs = this.#options.clock.nowMs();
-    this.#tell(before);
+    if (this.#isAnnounced) this.#tell(before);
   }
 
   #tell(before: TrustState | undefined): void {

@@ -114,6 +114,7 @@ async function buildAgent(
   agent.broker = await startBroker({ ...config.mqtt, gate, clock, logger });
   const { broker } = agent;
   stack.push('the broker', () => broker.stop());
+  trust.announce();
   return agent;
 }
 

@@ -55,6 +55,7 @@ export async function startMachine(options: BootOptions): Promise<ShiftyMachine>
     maxDriftMs: LIMITS.clockDriftMs,
   });
   await trust.start();
+  trust.announce();
   return { clock, trust, source, id };
 }
 
