@@ -86,11 +86,10 @@ export const LIMITS = {
   /** Segments kept open after they were read, besides the newest. */
   idleSegmentsOpen: 4,
   /**
-   * Left out where the newest segment can't be read and nobody knows how far it went: more offsets
-   * and more commits than 64 MiB of the smallest commits (64 bytes, 4096 records) could hold.
+   * Records appended after a place that the state database remembers, at most: so many offsets are
+   * left out where the newest segment can't be read and nobody knows how far it went.
    */
-  lostSegmentOffsets: 4_294_967_296,
-  lostSegmentCommits: 1_048_576,
+  reservedRecords: 1_048_576,
   /** Processes in a row that ended over a database before a process of its own tries to read it. */
   deathsBeforeProbe: 2,
   /** That one may take so long. */
@@ -302,6 +301,10 @@ assert(
   'a full commit’s columns fit its body',
 );
 assert(LIMITS.mqttPacketBytes < LIMITS.recordBytes, 'a packet and its headers fit one record');
+assert(
+  LIMITS.commitRecords * 4 <= LIMITS.reservedRecords,
+  'a place is noted ahead of need, while commits go on',
+);
 assert(LIMITS.commitBytes <= LIMITS.pendingBytes, 'a full commit may wait');
 assert(LIMITS.checkpointEveryBytes <= LIMITS.segmentBytesMin, 'every segment holds a checkpoint');
 assert(

@@ -1,5 +1,3 @@
-import { messageOf } from '../errors.ts';
-import type { Logger } from '../telemetry.ts';
 import { packCheckpoint, unpackCheckpoint, type Checkpoint } from './checkpoint.ts';
 import type { Database, Write } from './database.ts';
 import { packed, unpacked } from './pack.ts';
@@ -23,24 +21,17 @@ export interface RememberedEnd {
  */
 export class Catalog {
   readonly #database: Database;
-  readonly #logger: Logger;
   readonly #known: Set<number>;
   #writing: Promise<void> = Promise.resolve();
   readonly end: RememberedEnd | undefined;
 
-  private constructor(
-    database: Database,
-    logger: Logger,
-    known: Set<number>,
-    end: RememberedEnd | undefined,
-  ) {
+  private constructor(database: Database, known: Set<number>, end: RememberedEnd | undefined) {
     this.#database = database;
-    this.#logger = logger;
     this.#known = known;
     this.end = end;
   }
 
-  static async load(database: Database, logger: Logger): Promise<Catalog> {
+  static async load(database: Database): Promise<Catalog> {
     const known = new Set<number>();
     const entries = database.entries({
       gte: Buffer.from(SEGMENT_PREFIX),
@@ -58,7 +49,7 @@ export class Catalog {
     } finally {
       await entries.close();
     }
-    return new Catalog(database, logger, known, await readEnd(database));
+    return new Catalog(database, known, await readEnd(database));
   }
 
   /** First commits of segments that held something. */
@@ -78,8 +69,9 @@ export class Catalog {
     const there = new Set([...firsts, ...untold]);
     const gone = [...this.#known].filter((first) => !there.has(first));
     const added = firsts.filter((first) => !this.#known.has(first));
-    // As after a kill: it stands there already.
-    if (gone.length + added.length === 0 && this.end?.clean === false) return;
+    // As after a kill of one that had written nothing.
+    const isNoted = this.end?.clean === false && this.end.checkpoint.commit === checkpoint.commit;
+    if (gone.length + added.length === 0 && isNoted) return;
     await this.#write([
       ...gone.map((first) => ({ key: segmentKey(first), value: undefined })),
       ...added.map((first) => ({ key: segmentKey(first), value: packed(true) })),
@@ -89,19 +81,13 @@ export class Catalog {
     for (const first of added) this.#known.add(first);
   }
 
-  /** The log goes on in a new segment, which begins with this checkpoint. Off the write path. */
-  begun(first: number, checkpoint: Checkpoint): void {
-    const noted = this.#write([
+  /** The log stands at the checkpoint, and goes on in that segment. Durable when resolved. */
+  async note(first: number, checkpoint: Checkpoint): Promise<void> {
+    await this.#write([
       { key: segmentKey(first), value: packed(true) },
       endWrite(checkpoint, false),
     ]);
     this.#known.add(first);
-    noted.catch((error: unknown) => {
-      this.#logger.warn(
-        { segment: first, error: messageOf(error) },
-        'a new segment could not be noted in the state database',
-      );
-    });
   }
 
   /** Before a segment is removed on purpose. */

@@ -13,6 +13,7 @@ import { FRAME_HEADER_BYTES, writeFrame } from './frame.ts';
 import { findLogEnd, type UnreadableSegment } from './log-end.ts';
 import type { Hole, LogState } from './log-state.ts';
 import { readTail, type Tail } from './recovery.ts';
+import { Reservation } from './reservation.ts';
 import type { Segments } from './segments.ts';
 
 export interface CommitLogOptions {
@@ -23,8 +24,8 @@ export interface CommitLogOptions {
   readonly segmentBytes: number;
   readonly compression: 'zstd' | 'none';
   readonly readOnly: boolean;
-  /** The first checkpoint of a new segment is durable. */
-  readonly onBegun?: ((first: number, checkpoint: Checkpoint) => void) | undefined;
+  /** Makes the state database remember where everything stood, and that it went on in that segment. */
+  readonly note: (first: number, checkpoint: Checkpoint) => Promise<void>;
 }
 
 export interface LogIdentity {
@@ -69,9 +70,18 @@ export class CommitLog {
   #previousProducers = -1;
   /** Commits were written and not synced. */
   #unsynced = false;
+  readonly #reservation: Reservation;
+  /** A segment was begun and is not noted. */
+  #begun = false;
 
   constructor(options: CommitLogOptions) {
     this.#options = options;
+    const { state, logger } = options;
+    this.#reservation = new Reservation({
+      note: () => this.#note(),
+      appended: () => state.recordsAppended,
+      logger,
+    });
     this.#compressor = options.compression === 'zstd' ? new Compressor() : undefined;
   }
 
@@ -143,6 +153,7 @@ export class CommitLog {
   async write(batch: Batch, sync: boolean): Promise<void> {
     const { state, clock } = this.#options;
     await this.#roll(state.lastCommit + 1);
+    await this.#reservation.allow(batch.records);
     const database = must(this.#database, 'the log was started');
     const number = state.lastCommit + 1;
     const topics = state.registry.undurable();
@@ -171,7 +182,15 @@ export class CommitLog {
     this.#written(batch, encoded, topics, value.length, checkpoint?.length);
     if (sync || checkpoint !== undefined) this.#durable();
     else this.#unsynced = true;
-    if (begins && described !== undefined) this.#options.onBegun?.(this.#active, described);
+    if (begins) this.#begun = true;
+    if (!this.#unsynced) this.#reservation.renew(this.#begun);
+  }
+
+  async #note(): Promise<void> {
+    await this.sync();
+    const first = this.#active;
+    await this.#options.note(first, this.describe(this.#identity));
+    if (first === this.#active) this.#begun = false;
   }
 
   /** Makes every commit durable. */

@@ -141,13 +141,14 @@ export class LogState {
     this.lastCommit = Math.max(this.lastCommit, checkpoint.commit);
   }
 
-  /** Leaves out what `segments` lost ones may have held after what is known. */
-  skipUnknown(segments: number): void {
+  /** Leaves out what may have come after the last place that the state database remembers. */
+  skipUnknown(): void {
     const { committed } = this.heads;
     for (let stream = 0; stream < this.registry.streams; stream++) {
-      committed[stream] = (committed[stream] ?? 0) + segments * LIMITS.lostSegmentOffsets;
+      committed[stream] = (committed[stream] ?? 0) + LIMITS.reservedRecords;
     }
-    this.lastCommit += segments * LIMITS.lostSegmentCommits;
+    // A commit holds a record or a definition, and there are fewer of those.
+    this.lastCommit += LIMITS.reservedRecords + LIMITS.streams;
   }
 
   /** A commit was written (or read back). */

@@ -90,7 +90,7 @@ async function read(copy: string, folder: string, there: ReadonlySet<number>): P
     const altered = await alteredKeys(raw);
     const database = new CheckedDatabase(raw, silentLogger);
     const identity = await readIdentity(database, folder);
-    const catalog = await Catalog.load(database, silentLogger);
+    const catalog = await Catalog.load(database);
     const options = { database, clock: systemClock, logger: silentLogger, idleMs: Infinity };
     const ledger = await Ledger.load(options);
     const corruption: LedgerEntry[] = [];

@@ -46,7 +46,7 @@ function passRemembered({ state, remembered, lost, logger }: LostEndInput): bool
       'goes on after the offsets they may have held',
   );
   if (behind) state.raiseTo(remembered.checkpoint);
-  if (!knowsAll) state.skipUnknown(Math.max(lostNewest.length, 1));
+  if (!knowsAll) state.skipUnknown();
   return true;
 }
 

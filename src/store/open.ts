@@ -118,7 +118,7 @@ async function openWith(
   };
   try {
     const known = await readIdentity(database, options.folder);
-    const catalog = await Catalog.load(database, options.logger);
+    const catalog = await Catalog.load(database);
     await segments.load(catalog.known);
     const { incarnation, stateIsOdd } = await whichLog(segments, known?.incarnation);
     if (stateIsOdd && !options.readOnly) {
@@ -194,7 +194,7 @@ async function load(options: DecidedOptions, { database, damage, segments, catal
     readOnly,
     segmentBytes: options.segmentBytes ?? LIMITS.segmentBytes,
     compression: options.compression ?? 'zstd',
-    onBegun: (first, checkpoint) => catalog.begun(first, checkpoint),
+    note: (first, checkpoint) => catalog.note(first, checkpoint),
   });
   const waiters = new Waiters();
   const reserve = new DiskReserve(engine, clock, logger);
