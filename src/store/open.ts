@@ -103,6 +103,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   return store;
 }
 
+const EMPTIED_STATE = 'it was gone or empty, and there is a log';
 const FOREIGN_STATE = 'the state database is of another log than all segments';
 
 /** Closes everything again when it fails. */
@@ -126,7 +127,9 @@ async function openWith(
       return 'foreign state';
     }
     guardSegments(segments, incarnation);
-    const begun = { database, damage: opened.damage, segments, catalog, known };
+    const isEmptied = known === undefined && incarnation !== undefined;
+    const damage = opened.damage ?? (isEmptied ? EMPTIED_STATE : undefined);
+    const begun = { database, damage, segments, catalog, known };
     return await openLog(options, begun);
   } catch (error) {
     await close();

@@ -1,4 +1,4 @@
-import { cp, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { seededRandom } from '../../src/random.ts';
@@ -94,7 +94,7 @@ describe.each([
 describe('the state database', () => {
   test.each(HARMS)('%s', async (_name, harm, left) => {
     await harm('state');
-    const { store, read } = await survive(rig);
+    const { store, read, ledger } = await survive(rig);
     expect(read).toBe(TOTAL);
     expect(store.identity.incarnation).toBe(rig.incarnation);
     const positions = await store.positions('mirror.up', { pins: true });
@@ -102,6 +102,9 @@ describe('the state database', () => {
     const whole = [[first, 700]];
     const possible = { all: [whole], some: [whole, []], none: [[]] }[left];
     expect(possible).toContainEqual([...positions.all()]);
+    // Where any may be lost, it is told, and a mirror without one begins at the start.
+    const told = ledger.some(({ topic, reason }) => topic === '*' && reason === 'corruption');
+    expect(left === 'none' ? told : true).toBe(true);
     await store.close();
   });
 });
@@ -163,6 +166,15 @@ test('a segment in place of another one of the same log is set aside', async () 
   await cp(rig.path('log', second), rig.path('log', third), { recursive: true });
   const { store, aside } = await survive(rig);
   expect(aside).toHaveLength(1);
+  await store.close();
+});
+
+test('a MANIFEST of another segment: LevelDB would delete every table that it does not name', async () => {
+  const [first = '', second = ''] = rig.segments;
+  const foreign = await readFile(await rig.file(join('log', first), MANIFEST));
+  await writeFile(await rig.file(join('log', second), MANIFEST), foreign);
+  const { store, read } = await survive(rig);
+  expect(read).toBe(TOTAL);
   await store.close();
 });
 
