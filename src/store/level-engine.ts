@@ -9,7 +9,7 @@ import type { Database, Engine } from './database.ts';
 import { bytesOf, kindOf, makeFolder, syncPath } from './files.ts';
 import { openLevel, repairLevel } from './level-database.ts';
 import { openError } from './level-errors.ts';
-import { wouldDelete } from './manifest.ts';
+import { isOfOtherFiles } from './manifest.ts';
 import { makeHarmless } from './probing.ts';
 import { QuarantineFolder } from './quarantine-folder.ts';
 import { StartMarkers } from './start-markers.ts';
@@ -53,7 +53,7 @@ class LevelEngine implements Engine {
       } else {
         await stat(this.#state);
       }
-      if (this.#mayCreate && (await wouldDelete(this.#state))) await this.repairState();
+      if (this.#mayCreate && (await isOfOtherFiles(this.#state))) await this.repairState();
       const database = await this.#openMarked(this.#state, STATE, this.#mayCreate);
       if (this.#mayCreate) await this.#makeReady(database);
       return database;
@@ -111,9 +111,9 @@ class LevelEngine implements Engine {
   async openSegment(first: number, how: 'create' | 'existing'): Promise<Database> {
     const path = this.#path(first);
     try {
-      // Before LevelDB deletes what its books, perhaps of another database, do not name.
-      const mayLose = how === 'existing' && this.#mayCreate && (await wouldDelete(path));
-      if (mayLose) await this.repairSegment(first);
+      // Before LevelDB deletes or misreads what its books, perhaps of another database, do not name.
+      const isOther = how === 'existing' && this.#mayCreate && (await isOfOtherFiles(path));
+      if (isOther) await this.repairSegment(first);
       const database = await this.#openMarked(path, String(first), how === 'create');
       // LevelDB syncs its own directory but not the entry in ours.
       if (how === 'create') await syncPath(this.#log);

@@ -2,12 +2,13 @@ import { open, readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
- * LevelDB's own list of its files, as far as it is needed to see what an opening would delete: every
- * table that is not in the list, and every write-ahead file older than the list says. After a crash
- * those are leftovers. When the list is another database's, they are all there is.
+ * LevelDB's own list of its files, as far as it is needed to see whether it is the list of these. An
+ * opening deletes every table that is not in it, and every write-ahead file older than it says: after
+ * a crash those are leftovers; when the list is another database's, they may be all there is.
  */
 interface Files {
-  readonly tables: ReadonlySet<number>;
+  /** Size in bytes by number. */
+  readonly tables: ReadonlyMap<number, number>;
   readonly oldestLog: number;
   readonly previousLog: number;
 }
@@ -19,18 +20,18 @@ const FULL = 1;
 const FIRST = 2;
 const LAST = 4;
 
-/** Whether opening the database would delete files that hold something. */
-export async function wouldDelete(folder: string): Promise<boolean> {
+/** Whether the list names other files than there are: opening would delete some, or misread them. */
+export async function isOfOtherFiles(folder: string): Promise<boolean> {
   const files = await readFiles(folder);
   if (files === undefined) return false; // It can't be opened, and is repaired.
   for (const name of await readdir(folder)) {
     const [, digits = '', ending] = /^(\d+)\.(ldb|sst|log)$/u.exec(name) ?? [];
+    if (ending === undefined) continue;
     const number = Number(digits);
-    const isKept =
-      ending === 'log'
-        ? number >= files.oldestLog || number === files.previousLog
-        : ending === undefined || files.tables.has(number);
-    if (!isKept && (await stat(join(folder, name))).size > 0) return true;
+    const { size } = await stat(join(folder, name));
+    if (ending !== 'log' && files.tables.get(number) !== size) return true;
+    const isKept = number >= files.oldestLog || number === files.previousLog;
+    if (ending === 'log' && !isKept && size > 0) return true;
   }
   return false;
 }
@@ -52,7 +53,7 @@ async function readFiles(folder: string): Promise<Files | undefined> {
 
 /** Throws RangeError when the bytes are no such list. */
 export function filesIn(manifest: Buffer): Files {
-  const tables = new Set<number>();
+  const tables = new Map<number, number>();
   let oldestLog = 0;
   let previousLog = 0;
   for (const record of recordsIn(manifest)) {
@@ -64,7 +65,7 @@ export function filesIn(manifest: Buffer): Files {
       else if (tag === 3 || tag === 4) reader.varint();
       else if (tag === 5) reader.levelAndKey();
       else if (tag === 6) tables.delete(reader.levelAndNumber());
-      else if (tag === 7) tables.add(reader.newTable());
+      else if (tag === 7) tables.set(...reader.newTable());
       else if (tag === 9) previousLog = reader.varint();
       else throw new RangeError(`an edit has the tag ${tag}`);
     }
@@ -128,11 +129,11 @@ class EditReader {
     return this.varint();
   }
 
-  newTable(): number {
+  newTable(): [number: number, size: number] {
     const number = this.levelAndNumber();
-    this.varint();
+    const size = this.varint();
     this.bytes();
     this.bytes();
-    return number;
+    return [number, size];
   }
 }
