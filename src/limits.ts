@@ -77,12 +77,42 @@ export const LIMITS = {
   checkpointEveryBytes: 1_048_576, // 1 MiB
   /** A segment's successor is opened this many commits ahead of its use. */
   segmentAheadCommits: 16,
-  /** Appends are refused when less than this, or than this share of a smaller disk, is free. */
+
+  // Store: room on the disk.
+  /** The reserve for positions, ledger and recovery, and its largest share of a small disk. */
   diskReserveBytes: 67_108_864, // 64 MiB
-  diskReserveShare: 0.05,
+  diskReserveBytesMax: 1_073_741_824, // 1 GiB
+  diskReserveShare: 0.125,
+  /** The reserve is written this long after start, a chunk at a time, so often. */
+  reserveDelayMs: 1000,
+  reserveChunkBytes: 1_048_576, // 1 MiB
+  reserveChunkMs: 100,
+  /** Given back of it when the state database or a recovery finds no room. */
+  reserveReliefBytes: 2_097_152, // 2 MiB
+  /** Room is counted in a share of the disk; see disk-ladder.ts. */
+  diskUnitsPerDisk: 128,
+  diskUnitBytesMin: 1_048_576, // 1 MiB
+  diskUnitBytesMax: 67_108_864, // 64 MiB
+  /** Room is measured so often, and after so much of a unit was written. */
   diskFreeMs: 1000,
+  diskMeasureUnits: 0.25,
+  /** After a write that found no room, and none was missing by the measure: refuse for this, doubling. */
+  diskFullFirstMs: 1000,
+  diskFullMaxMs: 30_000,
+  /** So many of these in a row are believed: then space is made as on a full disk. */
+  diskFullBelieved: 3,
+  /** Segments given up in one go, before the room is measured again. */
+  diskDropsAtOnce: 16,
+  /** `priority` of a topic: 0 is given up first. */
+  topicPriority: 5,
+  topicPriorityMax: 9,
   /** A measure of the log's space on disk is renewed after this. */
   diskUsageMs: 2000,
+  /** What the log was written to since it was opened is verified so far back after a failed write. */
+  verifyBytes: 16_777_216, // 16 MiB
+  /** Last writes of the state database that are verified after a failed one. */
+  stateJournalKeys: 4096,
+  stateJournalBytes: 1_048_576, // 1 MiB
   /** Segments kept open after they were read, besides the newest. */
   idleSegmentsOpen: 4,
   /**
@@ -114,6 +144,8 @@ export const LIMITS = {
   scrubNoteMs: 60_000,
 
   // The loss ledger.
+  /** Counts of dropped messages go to it so often. */
+  dropCountMs: 2000,
   /** Entries kept, and for how long; those that leave went to `_gaps` before. */
   ledgerEntries: 20_000,
   ledgerKeepMs: 34_560_000_000, // 400 d

@@ -36,6 +36,16 @@ export class Batch {
     return this.records - (this.waiting - markers);
   }
 
+  /** Visits those. */
+  forEachAnswered(visit: (stream: number, bytes: number) => void): void {
+    for (let at = 0; at < this.count; at++) {
+      const stream = this.streams[at] ?? MARKER;
+      if (stream === MARKER || this.#dones[at] !== NOBODY) continue;
+      const { keys, values, headers } = this;
+      visit(stream, bytesOf(keys[at] ?? null, values[at] ?? null, headers[at] ?? null));
+    }
+  }
+
   /** To be written without further waiting. */
   urgent = false;
   /** At least one entry is acknowledged only when synced. */
@@ -128,4 +138,13 @@ export class Batch {
     this.hasWritten = false;
     this.producers = undefined;
   }
+}
+
+/** Of a record. */
+export function bytesOf(
+  key: Uint8Array | null,
+  value: Uint8Array | null,
+  headers: Uint8Array | null,
+): number {
+  return (key?.length ?? 0) + (value?.length ?? 0) + (headers?.length ?? 0);
 }

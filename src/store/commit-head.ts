@@ -1,6 +1,6 @@
 import { LIMITS } from '../limits.ts';
 import { packClock, readClock, type CommitClock } from './commit-clock.ts';
-import type { TopicOptions } from './log.ts';
+import { ON_FULL, type TopicOptions } from './log.ts';
 import type { Packer } from './pack.ts';
 import { isList, isWhole, unpackedList, type Unpacked } from './unpack.ts';
 import { readVarints, VarintWriter } from './varint.ts';
@@ -51,11 +51,25 @@ export type PackedTopic = [
   number | null,
   number | null,
   number[],
+  // Only where they are set; an older writer has none.
+  onFull?: number | null,
+  priority?: number | null,
 ];
 
 export function packTopic({ name, options, streams }: StoredTopic): PackedTopic {
   const { partitions, durability, retentionMs, retentionBytes } = options;
-  return [name, partitions, durability, retentionMs ?? null, retentionBytes ?? null, [...streams]];
+  const { onFull, priority } = options;
+  const packed: PackedTopic = [
+    name,
+    partitions,
+    durability,
+    retentionMs ?? null,
+    retentionBytes ?? null,
+    [...streams],
+  ];
+  if (onFull === undefined && priority === undefined) return packed;
+  packed.push(onFull === undefined ? null : ON_FULL.indexOf(onFull), priority ?? null);
+  return packed;
 }
 
 const DURABILITIES: ReadonlySet<Unpacked | undefined> = new Set<TopicOptions['durability']>([
@@ -78,10 +92,12 @@ export function unpackTopics(packed: Unpacked | undefined): readonly StoredTopic
 
 function unpackTopic(packed: readonly Unpacked[]): StoredTopic | undefined {
   const [name, partitions, durability, retentionMs = null, retentionBytes = null, streams] = packed;
+  const [onFull = null, priority = null] = packed.slice(6);
   if (typeof name !== 'string' || !isWhole(partitions) || !isDurability(durability)) {
     return undefined;
   }
   if (!isBound(retentionMs) || !isBound(retentionBytes)) return undefined;
+  if (!isBound(onFull) || !isBound(priority)) return undefined;
   if (!isList(streams) || streams.length > LIMITS.partitionsPerTopic) return undefined;
   const numbers = streams.filter((stream) => isWhole(stream) && stream < LIMITS.streams);
   if (numbers.length !== streams.length) return undefined;
@@ -92,6 +108,8 @@ function unpackTopic(packed: readonly Unpacked[]): StoredTopic | undefined {
       durability,
       retentionMs: retentionMs ?? undefined,
       retentionBytes: retentionBytes ?? undefined,
+      onFull: onFull === null ? undefined : ON_FULL[onFull],
+      priority: priority ?? undefined,
     },
     streams: numbers as number[],
   };

@@ -2,19 +2,22 @@ import { assert, must } from '../assert.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import { Batch } from './batch.ts';
-import { packCheckpoint, type Checkpoint } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { CommitEncoder, type EncodedCommit } from './commit-encoder.ts';
 import type { StoredTopic } from './commit-head.ts';
-import { KEY_BYTES, entryKey, writeKey } from './commit-key.ts';
-import { Compressor } from './compression.ts';
+import { CommitFramer, frameCheckpoint } from './commit-framer.ts';
+import { entryKey } from './commit-key.ts';
+import { isDamage } from './damage.ts';
 import type { Database } from './database.ts';
 import type { LogClock } from './log-clock.ts';
-import { FRAME_HEADER_BYTES, writeFrame } from './frame.ts';
-import { findLogEnd, type UnreadableSegment } from './log-end.ts';
+import { findLogEnd } from './log-end.ts';
 import type { Hole, LogState } from './log-state.ts';
-import { readTail, type Tail } from './recovery.ts';
+import { NextSegment } from './next-segment.ts';
+import type { Tail } from './recovery.ts';
+import type { LogIdentity, OpenedLog } from './opened-log.ts';
 import { Reservation } from './reservation.ts';
 import type { Segments } from './segments.ts';
+import { lostFrom, readWritten, takeIn, type KnownEnd, type WrittenTail } from './verify-tail.ts';
 
 export interface CommitLogOptions {
   readonly segments: Segments;
@@ -26,20 +29,8 @@ export interface CommitLogOptions {
   readonly readOnly: boolean;
   /** Makes the state database remember where everything stood, and that it went on in that segment. */
   readonly note: (first: number, checkpoint: Checkpoint) => Promise<void>;
-}
-
-export interface LogIdentity {
-  readonly incarnation: string;
-  readonly createdMs: number;
-}
-
-/** What opening found. */
-export interface OpenedLog {
-  /** undefined: there is no log. */
-  readonly identity: LogIdentity | undefined;
-  readonly unreadable: readonly UnreadableSegment[];
-  /** Ranges that are missing in the part that was read. */
-  readonly holes: readonly Hole[];
+  /** Records that were written are gone after a failed write. Durable when resolved. */
+  readonly onLost: (lost: readonly Hole[]) => Promise<void>;
 }
 
 /** Checkpoints take at most about a sixteenth of what is written, however many streams there are. */
@@ -52,16 +43,14 @@ const CHECKPOINT_SHARE = 16;
 export class CommitLog {
   readonly #options: CommitLogOptions;
   readonly #encoder = new CommitEncoder(LIMITS.commitRecords);
-  readonly #compressor: Compressor | undefined;
-  readonly #key = Buffer.allocUnsafeSlow(KEY_BYTES);
-  #value: Buffer = Buffer.allocUnsafeSlow(256 * 1024);
+  readonly #framer: CommitFramer;
   #identity: LogIdentity = { incarnation: '', createdMs: 0 };
   #active = 0;
   #database: Database | undefined;
   #segmentBytes = 0;
-  /** The segment that takes over at its first commit, while it is being created. */
-  #next: { readonly first: number; readonly created: Promise<void> } | undefined;
+  readonly #next: NextSegment;
   #rollDue = false;
+  #rollsNow = false;
   #checkpointDue = true;
   #sinceCheckpoint = 0;
   #checkpointBytes = 0;
@@ -73,6 +62,8 @@ export class CommitLog {
   readonly #reservation: Reservation;
   /** A segment was begun and is not noted. */
   #begun = false;
+  /** The end of the log when the segment being written was last opened. */
+  #opened: KnownEnd = { commit: 0, next: [] };
 
   constructor(options: CommitLogOptions) {
     this.#options = options;
@@ -82,7 +73,8 @@ export class CommitLog {
       appended: () => state.recordsAppended,
       logger,
     });
-    this.#compressor = options.compression === 'zstd' ? new Compressor() : undefined;
+    this.#framer = new CommitFramer(options.compression);
+    this.#next = new NextSegment(options.segments, options.logger);
   }
 
   get unsynced(): boolean {
@@ -118,6 +110,7 @@ export class CommitLog {
   async start(identity: LogIdentity): Promise<void> {
     const { segments, state } = this.#options;
     this.#identity = identity;
+    this.#noteOpened();
     if (this.#active === 0) {
       this.#active = state.lastCommit + 1;
       await segments.create(this.#active);
@@ -137,6 +130,15 @@ export class CommitLog {
   /** Lets the next commits begin a new segment, so that this one can be removed as a whole. */
   rollSoon(): void {
     this.#rollDue = true;
+  }
+
+  /** The next commit begins a new segment, whatever was made ahead. */
+  rollNow(): void {
+    this.#rollsNow = true;
+  }
+
+  get rollsNow(): boolean {
+    return this.#rollsNow;
   }
 
   /** First commit of the segment being written. */
@@ -160,23 +162,23 @@ export class CommitLog {
     const { stamp, jumpMs } = clock.read();
     if (jumpMs !== 0) batch.followJump(jumpMs, stamp.wallMs);
     const encoded = this.#encoder.encode(batch, topics, stamp);
-    const value = await this.#frame(number, encoded);
+    const value = await this.#framer.frame(number, encoded);
     const begins = this.#previousCheckpoint < 0;
     const described = this.#checkpointDue ? this.#describe(begins) : undefined;
-    const checkpoint = described === undefined ? undefined : framed(described);
+    const checkpoint = described === undefined ? undefined : frameCheckpoint(described);
     if (checkpoint !== undefined) {
       const key = entryKey(number - 1, 'checkpoint');
       await database.write([
         { key, value: checkpoint },
-        { key: this.#key, value },
+        { key: this.#framer.key, value },
       ]);
       state.syncs++;
       if (this.#unsynced) await this.#sync(database);
     } else if (sync && !this.#unsynced) {
-      await database.put(this.#key, value, true);
+      await database.put(this.#framer.key, value, true);
       state.syncs++;
     } else {
-      await database.put(this.#key, value, false);
+      await database.put(this.#framer.key, value, false);
       if (sync) await this.#sync(database);
     }
     this.#written(batch, encoded, topics, value.length, checkpoint?.length);
@@ -206,48 +208,64 @@ export class CommitLog {
   }
 
   /**
-   * After a failed write: opens the segment again and makes sure that everything acknowledged is
-   * there. A commit whose write was reported as failed may be there nevertheless; then it counts.
+   * After a failed write: opens the segment again and makes sure that everything written before is
+   * there. Opening has LevelDB copy the write-ahead file into a new table and sync that: so what is
+   * found counts by a sync of its own, whatever became of the one that failed. A commit whose write
+   * was reported as failed may be there nevertheless; then it counts.
    */
   async recover(): Promise<void> {
-    const { segments, state, logger } = this.#options;
-    await this.#next?.created.catch(() => {});
-    if (this.#next !== undefined && !segments.has(this.#next.first)) this.#next = undefined;
-    this.#database = await segments.reopen(this.#active);
-    const tail = await readTail(this.#database);
+    const { state, logger, onLost } = this.#options;
+    await this.#next.settled();
+    const tail = await this.#reopen();
     const expected = state.lastCommit;
-    for (const { commit, head, storedBytes } of tail.commits) {
-      if (commit !== state.lastCommit + 1 || head === undefined) continue;
-      state.applyHead(head, storedBytes);
-      state.lastCommit = commit;
-      this.#segmentBytes += storedBytes;
+    const { start } = state.heads;
+    const lost = lostFrom(tail, expected, state.heads.committed).filter(
+      ({ stream, toOffset }) => toOffset > (start[stream] ?? 0),
+    );
+    if (lost.length > 0) {
+      logger.error(
+        { event: 'store.lost', lost },
+        'acknowledged commits are missing after a failed write; readers get the range as a gap',
+      );
+      await onLost(lost);
+    }
+    this.#segmentBytes += takeIn(tail, state);
+    if (state.lastCommit > expected) {
       logger.warn(
-        { commit },
+        { fromCommit: expected + 1, toCommit: state.lastCommit + 1 },
         'a commit whose write was reported as failed is in the log; it counts',
       );
     }
-    // What came before this segment was synced before the segment was begun.
-    const found = Math.max(
-      this.#active - 1,
-      tail.checkpoint?.commit ?? 0,
-      tail.commits.at(-1)?.commit ?? 0,
-    );
-    if (found < expected) {
-      logger.error(
-        { fromCommit: found + 1, toCommit: expected + 1 },
-        'acknowledged commits are missing after a failed write; readers get the range as a gap',
-      );
-    }
-    await this.#sync(this.#database);
+    await this.#sync(must(this.#database, 'the segment was opened'));
     this.#durable();
+    this.#noteOpened();
     this.#checkpointDue = true;
     state.heads.forgetPending();
     state.producers.forgetPending();
   }
 
+  async #reopen(): Promise<WrittenTail> {
+    const { segments } = this.#options;
+    const read = async (): Promise<WrittenTail> => {
+      this.#database = await segments.reopen(this.#active);
+      return readWritten(this.#database, this.#opened, LIMITS.verifyBytes);
+    };
+    try {
+      return await read();
+    } catch (error) {
+      if (!isDamage(error) || !(await segments.repair(this.#active))) throw error;
+    }
+    return read();
+  }
+
+  #noteOpened(): void {
+    const { lastCommit, heads } = this.#options.state;
+    this.#opened = { commit: lastCommit, next: heads.committed.slice() };
+  }
+
   async close(): Promise<void> {
-    await this.#next?.created.catch(() => {});
-    this.#compressor?.close();
+    await this.#next.settled();
+    this.#framer.close();
     this.#database = undefined;
     await this.#options.segments.close();
   }
@@ -308,25 +326,6 @@ export class CommitLog {
     this.#segmentBytes += bytes;
   }
 
-  async #frame(number: number, { head, body }: EncodedCommit): Promise<Buffer> {
-    const key = writeKey(this.#key, number, 'commit');
-    const room = FRAME_HEADER_BYTES + head.length + body.length;
-    if (this.#value.length < room) this.#value = Buffer.allocUnsafeSlow(room * 2);
-    let stored: Uint8Array = body;
-    if (this.#compressor !== undefined && body.length >= LIMITS.compressFromBytes) {
-      const chunks = await this.#compressor.compress(body);
-      const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-      const single = chunks.length === 1 ? chunks[0] : undefined;
-      if (bytes < body.length) stored = single ?? Buffer.concat(chunks, bytes);
-    }
-    return writeFrame(this.#value, key, {
-      head,
-      body: stored,
-      compressed: stored !== body,
-      rawBodyBytes: body.length,
-    });
-  }
-
   /** Where everything stands, all producers included. */
   describe(identity: LogIdentity): Checkpoint {
     this.#identity = identity;
@@ -360,36 +359,34 @@ export class CommitLog {
   /** Opens the next segment ahead of need, and moves to it at its first commit. */
   async #roll(number: number): Promise<void> {
     const { segments, segmentBytes } = this.#options;
-    if (this.#next === undefined) {
+    const next = this.#next;
+    if (this.#rollsNow) {
+      this.#rollsNow = false;
+      await next.giveWay();
+      next.create(number);
+    }
+    if (next.first === undefined) {
       if (this.#segmentBytes < segmentBytes && !this.#rollDue) return;
       this.#rollDue = false;
-      const first = number + LIMITS.segmentAheadCommits;
-      const created = segments.create(first);
-      created.catch(() => {});
-      this.#next = { first, created };
+      next.create(number + LIMITS.segmentAheadCommits);
       return;
     }
-    if (number < this.#next.first) return;
-    assert(number === this.#next.first, 'a segment begins with the commit it is named by');
-    await this.#next.created;
+    if (number < next.first) return;
+    assert(number === next.first, 'a segment begins with the commit it is named by');
+    if (!(await next.ready())) {
+      this.#rollDue = true;
+      return;
+    }
     await this.sync();
     const before = this.#active;
-    this.#active = this.#next.first;
-    this.#next = undefined;
+    this.#active = number;
+    next.taken();
     this.#database = await segments.hold(this.#active);
     segments.release(before);
+    this.#noteOpened();
     this.#segmentBytes = 0;
     this.#checkpointDue = true;
     this.#previousCheckpoint = -1;
     this.#previousProducers = -1;
   }
-}
-
-function framed(checkpoint: Checkpoint): Buffer {
-  const head = packCheckpoint(checkpoint);
-  return writeFrame(
-    Buffer.allocUnsafe(FRAME_HEADER_BYTES + head.length),
-    entryKey(checkpoint.commit, 'checkpoint'),
-    { head, body: new Uint8Array(0), compressed: false, rawBodyBytes: 0 },
-  );
 }

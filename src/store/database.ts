@@ -40,6 +40,17 @@ export interface Database {
   close(): Promise<void>;
 }
 
+/** Space that is taken for nothing, and given back in need. */
+export interface SpaceReserve {
+  bytes(): Promise<number>;
+  /** Adds the chunk, which MUST be noise; synced when resolved. */
+  grow(chunk: Uint8Array): Promise<void>;
+  /** Needs no room itself. */
+  shrink(toBytes: number): Promise<void>;
+  /** Gives some of it back; false when there is nothing left. */
+  relieve(): Promise<boolean>;
+}
+
 export interface Engine {
   /** For messages: where the data is. */
   readonly folder: string;
@@ -69,4 +80,8 @@ export interface Engine {
   segmentBytes(first: number): Promise<number>;
   /** Room on the disk below; an engine without has as much as is wanted. */
   room?(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
+  /** Bytes in the data folder besides the segments. */
+  otherBytes?(): Promise<number>;
+  /** An engine with one draws on it when it can't open a database for want of room. */
+  readonly reserve?: SpaceReserve;
 }

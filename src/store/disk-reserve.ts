@@ -1,66 +1,103 @@
-import { GatelogError, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import type { Random } from '../random.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
-import { formatSize } from '../units.ts';
-import type { Engine } from './database.ts';
+import type { SpaceReserve } from './database.ts';
+
+export interface DiskReserveOptions {
+  /** undefined: the engine has no such thing. */
+  readonly space: SpaceReserve | undefined;
+  /** What is wished for; 0 for none. */
+  readonly bytes: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
 
 /**
- * Keeps a reserve free: LevelDB can't even be opened on a full disk, and a write that fails half
- * way costs a reopening. Below the reserve appends are refused, so devices keep their copies;
- * retention, which frees space, goes on.
+ * Space that is really taken, so that positions, ledger and recovery have it when the disk is full.
+ * It is written in the background, a chunk at a time, and again after some of it was needed.
  */
 export class DiskReserve {
-  readonly #engine: Engine;
-  readonly #clock: Clock;
-  readonly #logger: Logger;
-  #checkedMs: number;
-  #checking = false;
-  /** Why appends are refused at present; undefined when there is room. */
-  refusal: GatelogError | undefined;
+  readonly #options: DiskReserveOptions;
+  readonly #startedMs: number;
+  readonly #ended = new AbortController();
+  #growing: Promise<void> | undefined;
+  #mayGrow = false;
+  bytes = 0;
+  targetBytes = 0;
 
-  constructor(engine: Engine, clock: Clock, logger: Logger) {
-    this.#engine = engine;
-    this.#clock = clock;
-    this.#logger = logger;
-    this.#checkedMs = clock.monotonicMs();
+  constructor(options: DiskReserveOptions) {
+    this.#options = options;
+    this.#startedMs = options.clock.monotonicMs();
   }
 
-  /** Measures in the background if the last measure is old. For once a commit, not once a record. */
-  touch(): void {
-    if (this.#checking || this.#clock.monotonicMs() - this.#checkedMs < LIMITS.diskFreeMs) return;
-    void this.check();
+  get complete(): boolean {
+    return this.bytes >= this.targetBytes;
   }
 
-  /** Never rejects. */
-  async check(): Promise<void> {
-    if (this.#engine.room === undefined) return;
-    this.#checking = true;
+  /** What the log must leave free for it. */
+  get missingBytes(): number {
+    return Math.max(0, this.targetBytes - this.bytes);
+  }
+
+  /** Looks at what is there. `totalBytes`: of the disk, or of the cap; a small one has a small reserve. */
+  async measure(totalBytes: number): Promise<void> {
+    const { space, bytes } = this.#options;
+    if (space === undefined) return;
+    const target = Math.min(bytes, Math.floor(totalBytes * LIMITS.diskReserveShare));
+    this.targetBytes = target;
+    this.bytes = await space.bytes();
+    if (this.bytes <= target || this.#growing !== undefined) return;
+    await space.shrink(target);
+    this.bytes = target;
+  }
+
+  /** Lets it be made, in the background, as long as it may. */
+  tend(mayGrow: boolean): void {
+    this.#mayGrow = mayGrow;
+    if (!mayGrow || this.complete || this.#growing !== undefined) return;
+    this.#growing = this.#grow().finally(() => {
+      this.#growing = undefined;
+    });
+  }
+
+  /** Resolves when nothing of it is being written any more. */
+  async close(): Promise<void> {
+    this.#ended.abort();
+    await this.#growing;
+  }
+
+  async #grow(): Promise<void> {
+    const { space, clock, logger, random } = this.#options;
+    const { signal } = this.#ended;
+    const waitMs = this.#startedMs + LIMITS.reserveDelayMs - clock.monotonicMs();
+    if (waitMs > 0) await clock.sleep(waitMs, signal);
+    if (space === undefined) return;
     try {
-      const { freeBytes, totalBytes } = await this.#engine.room();
-      const reserve = Math.min(LIMITS.diskReserveBytes, totalBytes * LIMITS.diskReserveShare);
-      this.#decide(freeBytes, reserve);
+      while (this.#mayGrow && !this.complete && !signal.aborted) {
+        const size = Math.min(LIMITS.reserveChunkBytes, this.targetBytes - this.bytes);
+        await space.grow(noise(size, random));
+        this.bytes = await space.bytes();
+        if (!this.complete) await clock.sleep(LIMITS.reserveChunkMs, signal);
+      }
     } catch (error) {
-      this.#logger.warn({ error: messageOf(error) }, 'the free space on the disk is not known');
-    }
-    this.#checkedMs = this.#clock.monotonicMs();
-    this.#checking = false;
-  }
-
-  #decide(freeBytes: number, reserve: number): void {
-    const low = freeBytes < reserve;
-    if (low === (this.refusal !== undefined)) return;
-    if (low) {
-      const { folder } = this.#engine;
-      this.refusal = new GatelogError(
-        'STORE_WRITE_FAILED',
-        `the disk of ${folder} has ${formatSize(freeBytes)} left and ${formatSize(reserve)} are ` +
-          `kept in reserve, so nothing is stored: free space, or lower the topics' retention`,
+      const { bytes, targetBytes } = this;
+      logger.warn(
+        { event: 'disk.reserve', error: messageOf(error), bytes, targetBytes },
+        'the reserve on the disk could not be made whole; it is tried again',
       );
-      this.#logger.error({ freeBytes, reserve }, this.refusal.message);
-    } else {
-      this.refusal = undefined;
-      this.#logger.info({ freeBytes }, 'the disk has room again; appends are taken');
+      return;
     }
+    if (!this.complete) return;
+    logger.info({ event: 'disk.reserve', bytes: this.bytes }, 'the reserve on the disk is whole');
   }
+}
+
+/** Nothing in it repeats, so that no file system makes it smaller. */
+function noise(bytes: number, random: Random): Uint8Array {
+  const words = new Uint32Array(Math.ceil(bytes / 4));
+  for (let index = 0; index < words.length; index++) words[index] = random.next() * 4_294_967_296;
+  return new Uint8Array(words.buffer, 0, bytes);
 }

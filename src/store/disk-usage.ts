@@ -2,18 +2,26 @@ import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
+import type { Engine } from './database.ts';
 import type { Segments } from './segments.ts';
+
+/** The newest ones grow; the others keep their size, nearly. */
+const GROWING = 2;
 
 /** Bytes that the segments occupy, measured anew when asked for and the last measure is old. */
 export class DiskUsage {
+  readonly #engine: Engine;
   readonly #segments: Segments;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #known = new Map<number, number>();
+  #turn = 0;
   #bytes = 0;
   #measuredMs = -Infinity;
   #measuring: Promise<void> | undefined;
 
-  constructor(segments: Segments, clock: Clock, logger: Logger) {
+  constructor(engine: Engine, segments: Segments, clock: Clock, logger: Logger) {
+    this.#engine = engine;
     this.#segments = segments;
     this.#clock = clock;
     this.#logger = logger;
@@ -24,6 +32,12 @@ export class DiskUsage {
   bytes(): number {
     if (this.#clock.monotonicMs() - this.#measuredMs > LIMITS.diskUsageMs) void this.measure();
     return this.#bytes;
+  }
+
+  /** Everything in the data folder, measured now. */
+  async folderBytes(): Promise<number> {
+    await this.measure();
+    return this.#bytes + ((await this.#engine.otherBytes?.()) ?? 0);
   }
 
   /** Never rejects. */
@@ -41,9 +55,27 @@ export class DiskUsage {
   async #measure(): Promise<void> {
     this.#measuredMs = this.#clock.monotonicMs();
     try {
-      this.#bytes = await this.#segments.bytes();
+      this.#bytes = await this.#sum();
     } catch (error) {
       this.#logger.warn({ error: messageOf(error) }, 'the space that the log takes is not known');
     }
+  }
+
+  /** Looks at few segments at a time, however many there are: in turn at those that do not grow. */
+  async #sum(): Promise<number> {
+    const { firsts } = this.#segments;
+    const present = new Set(firsts);
+    for (const first of this.#known.keys()) if (!present.has(first)) this.#known.delete(first);
+    const sealed = firsts.slice(0, -GROWING);
+    const again = sealed[this.#turn++ % Math.max(1, sealed.length)];
+    let bytes = 0;
+    for (const [index, first] of firsts.entries()) {
+      const grows = index >= firsts.length - GROWING;
+      const known = grows || first === again ? undefined : this.#known.get(first);
+      const size = known ?? (await this.#engine.segmentBytes(first));
+      if (!grows) this.#known.set(first, size);
+      bytes += size;
+    }
+    return bytes;
   }
 }

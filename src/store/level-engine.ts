@@ -12,7 +12,9 @@ import { openError } from './level-errors.ts';
 import { isOfOtherFiles } from './manifest.ts';
 import { makeHarmless } from './probing.ts';
 import { QuarantineFolder } from './quarantine-folder.ts';
+import { ReserveFile } from './reserve-file.ts';
 import { StartMarkers } from './start-markers.ts';
+import { isFull } from './write-errors.ts';
 
 const SEGMENT_DIGITS = 16;
 const SEGMENT = /^\d{16}$/u;
@@ -23,6 +25,7 @@ const REMOVED = '.removed';
 /** LevelDB in `folder`: `state/` and `log/<first commit number>/`. */
 class LevelEngine implements Engine {
   readonly folder: string;
+  readonly reserve: ReserveFile;
   readonly #log: string;
   readonly #state: string;
   readonly #mayCreate: boolean;
@@ -35,6 +38,7 @@ class LevelEngine implements Engine {
 
   constructor(folder: string, mayCreate: boolean, logger: Logger, clock: Clock) {
     this.folder = folder;
+    this.reserve = new ReserveFile(join(folder, 'reserve'));
     this.#log = join(folder, 'log');
     this.#state = join(folder, 'state');
     this.#mayCreate = mayCreate;
@@ -132,10 +136,24 @@ class LevelEngine implements Engine {
     this.#requireHarmless(path, name);
     this.#markers.begin(name);
     try {
-      return await openLevel(path, create, () => this.#markers.end(name));
+      return await this.#relieved(path, () =>
+        openLevel(path, create, () => this.#markers.end(name)),
+      );
     } catch (error) {
       this.#markers.end(name); // An error is no death.
       throw error;
+    }
+  }
+
+  /** LevelDB can't open without room for a table: in need the reserve gives it, bit by bit. */
+  async #relieved<T>(path: string, task: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await task();
+      } catch (error) {
+        if (!isFull(error) || !(await this.reserve.relieve())) throw error;
+        this.#logger.warn({ event: 'disk.relief', path }, 'opened with space from the reserve');
+      }
     }
   }
 
@@ -223,6 +241,15 @@ class LevelEngine implements Engine {
   async room(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }> {
     const { bavail, blocks, bsize } = await statfs(this.folder);
     return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+  }
+
+  async otherBytes(): Promise<number> {
+    let bytes = 0;
+    for (const name of await readdir(this.folder)) {
+      const path = join(this.folder, name);
+      if (path !== this.#log) bytes += await bytesOf(path);
+    }
+    return bytes;
   }
 
   #path(first: number): string {

@@ -17,7 +17,17 @@ export interface TopicOptions {
   readonly retentionMs: number | undefined;
   /** Cap for the topic's stored bytes (all partitions); undefined is no cap. */
   readonly retentionBytes: number | undefined;
+  /**
+   * When the disk is full: `drop-oldest` gives up records that no mirror had (ledgered), `refuse`
+   * never; then appends to it are refused where nothing else can be given up.
+   */
+  readonly onFull?: OnFull | undefined;
+  /** 0 to LIMITS.topicPriorityMax; what is lower is given up first. undefined: LIMITS.topicPriority. */
+  readonly priority?: number | undefined;
 }
+
+export const ON_FULL = ['drop-oldest', 'refuse'] as const;
+export type OnFull = (typeof ON_FULL)[number];
 
 export interface TopicInfo {
   readonly name: string;
@@ -210,6 +220,39 @@ export interface ScrubStatus {
   readonly findings: number;
 }
 
+/**
+ * The steps of a disk that fills, each with all that those before it do: warn, give up segments
+ * whose records were mirrored, give up those that were not (ledgered), refuse appends.
+ */
+export const LADDER_STEPS = ['ok', 'warn', 'drop-mirrored', 'drop-unmirrored', 'refuse'] as const;
+export type LadderStep = (typeof LADDER_STEPS)[number];
+
+/** Bytes; null where nothing is measured or capped. */
+export interface DiskStatus {
+  readonly step: LadderStep;
+  /** How often each step was come to since start. */
+  readonly entered: Readonly<Record<LadderStep, number>>;
+  readonly freeBytes: number | null;
+  readonly totalBytes: number | null;
+  /** Everything in the data folder; measured only where it is capped. */
+  readonly folderBytes: number | null;
+  readonly maxBytes: number | null;
+  /** What the log may still take: free beyond the reserve, or below the cap. */
+  readonly roomBytes: number | null;
+  /** What of the reserve is there, and what it is to be. */
+  readonly reserveBytes: number;
+  readonly reserveTargetBytes: number;
+  /** Segments given up for space since start, and records in them that no mirror had. */
+  readonly segmentsDropped: number;
+  readonly recordsDropped: number;
+  /** Appends that were refused for want of space since start. */
+  readonly refused: number;
+  /** Why nothing is stored at present; null when it is. */
+  readonly refusal: string | null;
+  /** Topics to which nothing is appended at present, because they may not lose what they hold. */
+  readonly refusedTopics: readonly string[];
+}
+
 export interface StoreCounters {
   readonly recordsAppended: number;
   readonly bytesAppended: number;
@@ -226,6 +269,7 @@ export interface StoreCounters {
   readonly segments: number;
   readonly diskBytes: number;
   readonly scrub: ScrubStatus;
+  readonly disk: DiskStatus;
   /** Everything in the loss ledger so far, by reason. */
   readonly losses: LossTotals;
 }

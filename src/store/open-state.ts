@@ -3,6 +3,7 @@ import type { Logger } from '../telemetry.ts';
 import { CheckedDatabase, alteredKeys, sealAll } from './checked-database.ts';
 import { isDamage, isUnsteady } from './damage.ts';
 import type { Database, Engine } from './database.ts';
+import { StateDatabase } from './state-database.ts';
 import { hasUncheckedIdentity } from './state.ts';
 
 export interface OpenedState {
@@ -29,7 +30,8 @@ export async function openState(
   if (readOnly) {
     return { database: new CheckedDatabase(await engine.openState(), logger), damage: undefined };
   }
-  const raw = await openRaw(engine, logger);
+  const opened = await openRaw(engine, logger);
+  const raw = { ...opened, database: new StateDatabase({ engine, logger }, opened.database) };
   try {
     return await checked(raw, logger);
   } catch (error) {

@@ -1,8 +1,10 @@
+import type { DropCount } from '../drop-count.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Catalog } from './catalog.ts';
 import type { CommitLog } from './commit-log.ts';
 import type { CountedDatabase } from './counted-database.ts';
+import type { DiskKeeper } from './disk-keeper.ts';
 import type { DiskUsage } from './disk-usage.ts';
 import type { Ledger } from './ledger.ts';
 import type {
@@ -41,6 +43,8 @@ export interface StoreParts {
   readonly retention: Retention;
   readonly scrub: Scrub;
   readonly usage: DiskUsage;
+  readonly keeper: DiskKeeper;
+  readonly drops: DropCount;
   readonly waiters: Waiters;
   readonly readOnly: boolean;
   readonly catalog: Catalog;
@@ -115,7 +119,8 @@ export class OpenStore implements Store {
   }
 
   counters(): StoreCounters {
-    const { state, segments, retention, scrub, usage, ledger, database } = this.#parts;
+    const { state, segments, retention, scrub, usage, keeper, ledger, database } = this.#parts;
+    if (!this.#parts.readOnly && this.#closing === undefined) keeper.touch();
     return {
       recordsAppended: state.recordsAppended,
       bytesAppended: state.bytesAppended,
@@ -126,6 +131,7 @@ export class OpenStore implements Store {
       bytesDropped: retention.dropped.bytes,
       segments: segments.count,
       diskBytes: usage.bytes(),
+      disk: keeper.status(),
       scrub: scrub.status(),
       losses: ledger.totals(),
     };
@@ -138,9 +144,10 @@ export class OpenStore implements Store {
 
   async #close(): Promise<void> {
     const { writer, log, retention, ledger, usage, waiters, database, readOnly } = this.#parts;
-    const { lost, catalog, scrub, logClock } = this.#parts;
+    const { lost, catalog, scrub, logClock, keeper, drops } = this.#parts;
     for (const schedule of this.#schedules) await schedule.stop();
     await scrub.stop();
+    await keeper.close();
     await retention.settled();
     await lost.settled();
     await ledger.close();
@@ -148,6 +155,7 @@ export class OpenStore implements Store {
     await usage.settled();
     waiters.close();
     await log.close();
+    await drops.close();
     if (!readOnly) await this.#rememberEnd();
     await catalog.settled();
     await logClock.close();

@@ -1,25 +1,27 @@
-import { assert, must } from '../assert.ts';
+import { assert } from '../assert.ts';
 import { believedClock, type ClockTrust, unaskedTrust } from '../clock-trust.ts';
-import { NO_HEADERS } from '../headers.ts';
+import { DropCount } from '../drop-count.ts';
 import { LIMITS } from '../limits.ts';
 import type { Random } from '../random.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import { Catalog } from './catalog.ts';
-import { CommitLog, type LogIdentity } from './commit-log.ts';
+import { CommitLog } from './commit-log.ts';
+import type { LogIdentity } from './opened-log.ts';
 import { CountedDatabase } from './counted-database.ts';
 import type { Database, Engine } from './database.ts';
-import { DiskReserve } from './disk-reserve.ts';
+import { DiskGate } from './disk-gate.ts';
+import { keepDisk } from './disk.ts';
 import { DiskUsage } from './disk-usage.ts';
-import { gapRecord } from './ledger-entry.ts';
-import { Ledger, type LedgerOutlet } from './ledger.ts';
+import { GAPS, gapsOutlet } from './ledger-outlet.ts';
+import { Ledger } from './ledger.ts';
 import { levelEngine } from './level-engine.ts';
 import type { ReadGap, Store, StoreIdentity } from './log.ts';
 import { LogState } from './log-state.ts';
 import { LogClock } from './log-clock.ts';
 import { Lookup } from './lookup.ts';
 import { tellLosses } from './lost-telling.ts';
-import { LostSegments } from './lost-segments.ts';
+import { LostSegments, lossesOf } from './lost-segments.ts';
 import { OpenStore } from './open-store.ts';
 import { openState, type OpenedState } from './open-state.ts';
 import { applyStarts, guardSegments, recoverLog, requireOwnFolder, whichLog } from './opening.ts';
@@ -71,6 +73,10 @@ export interface StoreOptions {
   readonly adopt?: boolean;
   /** A folder without data is not made one: its disk is not mounted. */
   readonly mustExist?: boolean;
+  /** Kept on the disk for positions, ledger and recovery; none by default. */
+  readonly reserveBytes?: number;
+  /** Cap of everything in the folder; undefined: the disk is the cap. */
+  readonly maxBytes?: number | undefined;
   /** For looking into a folder whose agent does not run: nothing is created, appended or removed. */
   readonly readOnly?: boolean;
   /** What the log stands on; LevelDB in `folder` unless a test says otherwise. */
@@ -163,13 +169,14 @@ async function openLog(options: DecidedOptions, begun: Begun): Promise<Store> {
   const reader = new Reader({ state, segments, lookup, waiters, logger, onDamage });
   const stored = { state, segments, lookup, ledger };
   const retention = new Retention({ ...stored, positions, log, clock: logClock, logger });
-  const usage = new DiskUsage(segments, clock, logger);
+  const usage = new DiskUsage(options.engine, segments, clock, logger);
+  const keeper = await keepDisk({ ...loaded, ...options, retention, usage }, options);
   const notes = new StateSpace(begun.database, 'scrub');
   const scrub = new Scrub({ ...options, ...stored, notes });
   await scrub.begin(isClean(begun.catalog, state));
   const { retentionSchedule, scrubSchedule } = options;
   return new OpenStore(
-    { ...loaded, identity, reader, retention, scrub, usage, readOnly },
+    { ...loaded, identity, reader, retention, scrub, usage, keeper, readOnly },
     readOnly ? {} : { retentionSchedule, scrubSchedule },
     logger,
   );
@@ -182,7 +189,7 @@ function isClean({ end }: Catalog, state: LogState): boolean {
 
 /** What stands in the state database, and the parts that need nothing of the log yet. */
 async function load(options: DecidedOptions, { database, damage, segments, catalog }: Begun) {
-  const { clock, logger, readOnly, engine } = options;
+  const { clock, logger, readOnly } = options;
   if (damage !== undefined && !readOnly) await writePositionsLost(database, true);
   segments.beforeRemoval = (first) => catalog.removed(first);
   const idleMs = options.ledgerIdleMs ?? LIMITS.ledgerIdleMs;
@@ -198,13 +205,17 @@ async function load(options: DecidedOptions, { database, damage, segments, catal
     segmentBytes: options.segmentBytes ?? LIMITS.segmentBytes,
     compression: options.compression ?? 'zstd',
     note: (first, checkpoint) => catalog.note(first, checkpoint),
+    onLost: (lost) => ledger.record(lossesOf(lost, state, LOST_BY_DISK)),
   });
   const waiters = new Waiters();
-  const reserve = new DiskReserve(engine, clock, logger);
-  if (!readOnly) await reserve.check();
+  const gate = new DiskGate();
+  const drops = new DropCount({ record: (losses) => ledger.record(losses), clock, logger });
+  const onForgotten = (stream: number, bytes: number): void =>
+    drops.add(state.registry.topicOf(stream)?.name ?? '', bytes, FORGOTTEN);
   const lingerMs = providerOf(options.lingerMs ?? 0);
   const onDurable = (): void => waiters.wake();
-  const writer = new Writer({ log, state, clock, logger, lingerMs, readOnly, reserve, onDurable });
+  const parts = { log, state, clock, logger, lingerMs, readOnly, gate };
+  const writer = new Writer({ ...parts, onDurable, onForgotten });
   const positions = new Positions({
     database,
     topicsDurable: () => writer.topicsDurable(),
@@ -215,8 +226,11 @@ async function load(options: DecidedOptions, { database, damage, segments, catal
   const lookup = new Lookup(segments, state);
   const lost = new LostSegments({ segments, lookup, state, ledger, catalog, logger });
   const books = { database, catalog, segments, positions, starts, lookup, ledger };
-  return { ...books, lost, state, log, writer, waiters, logClock, logger };
+  return { ...books, lost, state, log, writer, waiters, logClock, logger, gate, drops };
 }
+
+const LOST_BY_DISK = 'the disk lost them when a later write failed';
+const FORGOTTEN = 'records of class none were in memory only when a write failed';
 
 type Loaded = Awaited<ReturnType<typeof load>>;
 
@@ -257,29 +271,6 @@ async function recover(
   lost.missing(recovered.lostBetween);
   segments.onUnopenable = (first, error) => lost.unopenable(first, error);
   return identity;
-}
-
-/** The topic of the loss ledger, and the producer that its records come from. */
-const GAPS = '_gaps';
-
-/** The topic is made with the first entry. As a centre this gateway may have one already, of others. */
-function gapsOutlet(writer: Writer, state: LogState): LedgerOutlet {
-  return (number, entry) => {
-    const known = state.registry.get(GAPS);
-    const topic = writer.defineTopic(GAPS, {
-      partitions: known?.options.partitions ?? 1,
-      durability: 'fsync',
-      retentionMs: LIMITS.gapsRetentionMs,
-      retentionBytes: LIMITS.gapsBytes,
-    });
-    const stream = must(topic.streams[0], 'a topic has a partition');
-    const { key, value } = gapRecord(entry);
-    return new Promise((resolve, reject) => {
-      const done = (error: Error | null): void => (error === null ? resolve() : reject(error));
-      const { untilMs } = entry;
-      writer.appendOnce(GAPS, number, stream, untilMs, key, value, NO_HEADERS, 'fsync', done);
-    });
-  };
 }
 
 function providerOf(value: number | (() => number)): () => number {

@@ -76,9 +76,17 @@ export class Queue {
 
   /** Records of class `none` that were answered and are in memory only. */
   get answered(): number {
-    const batches = [...this.#full, this.#gathering];
-    if (this.#taken !== undefined) batches.push(this.#taken);
-    return batches.reduce((sum, batch) => sum + batch.answered, 0);
+    return this.#batches().reduce((sum, batch) => sum + batch.answered, 0);
+  }
+
+  /** Visits those. */
+  forEachAnswered(visit: (stream: number, bytes: number) => void): void {
+    for (const batch of this.#batches()) if (batch.answered > 0) batch.forEachAnswered(visit);
+  }
+
+  #batches(): Batch[] {
+    const waiting = [...this.#full, this.#gathering];
+    return this.#taken === undefined ? waiting : [this.#taken, ...waiting];
   }
 
   /** Everybody gets the error; also those who, told so, append again meanwhile. */
@@ -95,4 +103,14 @@ export class Queue {
     if (this.bytes <= LIMITS.pendingBytes / 2) return Promise.resolve();
     return new Promise((resolve) => this.#relieved.push(resolve));
   }
+}
+
+/** As `done`, of an append that was a repeat. */
+export function repeated(done: AppendDone): AppendDone {
+  return (error) => done(error, -1);
+}
+
+/** Gives its error in its turn. */
+export function failing(error: Error, done: AppendDone): AppendDone {
+  return () => done(error, -1);
 }

@@ -98,7 +98,7 @@ function checkName(name: string): void {
 
 function checkOptions(
   name: string,
-  { partitions, retentionMs, retentionBytes }: TopicOptions,
+  { partitions, retentionMs, retentionBytes, priority }: TopicOptions,
 ): void {
   const whole = Number.isInteger(partitions) && partitions >= 1;
   if (!whole || partitions > LIMITS.partitionsPerTopic) {
@@ -112,6 +112,12 @@ function checkOptions(
       throw new GatelogError('CONFIG_INVALID', `topic ${name}: ${bound} is no retention bound`);
     }
   }
+  if (priority !== undefined && !(priority >= 0 && priority <= LIMITS.topicPriorityMax)) {
+    throw new GatelogError(
+      'CONFIG_INVALID',
+      `topic ${name}: ${priority} is no priority; 0 to ${LIMITS.topicPriorityMax} are possible`,
+    );
+  }
 }
 
 function sameOptions(left: TopicOptions, right: TopicOptions): boolean {
@@ -119,6 +125,8 @@ function sameOptions(left: TopicOptions, right: TopicOptions): boolean {
     left.partitions === right.partitions &&
     left.durability === right.durability &&
     left.retentionMs === right.retentionMs &&
-    left.retentionBytes === right.retentionBytes
+    left.retentionBytes === right.retentionBytes &&
+    left.onFull === right.onFull &&
+    left.priority === right.priority
   );
 }

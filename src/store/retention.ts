@@ -43,6 +43,7 @@ interface Dropped {
 export class Retention {
   readonly #options: RetentionOptions;
   #running: Promise<void> | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
   readonly dropped: Dropped = { records: 0, bytes: 0 };
 
   constructor(options: RetentionOptions) {
@@ -51,10 +52,17 @@ export class Retention {
 
   /** Whoever calls while it runs gets the same run. */
   run(): Promise<void> {
-    this.#running ??= this.#run().finally(() => {
+    this.#running ??= this.alone(() => this.#run()).finally(() => {
       this.#running = undefined;
     });
     return this.#running;
+  }
+
+  /** Runs `task` while nobody else moves starts. */
+  alone<T>(task: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(task);
+    this.#turn = done.catch(() => {});
+    return done;
   }
 
   /** Resolves when no run is under way. */

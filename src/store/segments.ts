@@ -183,12 +183,6 @@ export class Segments {
     return true;
   }
 
-  async bytes(): Promise<number> {
-    let bytes = 0;
-    for (const { first } of this.#list) bytes += await this.#engine.segmentBytes(first);
-    return bytes;
-  }
-
   /** As after a restart: whoever needs one opens it anew. */
   async closeAll(): Promise<void> {
     for (const segment of this.#list) await this.#close(segment);

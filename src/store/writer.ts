@@ -1,29 +1,21 @@
 import { assert } from '../assert.ts';
-import { GatelogError, messageOf } from '../errors.ts';
+import { messageOf, type GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Durability, StreamId } from '../record.ts';
-import type { Logger } from '../telemetry.ts';
-import type { Clock, Timer } from '../time.ts';
-import type { Batch } from './batch.ts';
-import type { CommitLog } from './commit-log.ts';
-import type { DiskReserve } from './disk-reserve.ts';
+import type { Timer } from '../time.ts';
+import { bytesOf, type Batch } from './batch.ts';
 import type { AppendDone, LogWriter, TopicInfo, TopicOptions } from './log.ts';
 import type { LogState } from './log-state.ts';
-import { Queue } from './queue.ts';
-import { brokenError, closedError, readOnlyError, tooLarge } from './write-errors.ts';
-
-export interface WriterOptions {
-  readonly log: CommitLog;
-  readonly state: LogState;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** How long the first append of a commit waits for others; asked before every wait. */
-  readonly lingerMs: () => number;
-  readonly readOnly: boolean;
-  readonly reserve: DiskReserve;
-  /** The durable end moved. */
-  readonly onDurable: () => void;
-}
+import { failing, Queue, repeated } from './queue.ts';
+import {
+  brokenError,
+  closedError,
+  failedError,
+  isFull,
+  readOnlyError,
+  tooLarge,
+} from './write-errors.ts';
+import type { WriterOptions } from './writer-options.ts';
 
 /**
  * ready → (failed write) recovering → ready, or → broken → (retry) recovering …; closing → closed.
@@ -51,7 +43,7 @@ export class Writer implements LogWriter {
   #syncTimer: Timer | undefined;
   #retryTimer: Timer | undefined;
   #retryMs: number = LIMITS.recoverFirstMs;
-  #idle: (() => void)[] = [];
+  readonly #idle: (() => void)[] = [];
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -75,8 +67,8 @@ export class Writer implements LogWriter {
     done: AppendDone,
     given: boolean = false,
   ): void {
-    const bytes = sizeOf(key, value, headers);
-    if (this.#refuses(bytes, done)) return;
+    const bytes = bytesOf(key, value, headers);
+    if (this.#refuses(stream, bytes, done)) return;
     const batch = this.#room(bytes);
     this.#add(batch, stream, timestampMs, key, value, headers, bytes, durability, given, done);
   }
@@ -93,8 +85,8 @@ export class Writer implements LogWriter {
     done: AppendDone,
     given: boolean = true,
   ): void {
-    const bytes = sizeOf(key, value, headers);
-    if (this.#refuses(bytes, done)) return;
+    const bytes = bytesOf(key, value, headers);
+    if (this.#refuses(stream, bytes, done)) return;
     const { producers } = this.#state;
     if (sequence <= producers.last(producer)) {
       // The original may be in a commit that was written and not synced.
@@ -126,10 +118,24 @@ export class Writer implements LogWriter {
     if (this.#state.registry.undurable().length === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const done: AppendDone = (error) => (error === null ? resolve() : reject(error));
-      if (this.#refuses(0, done)) return;
-      this.#queue.mark(done).needsSync = true;
-      this.#wake();
+      // A full disk refuses records and not this: positions wait for it.
+      if (this.#phase !== 'ready') done(this.#refusal(undefined), -1);
+      else this.#markSynced(done);
     });
+  }
+
+  /** Begins a new segment, so that the one before can be given up. Resolves also when it can't. */
+  async roll(): Promise<void> {
+    if (this.#phase !== 'ready') return;
+    await new Promise<void>((resolve) => {
+      this.#options.log.rollNow();
+      this.#markSynced(() => resolve());
+    });
+  }
+
+  #markSynced(done: AppendDone): void {
+    this.#queue.mark(done).needsSync = true;
+    this.#wake();
   }
 
   /** Commits what waits and ends. After it every append is refused. */
@@ -138,9 +144,8 @@ export class Writer implements LogWriter {
     while (this.#phase === 'recovering') await this.#untilIdle();
     if (this.#phase === 'ready' && !this.#options.readOnly) await this.#finish();
     this.#phase = 'closed';
-    for (const timer of [this.#lingerTimer, this.#memoryTimer, this.#syncTimer, this.#retryTimer]) {
-      timer?.cancel();
-    }
+    const timers = [this.#lingerTimer, this.#memoryTimer, this.#syncTimer, this.#retryTimer];
+    for (const timer of timers) timer?.cancel();
     this.#queue.settleAll(closedError());
   }
 
@@ -164,11 +169,11 @@ export class Writer implements LogWriter {
   }
 
   /** A refusal keeps its place in the order. */
-  #refuses(bytes: number, done: AppendDone): boolean {
-    const { readOnly, reserve } = this.#options;
-    const ready = this.#phase === 'ready' && !readOnly && reserve.refusal === undefined;
+  #refuses(stream: StreamId, bytes: number, done: AppendDone): boolean {
+    const { readOnly, gate } = this.#options;
+    const ready = this.#phase === 'ready' && !readOnly && gate.refusalOf(stream) === undefined;
     if (ready && bytes <= LIMITS.recordBytes) return false;
-    const error = ready ? tooLarge(bytes) : this.#refusal();
+    const error = ready ? tooLarge(bytes) : this.#refusal(stream);
     if (this.#queue.waiting === 0) {
       done(error, -1);
     } else {
@@ -178,12 +183,14 @@ export class Writer implements LogWriter {
     return true;
   }
 
-  #refusal(): GatelogError {
-    const { readOnly, reserve } = this.#options;
+  #refusal(stream: StreamId | undefined): GatelogError {
+    const { readOnly, gate } = this.#options;
     if (readOnly) return readOnlyError();
     if (this.#phase === 'closed' || this.#phase === 'closing') return closedError();
-    reserve.touch(); // No commit does it now.
-    return reserve.refusal ?? brokenError();
+    gate.touch(); // No commit does it now.
+    const full = stream === undefined ? undefined : gate.refusalOf(stream);
+    if (full !== undefined) gate.refused++;
+    return full ?? brokenError();
   }
 
   #room(bytes: number): Batch {
@@ -290,12 +297,12 @@ export class Writer implements LogWriter {
   }
 
   async #commit(batch: Batch): Promise<{ readonly cause: unknown } | undefined> {
-    const { log, onDurable, reserve } = this.#options;
-    reserve.touch();
+    const { log, onDurable, gate } = this.#options;
+    gate.touch();
     const sync = batch.needsSync || this.#phase === 'closing';
     const definitions = sync && this.#state.registry.undurable().length > 0;
     try {
-      if (batch.records > 0 || definitions) {
+      if (batch.records > 0 || definitions || log.rollsNow) {
         // A batch of nothing but class `none` is synced: readers may see it then.
         await log.write(batch, sync || !batch.hasWritten);
       } else if (sync) {
@@ -304,6 +311,7 @@ export class Writer implements LogWriter {
     } catch (cause) {
       return { cause };
     }
+    gate.wrote();
     if (log.unsynced) this.#armSyncTimer();
     else onDurable();
     return undefined;
@@ -311,7 +319,7 @@ export class Writer implements LogWriter {
 
   /** Stop acknowledging, tell everybody, close, reopen, verify, go on. */
   async #fail(cause: unknown): Promise<void> {
-    const { logger } = this.#options;
+    const { logger, gate } = this.#options;
     const closing = this.#phase === 'closing';
     this.#phase = 'recovering';
     logger.error(
@@ -319,14 +327,9 @@ export class Writer implements LogWriter {
       'a commit could not be written; nothing of it is acknowledged, and records of class none ' +
         'in it are lost; the log is opened again',
     );
-    this.#queue.settleAll(
-      new GatelogError(
-        'STORE_WRITE_FAILED',
-        `the log could not be written (${messageOf(cause)}): nothing of this was stored; check ` +
-          `the disk's space and health`,
-        { cause },
-      ),
-    );
+    this.#queue.forEachAnswered(this.#options.onForgotten);
+    this.#queue.settleAll(failedError(cause));
+    if (isFull(cause)) gate.full();
     await this.#recover(closing);
   }
 
@@ -361,9 +364,7 @@ export class Writer implements LogWriter {
   }
 
   #releaseIdle(): void {
-    const waiters = this.#idle;
-    this.#idle = [];
-    for (const resolve of waiters) resolve();
+    for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   #armMemoryTimer(): void {
@@ -382,16 +383,4 @@ export class Writer implements LogWriter {
       if (this.#phase === 'ready') this.#mark(true, NOTHING);
     });
   }
-}
-
-function sizeOf(key: Uint8Array | null, value: Uint8Array | null, headers: Uint8Array): number {
-  return (key === null ? 0 : key.length) + (value === null ? 0 : value.length) + headers.length;
-}
-
-function repeated(done: AppendDone): AppendDone {
-  return (error) => done(error, -1);
-}
-
-function failing(error: Error, done: AppendDone): AppendDone {
-  return () => done(error, -1);
 }

@@ -99,6 +99,8 @@ const topic: fc.Arbitrary<StoredTopic> = fc.record({
     durability: fc.constantFrom('fsync', 'os', 'none'),
     retentionMs: fc.option(whole, { nil: undefined }),
     retentionBytes: fc.option(whole, { nil: undefined }),
+    onFull: fc.constantFrom('drop-oldest', 'refuse', undefined),
+    priority: fc.option(fc.nat(9), { nil: undefined }),
   }),
   streams: fc.array(fc.nat(16_000), { maxLength: 5 }),
 });

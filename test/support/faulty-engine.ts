@@ -4,10 +4,14 @@ import type { Database, Engine } from '../../src/store/database.ts';
 export interface Faults {
   /** The next so many puts and writes to segments fail. */
   failWrites: number;
+  /** What they fail with. */
+  reason: string;
   /** They fail, and what they wrote is there nevertheless. */
   writesArrive: boolean;
   /** Opening a segment fails. */
   failOpening: boolean;
+  /** Writes to the state database fail. */
+  failState: boolean;
   /** The next so many syncs of segments fail. */
   failSyncs: number;
   /** Holds every put and write until it is called. */
@@ -19,19 +23,34 @@ export interface Faults {
 export function noFaults(): Faults {
   return {
     failWrites: 0,
+    reason: 'input/output error',
     writesArrive: false,
     failOpening: false,
+    failState: false,
     failSyncs: 0,
     hold: undefined,
     counts: { puts: 0, synced: 0, syncs: 0 },
   };
 }
 
-/** Another engine with faults in its segments; the state database is left alone. */
+/** Another engine with faults. */
 export function faultyEngine(engine: Engine, faults: Faults): Engine {
   return {
     folder: engine.folder,
-    openState: () => engine.openState(),
+    openState: async () => {
+      const database = await engine.openState();
+      return {
+        put: (key, value, sync) => database.put(key, value, sync),
+        write: async (writes) => {
+          if (faults.failState) throw new Error(`injected: ${faults.reason}`);
+          await database.write(writes);
+        },
+        get: (key) => database.get(key),
+        entries: (range) => database.entries(range),
+        sync: () => database.sync(),
+        close: () => database.close(),
+      };
+    },
     segments: () => engine.segments(),
     openSegment: async (first, how) => {
       if (faults.failOpening) {
@@ -55,7 +74,7 @@ function faultyDatabase(database: Database, faults: Faults): Database {
     const written = !fails || faults.writesArrive ? write() : Promise.resolve();
     await faults.hold;
     await written;
-    if (fails) throw new Error('injected: no space left on device');
+    if (fails) throw new Error(`injected: ${faults.reason}`);
   };
   return {
     put: (key, value, sync) => {

@@ -67,7 +67,7 @@ export class MemoryWriter implements LogWriter {
   }
 
   /** Everything that waits, and all that comes, fails. */
-  fail(error: Error = new GatelogError('STORE_WRITE_FAILED', 'the disk is full (ENOSPC)')): void {
+  fail(error: Error = new GatelogError('STORE_FULL', 'the disk is full')): void {
     this.#failure = error;
     const part = this.#waiting;
     this.#waiting = [];
