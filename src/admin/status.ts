@@ -1,7 +1,7 @@
 import type { ClockStatus } from '../clock-trust.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
 import type { Durability } from '../record.ts';
-import type { StoreCounters } from '../store/log.ts';
+import type { OnFull, StoreCounters } from '../store/log.ts';
 import type { WearStatus } from './wear-status.ts';
 
 /**
@@ -44,6 +44,8 @@ export interface IngestStatus {
   readonly unrouted: number;
   /** The log could not take them; never acknowledged. */
   readonly failed: number;
+  /** QoS 0 messages that the log could not take: counted in the loss ledger. */
+  readonly dropped: number;
   readonly connections: number;
   readonly connectionsTotal: number;
   readonly connectionsRefused: number;
@@ -64,6 +66,8 @@ export interface TopicStatus {
   readonly durability: Durability;
   readonly retentionMs: number | null;
   readonly retentionBytes: number | null;
+  readonly onFull: OnFull;
+  readonly priority: number;
   /** Bytes on disk, as retention counts them. */
   readonly bytes: number;
   /** Records that can be read: the sum over the partitions. */

@@ -1,3 +1,4 @@
+import { LIMITS } from '../limits.ts';
 import type { MemoryStatus, TopicStatus } from '../admin/status.ts';
 import type { LogReader } from '../store/log.ts';
 
@@ -10,6 +11,8 @@ export function describeTopics(reader: LogReader): TopicStatus[] {
       durability: options.durability,
       retentionMs: options.retentionMs ?? null,
       retentionBytes: options.retentionBytes ?? null,
+      onFull: options.onFull ?? 'drop-oldest',
+      priority: options.priority ?? LIMITS.topicPriority,
       bytes: reader.topicBytes(name),
       records: partitions.reduce(
         (sum, { startOffset, endOffset }) => sum + endOffset - startOffset,

@@ -84,15 +84,7 @@ async function buildAgent(
     logger,
   });
   stack.push('the wear meter', () => wear.stop());
-  const gate = new IngestGate({
-    writer: store.writer,
-    clock,
-    logger,
-    routes: config.routes,
-    topics: config.topics,
-    defaultTopic: defaultTopicOptions(),
-    central: config.mqtt.central,
-  });
+  const gate = startGate(config, store, surroundings, stack);
   const known = await KnownMirrors.load(store, Object.keys(config.mirrors));
   known.warn(logger);
   const believed = { clock: believedClock(clock, trust), isClockSound: () => trust.isSound() };
@@ -116,6 +108,21 @@ async function buildAgent(
   stack.push('the broker', () => broker.stop());
   trust.announce();
   return agent;
+}
+
+/** Ends after the broker and the mirrors, and before the store: with the last counts. */
+function startGate(
+  { routes, topics, mqtt }: Config,
+  { writer, ledger }: Store,
+  { clock, logger }: AgentSurroundings,
+  stack: StopStack,
+): IngestGate {
+  const { central } = mqtt;
+  const defaultTopic = defaultTopicOptions();
+  const parts = { writer, ledger, clock, logger };
+  const gate = new IngestGate({ ...parts, routes, topics, defaultTopic, central });
+  stack.push('the counts of dropped messages', () => gate.close());
+  return gate;
 }
 
 /** A host that got another name is the same gateway. */

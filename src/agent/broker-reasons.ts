@@ -1,4 +1,4 @@
-import { GatelogError, messageOf, systemCodeOf, type ErrorCode } from '../errors.ts';
+import { GatelogError, type ErrorCode } from '../errors.ts';
 
 /** Reason codes of MQTT 5 (section 2.4) that the agent itself sends. */
 export const REASON = {
@@ -43,7 +43,6 @@ export function reasonOfFailure(error: Error): number {
   if (error instanceof GatelogError && error.code === 'RECORD_TOO_LARGE') {
     return REASON.packetTooLarge;
   }
-  if (error instanceof GatelogError && NO_ROOM.has(error.code)) return REASON.quotaExceeded;
-  const full = systemCodeOf(error.cause) === 'ENOSPC' || messageOf(error).includes('ENOSPC');
+  const full = error instanceof GatelogError && NO_ROOM.has(error.code);
   return full ? REASON.quotaExceeded : REASON.implementationSpecific;
 }

@@ -60,10 +60,20 @@ function checkMqtt(config: ParsedConfig, error: Say): void {
   }
 }
 
+/** Fewer, and every drop would take most of what is stored. */
+const SEGMENTS_IN_CAP = 4;
+
 function checkStore(config: ParsedConfig, error: Say, warn: Say): void {
-  const { segmentBytes, lingerMs, wear } = config.store;
+  const { segmentBytes, lingerMs, wear, maxBytes } = config.store;
   if (wear.maxLatencyMs < lingerMs) {
     error(['store', 'wear', 'maxLatency'], 'is less than store.linger: every commit waits longer');
+  }
+  if (maxBytes !== undefined && maxBytes < SEGMENTS_IN_CAP * segmentBytes) {
+    error(
+      ['store', 'maxBytes'],
+      `is less than ${SEGMENTS_IN_CAP} times store.segment: space is given back a whole segment ` +
+        `at a time, and a reserve is kept beside`,
+    );
   }
   for (const [name, options] of Object.entries(config.topics)) {
     const at = ['topics', name, 'retention', 'bytes'];

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LIMITS } from '../limits.ts';
-import type { TopicOptions } from '../store/log.ts';
+import { ON_FULL, type TopicOptions } from '../store/log.ts';
 import {
   isAddress,
   isCron,
@@ -126,6 +126,14 @@ const storeSection: z.ZodType<StoreConfig> = section({
   wear: wearSection,
   mustExist: flag().default(false),
   whenUnavailable: oneOf(['live', 'exit']).default('live'),
+  reserve: size(
+    { min: 0, max: LIMITS.diskReserveBytesMax },
+    'from 0 to 1GiB, such as 64MiB',
+  ).default(LIMITS.diskReserveBytes),
+  maxBytes: orNone(
+    size({ min: 16 * MIB, max: 1024 ** 5 }, ''),
+    'a size of at least 16MiB, such as 8GiB, or none',
+  ).default('none'),
 }).transform((store) => ({
   segmentBytes: store.segment,
   lingerMs: store.linger,
@@ -136,6 +144,8 @@ const storeSection: z.ZodType<StoreConfig> = section({
   wear: store.wear,
   mustExist: store.mustExist,
   whenUnavailable: store.whenUnavailable,
+  reserveBytes: store.reserve,
+  maxBytes: store.maxBytes === 'none' ? undefined : store.maxBytes,
 }));
 
 const topicSection: z.ZodType<TopicOptions> = section({
@@ -151,11 +161,15 @@ const topicSection: z.ZodType<TopicOptions> = section({
       'a size of at least 1MiB, such as 1GiB, or none',
     ).default(1024 * MIB),
   }),
-}).transform(({ partitions, durability, retention }) => ({
+  onFull: oneOf(ON_FULL).default('drop-oldest'),
+  priority: integer({ min: 0, max: LIMITS.topicPriorityMax }).default(LIMITS.topicPriority),
+}).transform(({ partitions, durability, retention, onFull, priority }) => ({
   partitions,
   durability,
   retentionMs: retention.time === 'none' ? undefined : retention.time,
   retentionBytes: retention.bytes === 'none' ? undefined : retention.bytes,
+  onFull,
+  priority,
 }));
 
 const routeSection: z.ZodType<RouteConfig> = section({

@@ -68,6 +68,10 @@ export interface StoreConfig {
   readonly mustExist: boolean;
   /** When the data folder can't be written: go on without a log, or end. */
   readonly whenUnavailable: 'live' | 'exit';
+  /** Kept on the disk for positions, ledger and recovery. */
+  readonly reserveBytes: number;
+  /** Cap of the whole data folder; undefined: the disk is the cap. */
+  readonly maxBytes: number | undefined;
 }
 
 export interface WearConfig {

@@ -40,6 +40,11 @@ export class TopicEntry {
         : destination(info, route.key.render(mqttTopic, ''));
   }
 
+  /** The topic of the log; only for an entry with a route. */
+  get logTopic(): string {
+    return this.#info?.name ?? '';
+  }
+
   get durability(): Durability {
     return this.#info?.options.durability ?? 'fsync';
   }

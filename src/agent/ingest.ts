@@ -1,11 +1,13 @@
-import { messageOf } from '../errors.ts';
+import { DropCount } from '../drop-count.ts';
+import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Durability } from '../record.ts';
-import type { AppendDone, LogWriter, TopicInfo, TopicOptions } from '../store/log.ts';
+import type { AppendDone, LogWriter, LossLedger, TopicInfo, TopicOptions } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import { type MirroredRecord, readMirrored } from './ingest-central.ts';
 import { destination, destinationOfKey, TopicCache, type TopicEntry } from './ingest-topics.ts';
+import { UnaskedMessages } from './ingest-unasked.ts';
 import type { PublishProperties, Qos } from './publication.ts';
 import { encodeMirroredHeaders, extendBaseHeaders } from './record-headers.ts';
 import { RouteTable, type RouteSpec } from './route.ts';
@@ -19,6 +21,8 @@ import { RouteTable, type RouteSpec } from './route.ts';
  */
 export interface IngestOptions {
   readonly writer: LogWriter;
+  /** Told of QoS 0 messages that could not be stored. */
+  readonly ledger: Pick<LossLedger, 'record'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** In order; the first match wins. */
@@ -41,6 +45,8 @@ export interface IngestCounters {
   readonly unrouted: number;
   /** The log could not take them; their connections were ended without an acknowledgement. */
   readonly failed: number;
+  /** QoS 0 messages that the log could not take: counted in the ledger. */
+  readonly dropped: number;
 }
 
 interface MirroredMessage {
@@ -58,6 +64,8 @@ export class IngestGate {
   readonly #central: boolean;
   readonly #topics = new Map<string, TopicInfo>();
   readonly #cache: TopicCache;
+  readonly #unasked = new UnaskedMessages();
+  readonly #drops: DropCount;
   readonly #appended: Record<Durability, number> = { fsync: 0, os: 0, none: 0 };
   #received = 0;
   #receivedBytes = 0;
@@ -72,6 +80,8 @@ export class IngestGate {
     this.#logger = options.logger;
     this.#defaultTopic = options.defaultTopic;
     this.#central = options.central;
+    const { ledger, clock, logger } = options;
+    this.#drops = new DropCount({ record: (losses) => ledger.record(losses), clock, logger });
     const table = new RouteTable(options.routes);
     for (const [name, topicOptions] of Object.entries(options.topics)) {
       this.#topics.set(name, this.#writer.defineTopic(name, topicOptions));
@@ -87,6 +97,7 @@ export class IngestGate {
       appended: { ...this.#appended },
       unrouted: this.#unrouted,
       failed: this.#failed,
+      dropped: this.#drops.records,
     };
   }
 
@@ -103,7 +114,7 @@ export class IngestGate {
   /**
    * Appends the message. True: `done` will be called, once, in arrival order over all messages.
    * False: the message is not for the log and `done` is not called; the caller keeps its own
-   * acknowledgements in order (`settled`).
+   * acknowledgements in order (`settled`). For a QoS 0 message `done` MUST tell `settledUnasked`.
    */
   publish(
     entry: TopicEntry,
@@ -132,6 +143,7 @@ export class IngestGate {
     const headers = properties === undefined ? base : extendBaseHeaders(base, properties);
     const durability = classOf(entry.durability, qos);
     this.#appended[durability]++;
+    if (qos === 0) this.#unasked.push(entry.logTopic, payload.length);
     this.#writer.append(to.stream, this.#clock.nowMs(), to.key, payload, headers, durability, done);
     return true;
   }
@@ -165,17 +177,34 @@ export class IngestGate {
     );
   }
 
-  /** Of QoS 0 messages: nobody waits for them, and their connections go on. */
+  /**
+   * The log has settled the oldest QoS 0 message. Nobody waits for it and nobody sends it again: one
+   * that was not stored is counted in the ledger, and its connection goes on.
+   */
   settledUnasked(error: Error | null): void {
-    if (error === null) return;
-    this.#failed++;
+    if (error !== null) {
+      const { frontTopic, frontBytes } = this.#unasked;
+      const full = error instanceof GatelogError && error.code === 'STORE_FULL';
+      const cause = full ? 'the disk was full' : 'the log could not be written';
+      this.#drops.add(frontTopic, frontBytes, `QoS 0 messages came while ${cause}`);
+      this.#tellDropped(error);
+    }
+    this.#unasked.shift();
+  }
+
+  #tellDropped(error: Error): void {
     const now = this.#clock.monotonicMs();
     if (now < this.#nextFailureLineMs) return;
     this.#nextFailureLineMs = now + LIMITS.failureLineMs;
     this.#logger.warn(
-      { error: messageOf(error), failed: this.#failed },
+      { error: messageOf(error), dropped: this.#drops.records },
       'the log could not take a QoS 0 message: it is delivered to subscribers only',
     );
+  }
+
+  /** Puts the last counts of dropped messages into the ledger. */
+  close(): Promise<void> {
+    return this.#drops.close();
   }
 
   #define(name: string): TopicInfo {
@@ -202,6 +231,7 @@ export class IngestGate {
         : destinationOfKey(info, mirrored.key);
     const durability = classOf(info.options.durability, qos);
     this.#appended[durability]++;
+    if (qos === 0) this.#unasked.push(info.name, payload.length);
     this.#writer.appendOnce(
       mirrored.producer,
       mirrored.identity.offset,

@@ -146,6 +146,7 @@ export class LiveAgent implements Agent {
     const { mqtt, routes, topics } = this.#config;
     const gate = new IngestGate({
       writer: new NoLogWriter(this.#reason),
+      ledger: NO_LEDGER,
       clock,
       logger,
       routes,

@@ -2,6 +2,7 @@ import { ControlClient } from '../admin/control-client.ts';
 import type { AgentStatus } from '../admin/status.ts';
 import type { ClockStatus } from '../clock-trust.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
+import type { DiskStatus } from '../store/log.ts';
 import { formatDuration, formatSize } from '../units.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
 import { paint, printLine } from './context.ts';
@@ -39,8 +40,12 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
     ['listens', status.listeners.length === 0 ? 'not yet' : status.listeners.join(', ')],
   ];
   if (ingest !== null) {
-    const { received, unrouted, failed, connections } = ingest;
-    const rest = [`${unrouted} without a route`, `${failed} failed`].join(', ');
+    const { received, unrouted, failed, dropped, connections } = ingest;
+    const rest = [
+      `${unrouted} without a route`,
+      `${failed} failed`,
+      ...(dropped > 0 ? [`${dropped} of QoS 0 dropped`] : []),
+    ].join(', ');
     fields.push(['ingest', `${received} messages (${rest}), ${connections} connections now`]);
   }
   const { recordsAppended, commits, segments, diskBytes, losses } = store;
@@ -50,6 +55,7 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
   for (const [at, line] of (status.wear === null ? [] : wearLines(status.wear)).entries()) {
     fields.push([at === 0 ? 'wear' : '', line]);
   }
+  fields.push(['disk', diskText(context, store.disk)]);
   const lost = totalsText(losses);
   if (lost !== undefined) {
     fields.push(['ledger', paint(context, 'red', `${lost} (records; see gatelog gaps)`)]);
@@ -72,6 +78,18 @@ function clockText(context: CliContext, clock: ClockStatus): string {
   if (aheadMs !== 0) parts.push(`the time is ${time} and not what the clock shows`);
   const text = parts.join(', ');
   return state === 'suspect' ? paint(context, 'yellow', text) : text;
+}
+
+function diskText(context: CliContext, disk: DiskStatus): string {
+  const { step, roomBytes, maxBytes, reserveBytes, reserveTargetBytes, refusedTopics } = disk;
+  const room = roomBytes === null ? '' : `, room for ${formatSize(Math.max(0, roomBytes))}`;
+  const cap = maxBytes === null ? '' : ` within a cap of ${formatSize(maxBytes)}`;
+  const reserve = `reserve ${formatSize(reserveBytes)} of ${formatSize(reserveTargetBytes)}`;
+  const topics = refusedTopics.length === 0 ? '' : `; refused: ${refusedTopics.join(', ')}`;
+  const text = `${step}${room}${cap}, ${reserve}${topics}`;
+  const refuses = step === 'refuse' || refusedTopics.length > 0;
+  if (refuses) return paint(context, 'red', text);
+  return step === 'ok' ? text : paint(context, 'yellow', text);
 }
 
 export function mirrorTable(context: CliContext, mirrors: readonly MirrorStatus[]): string[] {

@@ -3,6 +3,7 @@ import { IngestGate } from '../../src/agent/ingest.ts';
 import { startBroker } from '../../src/agent/broker.ts';
 import { decodeHeaders } from '../../src/headers.ts';
 import { LIMITS } from '../../src/limits.ts';
+import type { Loss } from '../../src/loss.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 import { MemoryWriter } from '../support/memory-writer.ts';
@@ -73,6 +74,38 @@ describe.each([3, 4, 5] as const)('acknowledgements, protocol version %i', (vers
     again.send(again.publish('a/b', 'kept', 1, 7, { dup: true }));
     await again.until(() => again.ids('puback').length === 1);
     expect(writer.values()).toEqual(['kept']);
+  });
+
+  test('QoS 0 messages that fail are counted in the ledger, and the connection goes on', async () => {
+    const told: Loss[] = [];
+    const { writer, port, broker, gate } = await startTestBroker({
+      ingest: { ledger: { record: async (losses) => void told.push(...losses) } },
+    });
+    writer.hold();
+    const device = await RawDevice.connect(port, version);
+    device.send(device.publish('a/b', 'first', 0), device.publish('a/b', 'kept', 0));
+    await device.ping();
+    writer.release(1);
+    writer.fail();
+    writer.resume();
+    device.send(device.publish('a/c', 'lost too', 0));
+    await expect.poll(() => broker.counters().dropped).toBe(2);
+    writer.mend();
+    device.send(device.publish('a/b', 'after', 1, 9));
+    await device.until(() => device.ids('puback').length === 1);
+    expect(writer.values()).toEqual(['first', 'after']);
+    expect(broker.counters()).toMatchObject({ failed: 0, dropped: 2, connections: 1 });
+    await gate.close();
+    expect(told).toMatchObject([
+      {
+        topic: 'telemetry',
+        partition: undefined,
+        records: 2,
+        bytes: 12,
+        reason: 'pressure',
+        detail: 'QoS 0 messages came while the disk was full',
+      },
+    ]);
   });
 
   test('what was durable before the failure is acknowledged before the connection ends', async () => {

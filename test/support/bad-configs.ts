@@ -180,6 +180,29 @@ export const BAD_CONFIGS: readonly BadConfig[] = [
     ],
   },
   {
+    name: 'a bad reserve and cap',
+    text: 'store: {reserve: much, maxBytes: 8MiB}\n',
+    lines: [
+      'bad.yaml:1:18: store.reserve: expected a size from 0 to 1GiB, such as 64MiB, found "much"',
+      'bad.yaml:1:34: store.maxBytes: expected a size of at least 16MiB, such as 8GiB, or none, found "8MiB"',
+    ],
+  },
+  {
+    name: 'a cap of too few segments',
+    text: 'store: {maxBytes: 128MiB}\n',
+    lines: [
+      'bad.yaml:1:19: store.maxBytes: is less than 4 times store.segment: space is given back a whole segment at a time, and a reserve is kept beside',
+    ],
+  },
+  {
+    name: 'a topic that does something else on a full disk',
+    text: 'topics:\n  telemetry: {onFull: panic, priority: 10}\n',
+    lines: [
+      'bad.yaml:2:23: topics.telemetry.onFull: expected drop-oldest or refuse, found "panic"',
+      'bad.yaml:2:40: topics.telemetry.priority: expected a whole number from 0 to 9, found the number 10',
+    ],
+  },
+  {
     name: 'a bad retention',
     text: 'topics:\n  telemetry:\n    retention: {time: forever, bytes: lots}\n',
     lines: [

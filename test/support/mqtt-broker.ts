@@ -19,6 +19,7 @@ export function ingestOptions(
 ): IngestOptions {
   return {
     writer,
+    ledger: { record: async () => {} },
     clock: systemClock,
     logger: silentLogger,
     routes: [{ match: '#', topic: 'telemetry', key: '{topic}' }],
@@ -42,6 +43,8 @@ export interface TestBrokerOptions {
   readonly users?: readonly { username: string; password: string }[];
   readonly maxPacketBytes?: number;
   readonly maxConnections?: number;
+  /** Any free one by default. */
+  readonly port?: number;
 }
 
 const started = new Map<Broker, MemoryWriter>();
@@ -54,7 +57,7 @@ export async function startTestBroker(options: TestBrokerOptions = {}): Promise<
     gate,
     clock: systemClock,
     logger: silentLogger,
-    listen: ['mqtt://127.0.0.1:0'],
+    listen: [`mqtt://127.0.0.1:${options.port ?? 0}`],
     users: options.users ?? [],
     maxPacketBytes: options.maxPacketBytes ?? LIMITS.mqttPacketBytes,
     ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),

@@ -60,6 +60,7 @@ async function startCentral(path: string, port = 0): Promise<Central> {
   const gate = new IngestGate({
     ...parts,
     writer: store.writer,
+    ledger: store.ledger,
     routes: [{ match: '#', topic: 'ordinary', key: '{topic}' }],
     topics: {},
     defaultTopic: OPTIONS,
