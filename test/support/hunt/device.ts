@@ -44,6 +44,8 @@ export class Device {
   /** Acknowledgements with an error code; each is a promise refused, not given. */
   refused = 0;
   connections = 0;
+  /** DISCONNECT packets of the agent, by reason (MQTT 5). */
+  readonly endings: Map<number, number> = new Map();
 
   constructor(profile: DeviceProfile, port: number, random: Random, ledger: Ledger) {
     this.#profile = profile;
@@ -128,6 +130,7 @@ export class Device {
     else if (cmd === 'puback') this.#settle(messageId, packet.reasonCode ?? 0);
     else if (cmd === 'pubrec') this.#received(messageId, packet.reasonCode ?? 0);
     else if (cmd === 'pubcomp') this.#flights.delete(messageId);
+    else if (cmd === 'disconnect') this.#ended(packet.reasonCode ?? 0);
     else return;
     this.#fill();
   }
@@ -141,6 +144,10 @@ export class Device {
     this.connections++;
     this.#connected = true;
     this.#resend();
+  }
+
+  #ended(reason: number): void {
+    this.endings.set(reason, (this.endings.get(reason) ?? 0) + 1);
   }
 
   #settle(packetId: number, reason: number): void {
