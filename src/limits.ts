@@ -324,6 +324,20 @@ export const LIMITS = {
   demoStatusLineMs: 5000,
   /** Ports tried above the wanted one. */
   demoPortsTried: 100,
+
+  // `gatelog rehearse`.
+  rehearseMs: 60_000,
+  rehearseMsMax: 86_400_000, // 1 d
+  /** All devices together send some 800 messages a second. */
+  rehearseDevices: 16,
+  rehearseIntervalMs: 20,
+  /** For an agent to start, and for devices to be served again after a fault. */
+  rehearseReadyMs: 30_000,
+  /** For devices and mirror to get rid of what they have. */
+  rehearseDrainMs: 30_000,
+  /** The small disk that is filled, in memory. */
+  rehearseDiskBytes: 100_663_296, // 96 MiB
+  rehearseQuotaStepBytes: 8_388_608, // 8 MiB
 } as const;
 
 assert(LIMITS.recordBytes <= LIMITS.commitBytes, 'a commit holds at least one largest record');

@@ -37,6 +37,7 @@ export function addCommands(parser: Argv, context: CliContext): Argv {
   addDoctor(parser, context);
   addMirror(parser, context);
   addVerify(parser, context);
+  addRehearse(parser, context);
   addDemo(parser, context);
   return parser;
 }
@@ -342,6 +343,40 @@ function addVerify(parser: Argv, context: CliContext): void {
     async (options) => {
       const { verify } = await import('./verify.ts');
       await verify(context, options);
+    },
+  );
+}
+
+function addRehearse(parser: Argv, context: CliContext): void {
+  parser.command(
+    'rehearse',
+    'Break agents of its own on this box, and say whether the promises hold',
+    (command) =>
+      withPlace(command)
+        .option('in', {
+          string: true,
+          requiresArg: true,
+          describe:
+            'Folder for the scratch folder, on the disk to rehearse [default: beside --data]',
+        })
+        .option('for', {
+          string: true,
+          requiresArg: true,
+          describe: 'How long the faults go on, as 30s or 10m [default: 1m]',
+        })
+        .option('only', {
+          string: true,
+          array: true,
+          requiresArg: true,
+          describe: 'Only this exercise (kill, power, disk, clock or link); may be repeated',
+        })
+        .option('json', { ...JSON_LINES, describe: 'Print the report as one JSON object' })
+        .example('$0 rehearse', 'A minute, beside ./gatelog-data, which is not touched')
+        .example('$0 rehearse --in /mnt/ssd --for 10m', 'Ten minutes, on another disk')
+        .epilogue('Exit code 1 when a promise did not hold. Nothing is left behind.'),
+    async (options) => {
+      const { rehearse } = await import('./rehearse.ts');
+      await rehearse(context, options);
     },
   );
 }

@@ -35,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Layer[]>> = {
 /** Doors: the only modules of a layer that the layers above it may import, and who may. */
 const DOORS: Readonly<Record<string, RegExp>> = {
   'src/store/log.ts': /^src\/(?:agent|admin|mirror|cli)\//u,
+  'src/store/quota-engine.ts': /^src\/cli\/rehearse\//u,
   'src/store/open.ts': /^src\/(?:agent\/agent|cli\/)/u,
   'src/store/look.ts': /^src\/cli\/doctor-/u,
 };
