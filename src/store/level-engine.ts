@@ -96,7 +96,10 @@ class LevelEngine implements Engine {
       if ((await kindOf(path)) !== 'folder') continue;
       const isHalf = first !== undefined && !known.has(first) && (await isHalfMade(path));
       const leftover = /\.(?:removed|probe)$/u.test(name) || isHalf;
-      if (leftover && this.#mayCreate) await rm(path, { recursive: true, force: true });
+      // A process that was left behind may still write there for a moment.
+      if (leftover && this.#mayCreate) {
+        await rm(path, { recursive: true, force: true, maxRetries: 10 });
+      }
       if (!leftover && first !== undefined) firsts.push(first);
     }
     return firsts.toSorted((left, right) => left - right);

@@ -13,6 +13,8 @@ import { openLevel, repairLevel } from './level-database.ts';
 const SEEKS = 1024;
 
 const [, , mode, folder = ''] = process.argv;
+process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+process.channel?.unref(); // Listening must not keep it alive.
 
 try {
   if (mode === 'repair') await repairLevel(folder);

@@ -20,7 +20,9 @@ const TABLES = /\.(?:ldb|sst|log)$/u;
  */
 function dies(mode: 'read' | 'repair', folder: string, clock: Clock): Promise<boolean> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [CHILD, mode, folder], { stdio: 'ignore' });
+    // It ends with us, by the channel: left behind it would go on in files that are ours as well.
+    const stdio = ['ignore', 'ignore', 'ignore', 'ipc'] as const;
+    const child = spawn(process.execPath, [CHILD, mode, folder], { stdio: [...stdio] });
     let late = false;
     const timer = clock.after(LIMITS.probeMs, () => {
       late = true;
@@ -75,7 +77,7 @@ async function isDeadly(
   clock: Clock,
 ): Promise<boolean> {
   const scratch = folder + SCRATCH;
-  await rm(scratch, { recursive: true, force: true });
+  await rm(scratch, { recursive: true, force: true, maxRetries: 10 });
   await mkdir(scratch);
   try {
     for (const name of names) {

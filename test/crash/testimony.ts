@@ -95,6 +95,7 @@ export class Testimony {
     const [first = '', second = '', third = ''] = fields;
     const now = this.#now;
     if (verb === 'C') this.#appears('create', second, this.#file(first, 0));
+    else if (verb === 'L') this.#linked(first, second);
     else if (verb === 'M') this.#appears('folder', second, { kind: 'folder', ino: first });
     else if (verb === 'U') this.#disappears(second);
     else if (verb === 'X') this.#disappears(first);
@@ -133,6 +134,12 @@ export class Testimony {
       folder,
       apply: (names) => names.in(folder).set(nameOf(path), node),
     });
+  }
+
+  #linked(ino: string, path: string): void {
+    const file = this.#files.get(ino);
+    if (file === undefined) this.#unfollowed.push(`link ${path}`);
+    else this.#appears('create', path, file);
   }
 
   #disappears(path: string): void {

@@ -5,6 +5,7 @@
  * unlinked or replaced is kept as a hard link in $WITNESS_GRAVES.
  *
  *   C <ino> <path>                    file created
+ *   L <ino> <path>                    a further name for a file
  *   M <ino> <path>                    directory made
  *   U <grave or -> <path>             file unlinked
  *   X <path>                          directory removed
@@ -411,8 +412,14 @@ void *mmap64(void *address, size_t length, int protection, int flags, int fd, of
 }
 
 int link(const char *from, const char *to) {
-  if (ready() && watched(to)) say("W\tlink\t%s\n", to);
-  return real_link(from, to);
+  if (!ready() || !watched(to)) return real_link(from, to);
+  pthread_mutex_lock(&turn);
+  int result = real_link(from, to);
+  struct stat made;
+  if (result == 0 && lstat(to, &made) == 0)
+    say("L\t%llu\t%s\n", (unsigned long long)made.st_ino, to);
+  pthread_mutex_unlock(&turn);
+  return result;
 }
 
 int symlink(const char *target, const char *path) {

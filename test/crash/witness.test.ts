@@ -94,6 +94,13 @@ test('what one process left in the page cache a cut takes from the next one too'
   expect([text('a'), text('b')]).toEqual(['one', 'three']);
 });
 
+test('a file under two names has one set of bytes, and loses one name', async () => {
+  await run(`fs.fsyncSync(write(d + '/a', 'bytes')); fs.linkSync(d + '/a', d + '/b'); sync(d);
+    fs.linkSync(d + '/a', d + '/c'); fs.rmSync(d + '/b');`);
+  witness.cut(worst, 'strict');
+  expect([text('a'), text('b'), text('c')]).toEqual(['bytes', 'bytes', undefined]);
+});
+
 test('after a cut everything that is left is on the disk', async () => {
   await run(`fs.fsyncSync(write(d + '/a', 'bytes')); sync(d);`);
   witness.cut(worst, 'strict');
@@ -119,10 +126,10 @@ test('covered bytes are never touched, whatever chance has it', async () => {
 
 test('what sizes do not tell of is said, so that a campaign fails on it', async () => {
   await run(`fs.writeFileSync(d + '/a', 'bytes'); const f = fs.openSync(d + '/a', 'r+');
-    fs.writeSync(f, 'x', 0); fs.linkSync(d + '/a', d + '/b');`);
+    fs.writeSync(f, 'x', 0); fs.symlinkSync(d + '/a', d + '/b');`);
   expect(witness.cut(worst, 'strict').unfollowed).toEqual([
     `overwrite ${join(root, 'a')}`,
     `pwrite ${join(root, 'a')}`,
-    `link ${join(root, 'b')}`,
+    `symlink ${join(root, 'b')}`,
   ]);
 });

@@ -12,6 +12,7 @@ import type { Random } from '../../src/random.ts';
 import { runProcess } from '../support/process.ts';
 import type { FileNode, Names } from './disk-tree.ts';
 import { loseBytes, type Tear } from './lost-bytes.ts';
+import { killSurvivors } from './survivors.ts';
 import { type ChangeKind, type DiskManner, Testimony } from './testimony.ts';
 
 /**
@@ -99,10 +100,11 @@ export class Witness {
 
   /** After the death of a process, when the power stays on and another one follows. */
   died(): void {
+    killSurvivors(`WITNESS_LOG=${this.#log}`);
     this.#testimony.listen(this.#log);
   }
 
-  /** Every process with the witness MUST be dead. */
+  /** The process MUST be dead; what it left behind dies with the power. */
   cut(random: Random, manner: DiskManner = random.next() < 0.5 ? 'ordered' : 'strict'): CutReport {
     this.died();
     const reading = this.#testimony.cut(manner, random);
