@@ -136,6 +136,8 @@ export const LIMITS = {
   /** A step holds what it reads in memory, and a segment open. */
   scrubStepBytes: 1_048_576, // 1 MiB
   scrubBytesPerSecond: 4_194_304, // 4 MiB
+  /** After a step it pauses this many times as long as the step took, at least: a tenth of the time. */
+  scrubPauseFactor: 9,
   /** The first look after a start waits until the start is over. */
   scrubFirstMs: 15_000,
   /** A start begins a pass when the last one is longer ago: nobody's device is on every night. */

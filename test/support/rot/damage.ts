@@ -102,7 +102,8 @@ async function damage(
       if (random.next() < 0.7) return undefined; // Once in a while is enough.
       await rm(join(folder, folderOf(file)), { recursive: true });
       return whole;
-    default:
+    case 'exchange with another of its folder':
+    case 'put in one of another segment':
       return exchange(folder, file, how, files, random);
   }
 }
