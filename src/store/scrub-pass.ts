@@ -80,13 +80,16 @@ export class ScrubPass {
     if (head === undefined || !this.#options.state.mayHold(head) || !this.#holds(frame, head)) {
       return; // Its number is a hole then.
     }
-    if (commit > this.#good + 1) this.findings++;
+    const lostBefore = this.#losses.length;
     for (const { stream, baseOffset, count } of head.runs) {
       const next = this.#next[stream];
       if (next === undefined) continue; // A topic that came later.
       if (baseOffset > next) this.#lose(stream, next, baseOffset, commit);
       this.#next[stream] = Math.max(next, baseOffset + count);
     }
+    // Before a segment's first commit another may have been given up for space: no damage then.
+    const lost = this.#losses.length > lostBefore || !this.#options.segments.has(commit);
+    if (commit > this.#good + 1 && lost) this.findings++;
     this.#good = commit;
   }
 

@@ -27,6 +27,14 @@ export interface RigOptions {
   readonly seed: number;
 }
 
+/** What a far side has: it may be gone from the log. */
+export interface Mirrored {
+  readonly topics: readonly string[];
+  readonly ids: ReadonlySet<string>;
+}
+
+const NOT_MIRRORED: Mirrored = { topics: [], ids: new Set() };
+
 export interface Findings {
   /** What is wrong. */
   readonly problems: readonly string[];
@@ -205,9 +213,7 @@ export class DiskRig {
    * of every partition is one or the other, never both. `mirrored`: what a mirror had may be gone.
    * The agent must not run.
    */
-  async judge(
-    { mirrored }: { readonly mirrored: boolean } = { mirrored: false },
-  ): Promise<Findings> {
+  async judge(mirrored: Mirrored = NOT_MIRRORED): Promise<Findings> {
     const store = await openFolder(this.options.data);
     const problems: string[] = [];
     const offsets = new Map<string, Set<number>>();
@@ -239,6 +245,7 @@ export class DiskRig {
     await store.close();
     let lostRecords = 0;
     for (const [place, { start, end }] of ranges) {
+      const isMirrored = mirrored.topics.includes(place.split('/')[0] ?? '');
       const own = entries.filter(
         ({ topic, partition, fromOffset }) =>
           fromOffset !== undefined && `${topic}/${partition}` === place,
@@ -249,14 +256,16 @@ export class DiskRig {
         const declared = own.some(
           ({ fromOffset = 0, toOffset = 0 }) => offset >= fromOffset && offset < toOffset,
         );
-        if (mirrored && offset < start) continue;
+        if (isMirrored && offset < start) continue;
         if (declared === kept.has(offset)) {
           problems.push(`${place} ${offset}: ${declared ? 'declared lost and there' : 'gone'}`);
         }
       }
     }
-    const missing = [...this.ledger.all()].filter(({ id, acked }) => acked && !found.has(id));
-    if (missing.length > lostRecords && !mirrored) {
+    const missing = [...this.ledger.all()].filter(
+      ({ id, acked }) => acked && !found.has(id) && !mirrored.ids.has(id),
+    );
+    if (missing.length > lostRecords) {
       problems.push(`${missing.length} acknowledged are missing, ${lostRecords} are declared`);
     }
     // Space is made from the oldest on: what is missing of a device came before what is there.

@@ -68,7 +68,7 @@ export class FailIo {
     const file = openSync(this.#control, 'r+');
     const bytes = Buffer.alloc(8);
     for (const [field, value] of Object.entries(values)) {
-      bytes.writeBigInt64LE(BigInt(value));
+      bytes.writeBigInt64LE(BigInt(Math.floor(value)));
       writeSync(file, bytes, 0, 8, FIELDS.indexOf(field as FailField) * 8);
     }
     closeSync(file);
