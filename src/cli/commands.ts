@@ -1,31 +1,17 @@
 import type { Argv } from 'yargs';
-import type { CliContext, PlaceOptions } from './context.ts';
+import { CONFIG, JSON_LINES, withPlace } from './command-options.ts';
+import { addDemo, addRehearse } from './commands-trial.ts';
+import type { CliContext } from './context.ts';
 
 /**
  * The grammar: commands, options, examples. What a command does stands in its own file, loaded
  * when it is called, so that `gatelog run` does not carry the others.
  */
-const CONFIG = {
-  string: true,
-  requiresArg: true,
-  describe: 'Configuration file (YAML)',
-} as const;
-const DATA = {
-  string: true,
-  requiresArg: true,
-  describe: 'Data folder; overrides the configuration [default: ./gatelog-data]',
-} as const;
-const JSON_LINES = { boolean: true, default: false, describe: 'Print JSON' } as const;
-
 const MIRROR_NAME = {
   type: 'string',
   demandOption: true,
   describe: 'Name of the mirror',
 } as const;
-
-function withPlace<T>(parser: Argv<T>): Argv<T & PlaceOptions> {
-  return parser.option('config', CONFIG).option('data', DATA) as Argv<T & PlaceOptions>;
-}
 
 export function addCommands(parser: Argv, context: CliContext): Argv {
   addRun(parser, context);
@@ -343,77 +329,6 @@ function addVerify(parser: Argv, context: CliContext): void {
     async (options) => {
       const { verify } = await import('./verify.ts');
       await verify(context, options);
-    },
-  );
-}
-
-function addRehearse(parser: Argv, context: CliContext): void {
-  parser.command(
-    'rehearse',
-    'Break agents of its own on this box, and say whether the promises hold',
-    (command) =>
-      withPlace(command)
-        .option('in', {
-          string: true,
-          requiresArg: true,
-          describe:
-            'Folder for the scratch folder, on the disk to rehearse [default: beside --data]',
-        })
-        .option('for', {
-          string: true,
-          requiresArg: true,
-          describe: 'How long the faults go on, as 30s or 10m [default: 1m]',
-        })
-        .option('only', {
-          string: true,
-          array: true,
-          requiresArg: true,
-          describe: 'Only this exercise (kill, power, disk, clock or link); may be repeated',
-        })
-        .option('json', { ...JSON_LINES, describe: 'Print the report as one JSON object' })
-        .example('$0 rehearse', 'A minute, beside ./gatelog-data, which is not touched')
-        .example('$0 rehearse --in /mnt/ssd --for 10m', 'Ten minutes, on another disk')
-        .epilogue('Exit code 1 when a promise did not hold. Nothing is left behind.'),
-    async (options) => {
-      const { rehearse } = await import('./rehearse.ts');
-      await rehearse(context, options);
-    },
-  );
-}
-
-function addDemo(parser: Argv, context: CliContext): void {
-  parser.command(
-    'demo',
-    'Show it all: sensors, an agent, a link that you can cut, a central',
-    (command) =>
-      command
-        .option('data', {
-          string: true,
-          requiresArg: true,
-          describe: 'Folder for the logs of both agents [default: ./gatelog-data/demo]',
-        })
-        .option('port', {
-          number: true,
-          requiresArg: true,
-          default: 1883,
-          describe: "Port of the edge agent's MQTT, or the next free one",
-        })
-        .option('kafka', {
-          string: true,
-          requiresArg: true,
-          describe: 'Mirror to this Kafka cluster instead of a central, as HOST:PORT,HOST:PORT',
-        })
-        .option('for', {
-          string: true,
-          requiresArg: true,
-          describe: 'End after this time, as 30s or 5m, with the verify report',
-        })
-        .example('$0 demo', 'Live view with keys; q ends it with a verify report')
-        .example('$0 demo --for 30s', 'Half a minute; exit code 0 only if the report is clean')
-        .example('$0 demo --kafka 127.0.0.1:9092', 'Into a real Kafka'),
-    async (options) => {
-      const { runDemo } = await import('./demo.ts');
-      await runDemo(context, options);
     },
   );
 }
