@@ -95,7 +95,7 @@ class LevelEngine implements Engine {
       if (this.#mayCreate && first !== undefined) await this.#clearWay(path, `segment-${first}`);
       if ((await kindOf(path)) !== 'folder') continue;
       const isHalf = first !== undefined && !known.has(first) && (await isHalfMade(path));
-      const leftover = /\.(?:removed|probe)$/u.test(name) || isHalf;
+      const leftover = name.endsWith(REMOVED) || isHalf;
       // A process that was left behind may still write there for a moment.
       if (leftover && this.#mayCreate) {
         await rm(path, { recursive: true, force: true, maxRetries: 10 });

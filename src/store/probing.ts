@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { cp, link, mkdir, readdir, rm } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
@@ -8,8 +9,6 @@ import type { Clock } from '../time.ts';
 
 /** The sources run as they are, the build as JavaScript. */
 const CHILD = fileURLToPath(new URL(`./probe-child${extname(import.meta.url)}`, import.meta.url));
-/** Beside the database; its name is no segment's. */
-const SCRATCH = '.probe';
 /** What a reader makes anew, or locks. */
 const OWN = /^(?:LOCK|LOG|LOG\.old)$/u;
 const TABLES = /\.(?:ldb|sst|log)$/u;
@@ -19,8 +18,8 @@ const TABLES = /\.(?:ldb|sst|log)$/u;
  * takes too long proves nothing, and neither does one that can't be started.
  */
 function dies(mode: 'read' | 'repair', folder: string, clock: Clock): Promise<boolean> {
-  return new Promise((resolve) => {
-    // It ends with us, by the channel: left behind it would go on in files that are ours as well.
+  return new Promise((answer) => {
+    // It ends with us, by the channel.
     const stdio = ['ignore', 'ignore', 'ignore', 'ipc'] as const;
     const child = spawn(process.execPath, [CHILD, mode, folder], { stdio: [...stdio] });
     let late = false;
@@ -28,10 +27,10 @@ function dies(mode: 'read' | 'repair', folder: string, clock: Clock): Promise<bo
       late = true;
       child.kill('SIGKILL');
     });
-    child.once('error', () => resolve(false));
+    child.once('error', () => answer(false));
     child.once('exit', (_, signal) => {
       timer.cancel();
-      resolve(signal !== null && !late);
+      answer(signal !== null && !late);
     });
   });
 }
@@ -69,21 +68,16 @@ export async function makeHarmless(
   return !(await isDeadly('repair', folder, rest, clock));
 }
 
-/** These files alone, as a database of their own. Links take no room; not every disk has them. */
+/** These files alone, as a database of their own: links to them, in a folder outside the data. */
 async function isDeadly(
   mode: 'read' | 'repair',
   folder: string,
   names: readonly string[],
   clock: Clock,
 ): Promise<boolean> {
-  const scratch = folder + SCRATCH;
-  await rm(scratch, { recursive: true, force: true, maxRetries: 10 });
-  await mkdir(scratch);
+  const scratch = await mkdtemp(join(tmpdir(), 'gatelog-probe-'));
   try {
-    for (const name of names) {
-      const [from, to] = [join(folder, name), join(scratch, name)];
-      await link(from, to).catch(() => cp(from, to, { recursive: true }));
-    }
+    for (const name of names) await symlink(resolve(folder, name), join(scratch, name));
     return await dies(mode, scratch, clock);
   } finally {
     await rm(scratch, { recursive: true, force: true });
