@@ -178,7 +178,7 @@ async function lowestBehind(
       }
     }
   } catch (error) {
-    if (!isDamage(error)) throw error;
+    if (!isDamage(error) && !isUnsteady(error)) throw error;
     return lowest;
   } finally {
     await entries.close();

@@ -199,6 +199,8 @@ class LevelEngine implements Engine {
   }
 
   async #repair(path: string, name: string): Promise<void> {
+    // A repair reads too, and may be what ended those processes.
+    if (this.#markers.deaths(name) >= LIMITS.deathsBeforeProbe) await this.#probe(path, name);
     this.#requireHarmless(path, name);
     const what = whatOf(name);
     this.#logger.warn({ folder: path }, 'a damaged database is repaired');

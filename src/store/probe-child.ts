@@ -1,8 +1,8 @@
 /**
  * A process of its own that may die: node probe-child.ts read|repair FOLDER
  *
- * `read` opens the database and reads all of it, as a scan and by seeking into every hole of the
- * commit numbers; `repair` rebuilds it before. Ends with 0 unless LevelDB ends it; damage that is
+ * `read` opens the database and reads all of it, as a scan, by seeking into every hole of the
+ * commit numbers, and backwards as opening a log does; `repair` rebuilds it before. Ends with 0 unless LevelDB ends it; damage that is
  * told is no death.
  */
 import { entryKey, parseKey } from './commit-key.ts';
@@ -21,6 +21,7 @@ try {
   const database = await openLevel(folder, false);
   const holes = await scan(database);
   for (const commit of holes) await seek(database, commit);
+  await scanBack(database);
   await database.close();
 } catch {
   // LevelDB says what is wrong: the caller will hear the same.
@@ -51,6 +52,18 @@ async function scan(database: Database): Promise<number[]> {
   const step = Math.max(1, Math.ceil((last - (first ?? 0)) / SEEKS));
   for (let commit = first ?? 0; commit < last; commit += step) holes.push(commit);
   return [...holes, last + 1];
+}
+
+/** Each step back looks at keys that no scan and no seek compares. */
+async function scanBack(database: Database): Promise<void> {
+  const entries = database.entries({ reverse: true, oneByOne: true });
+  try {
+    while ((await entries.next()).length > 0);
+  } catch {
+    // Told damage is no death.
+  } finally {
+    await entries.close();
+  }
 }
 
 async function seek(database: Database, commit: number): Promise<void> {

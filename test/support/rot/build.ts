@@ -35,11 +35,12 @@ export interface Model {
   readonly losses: readonly string[];
 }
 
-export const SEGMENT_BYTES = 120_000;
+/** Several blocks of a table, so that losing one is told from losing the segment. */
+const SEGMENT_BYTES = 400_000;
 export const READER = 'mirror';
 const TOPICS: Readonly<Record<string, number>> = { telemetry: 3, events: 1, _quarantine: 1 };
 const ROUNDS = 5;
-const COMMITS_A_ROUND = 60;
+const COMMITS_A_ROUND = 160;
 
 export function digestOf(record: Omit<LogRecord, 'offset'>): string {
   const hash = createHash('sha256');

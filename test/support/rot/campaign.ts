@@ -56,7 +56,7 @@ export async function rotCampaign(options: CampaignOptions): Promise<CampaignRes
       const request = { do: 'check', folder: copy, model: `${built}.model`, damage } as const;
       let problems: readonly string[] | undefined;
       for (let start = 0; start < STARTS && problems === undefined; start++) {
-        problems = await worker.ask({ ...request, withMirror });
+        problems = await worker.ask({ ...request, withMirror, died: start > 0 });
         if (problems === undefined) aborts++;
       }
       problems ??= ['every start ends in an abort'];

@@ -8,16 +8,22 @@ import { digestOf, openRot, READER, type Known, type Model } from './build.ts';
 import { kindOf, type Damage } from './damage.ts';
 import { startMirror } from './mirror.ts';
 
+export interface Circumstances {
+  readonly damage: Damage;
+  readonly withMirror: boolean;
+  /** LevelDB ended a process that read the folder before. */
+  readonly died: boolean;
+}
+
 /** What is wrong with a damaged folder: one sentence each. An empty list is what is wanted. */
 export async function checkFolder(
   folder: string,
   model: Model,
-  damage: Damage,
-  withMirror: boolean,
+  { damage, withMirror, died }: Circumstances,
 ): Promise<string[]> {
   const problems: string[] = [];
   const store = await openRot(folder);
-  const check = new Check(store, model, damage, problems);
+  const check = new Check(store, model, damage, problems, died);
   try {
     await check.all(withMirror);
   } finally {
@@ -26,7 +32,7 @@ export async function checkFolder(
   if (problems.length > 0) return problems;
   const again = await openRot(folder);
   try {
-    await new Check(again, model, damage, problems).again(check.appended);
+    await new Check(again, model, damage, problems, died).again(check.appended);
   } finally {
     await again.close();
   }
@@ -47,16 +53,18 @@ class Check {
   readonly #model: Model;
   readonly #damage: Damage;
   readonly #problems: string[];
+  readonly #died: boolean;
   readonly #streams = new Map<string, StreamId>();
   /** Offsets that were read, by stream's name. */
   readonly #read = new Map<string, Set<number>>();
   readonly appended: Map<string, number> = new Map();
 
-  constructor(store: Store, model: Model, damage: Damage, problems: string[]) {
+  constructor(store: Store, model: Model, damage: Damage, problems: string[], died: boolean) {
     this.#store = store;
     this.#model = model;
     this.#damage = damage;
     this.#problems = problems;
+    this.#died = died;
     for (const topic of store.reader.topics()) {
       for (const [partition, stream] of topic.streams.entries()) {
         this.#streams.set(`${topic.name}/${partition}`, stream);
@@ -147,7 +155,8 @@ class Check {
         }
       }
     }
-    const most = mostBytesLost(this.#damage);
+    // What LevelDB can't even look at without ending the process goes as a whole table.
+    const most = Math.max(mostBytesLost(this.#damage), this.#died ? this.#damage.size : 0);
     if (missingBytes > most) {
       this.#say(`${missingBytes} bytes of records are missing, at most ${most} were hit`);
     }
@@ -276,7 +285,7 @@ function mayForgetEnd({ clean, segments }: Model, { file }: Damage): boolean {
 
 const WAL_BLOCK = 32_768;
 const TABLE_BLOCK = 65_536;
-const LARGEST_COMMIT = 20_000;
+const LARGEST_COMMIT = 8000;
 /** A table's index and footer stand at its end. */
 const INDEX_BYTES = 2048;
 
@@ -293,5 +302,6 @@ function mostBytesLost(damage: Damage): number {
   if (how === 'truncate') return kind === 'wal' ? size - from + LARGEST_COMMIT : Infinity;
   if (how === 'append garbage') return kind === 'wal' ? 0 : Infinity;
   if (kind === 'wal') return 2 * WAL_BLOCK + LARGEST_COMMIT;
-  return to > size - INDEX_BYTES ? Infinity : 2 * (TABLE_BLOCK + LARGEST_COMMIT);
+  if (to > size - INDEX_BYTES) return Infinity;
+  return (how === 'flip a bit' ? 1 : 2) * (TABLE_BLOCK + LARGEST_COMMIT);
 }

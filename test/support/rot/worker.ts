@@ -6,8 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { messageOf } from '../../../src/errors.ts';
 import { buildFolder, type Model } from './build.ts';
-import { checkFolder } from './check.ts';
-import type { Damage } from './damage.ts';
+import { checkFolder, type Circumstances } from './check.ts';
 
 export type Request =
   | {
@@ -16,13 +15,11 @@ export type Request =
       readonly seed: number;
       readonly clean: boolean;
     }
-  | {
+  | ({
       readonly do: 'check';
       readonly folder: string;
       readonly model: string;
-      readonly damage: Damage;
-      readonly withMirror: boolean;
-    };
+    } & Circumstances);
 
 async function answer(request: Request): Promise<readonly string[]> {
   if (request.do === 'build') {
@@ -30,7 +27,7 @@ async function answer(request: Request): Promise<readonly string[]> {
     return [];
   }
   const model = JSON.parse(await readFile(request.model, 'utf8')) as Model;
-  return checkFolder(request.folder, model, request.damage, request.withMirror);
+  return checkFolder(request.folder, model, request);
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
