@@ -329,17 +329,20 @@ export class CommitLog {
   /** Where everything stands, all producers included. */
   describe(identity: LogIdentity): Checkpoint {
     this.#identity = identity;
-    return { ...this.#describe(true), previous: this.#previousCheckpoint };
+    return this.#describe(true);
   }
 
   /** Covers everything up to the last commit written. `whole`: with all producers. */
-  #describe(whole: boolean): Checkpoint {
+  #describe(asked: boolean): Checkpoint {
     const { state } = this.#options;
     const { heads, registry, producers } = state;
     const count = registry.streams;
+    // The commits after the last one were lost: it is written anew, and MUST NOT point to itself.
+    const anew = this.#previousCheckpoint >= state.lastCommit;
+    const whole = asked || anew;
     return {
       commit: state.lastCommit,
-      previous: this.#previousCheckpoint,
+      previous: anew ? -1 : this.#previousCheckpoint,
       ...this.#identity,
       segmentBytes: this.#segmentBytes,
       topics: registry.all(),

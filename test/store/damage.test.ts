@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { seededRandom } from '../../src/random.ts';
 import type { StreamId } from '../../src/record.ts';
+import { unpackCheckpoint } from '../../src/store/checkpoint.ts';
 import { entryKey } from '../../src/store/commit-key.ts';
-import { FRAME_HEADER_BYTES, writeFrame, type Frame } from '../../src/store/frame.ts';
+import { FRAME_HEADER_BYTES, readFrame, writeFrame, type Frame } from '../../src/store/frame.ts';
 import type { ReadGap, Store, TopicInfo } from '../../src/store/log.ts';
 import { openStore } from '../../src/store/open.ts';
 import { packed } from '../../src/store/pack.ts';
@@ -150,6 +151,31 @@ test('a reader was further than the log: its partition goes on after the positio
   store = await openMemory();
   expect(await append(store, right)).toBe(12);
   await store.close();
+});
+
+test('all commits after the last checkpoint are gone: the next one does not point to itself', async () => {
+  let store = await openMemory();
+  topic = store.writer.defineTopic('t', FOREVER);
+  [left, right] = topic.streams as unknown as [StreamId, StreamId];
+  await fill(store, topic, 3000, { bytes: 1000, perCommit: 100 });
+  const positions = await store.positions('mirror', { pins: true });
+  await positions.advance(new Map([[right, 1500]]));
+  await store.close();
+  const segment = disk.databases.get('1');
+  const keys = (await segment?.keys().all()) ?? [];
+  const last = keys.findLast((key) => key[8] === 1) ?? NONE;
+  for (const key of keys) if (Buffer.compare(key, last) > 0) await segment?.del(key);
+  await disk.databases.get('state')?.del(Buffer.from('log-end')); // It was not closed cleanly.
+  store = await openMemory();
+  expect(await append(store, right)).toBe(1500);
+  const at = await store.reader.offsetAtTime(left, 2000);
+  expect((await readAll(store, [left])).records.get(left)?.[at]?.timestampMs).toBe(2000);
+  await store.close();
+  const value = await segment?.get(last);
+  const frame = value === undefined ? undefined : readFrame(last, value);
+  const checkpoint = frame === undefined ? undefined : unpackCheckpoint(frame.head);
+  expect(checkpoint?.previous).toBe(-1);
+  expect(checkpoint?.next[right]).toBe(1500);
 });
 
 test('a damaged checkpoint: the one before it and the commits after it are enough', async () => {
