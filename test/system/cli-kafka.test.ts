@@ -68,7 +68,7 @@ test('verify by the configuration finds everything there, running and stopped', 
 });
 
 test.each(['exactly-once', 'at-least-once'])(
-  'what a person sends again by seek is found as repeats (%s)',
+  'what a person sends again by seek is found, and is no fault: the ledger says so (%s)',
   async (delivery) => {
     configure(`cli-seek-${delivery}`, delivery);
     const agent = await start();
@@ -81,7 +81,11 @@ test.each(['exactly-once', 'at-least-once'])(
     await expect
       .poll(mirror, PATIENT)
       .toMatchObject({ state: 'live', lagRecords: 0, recordsSent: 6, pendingSeeks: [] });
-    expect(await verified()).toMatchObject({ code: 1, clean: false, records: 3, repeats: 3 });
+    const counts = { records: 3, repeats: 0, declaredRepeats: 3 };
+    expect(await verified()).toMatchObject({ code: 0, clean: true, ...counts });
+    const { stdout } = await cli.run(['gaps', ...PLACE, '--json']);
+    const gap = { topic: 'telemetry', reason: 'rewound', records: 3, mirror: 'central' };
+    expect(JSON.parse(stdout)).toMatchObject(gap);
     expect(await agent.stop()).toEqual({ code: 0, signal: null });
   },
 );
