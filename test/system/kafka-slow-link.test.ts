@@ -35,7 +35,8 @@ for (const delivery of ['exactly-once', 'at-least-once'] as const) {
     const { streams } = log.topic(gateway.topic);
     const [stream = streamId(-1)] = streams;
     for (let index = 0; index < RECORDS; index++) {
-      log.add(stream, VALUE);
+      // Of 1970 Kafka would remove them at its next look for what is too old.
+      log.add(stream, VALUE, systemClock.nowMs());
       gateway.append(0, { key: null, value: Buffer.from(VALUE) });
     }
     const said: string[] = [];
