@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { type Random, seededRandom } from '../../src/random.ts';
 import { pause } from '../support/hunt/wait.ts';
@@ -68,6 +68,7 @@ const VARIANTS: readonly Variant[] = [
 ];
 /** What a sync takes: long enough that a kill finds one under way. */
 const SYNC_US = 400;
+const REMOVAL_WITHIN_MS = 250;
 
 export async function runCampaign(options: CampaignOptions): Promise<CampaignResult> {
   return new Campaign(options).run();
@@ -129,14 +130,29 @@ class Campaign {
     try {
       const inRecovery = this.#life > 1 && this.#random.next() < 0.2;
       await life.said(inRecovery ? 'opening' : 'open');
-      await pause(
-        inRecovery ? this.#random.next() * 25 : this.#random.next() * this.#variant.loadMs,
-      );
+      if (inRecovery) await pause(this.#random.next() * 25);
+      else if (this.#random.next() < 0.15) await this.#untilRemoval();
+      else await pause(this.#random.next() * this.#variant.loadMs);
     } finally {
       await life.kill();
     }
     this.#witness.died();
     return !open;
+  }
+
+  /** Until retention removes a segment, or for a while when it does not. */
+  async #untilRemoval(): Promise<void> {
+    const log = join(this.#data, 'log');
+    if (!existsSync(log)) return;
+    const removal = Promise.withResolvers<void>();
+    const watcher = watch(log, (_, name) => {
+      if (name?.endsWith('.removed') === true) removal.resolve();
+    });
+    try {
+      await Promise.race([removal.promise, pause(REMOVAL_WITHIN_MS)]);
+    } finally {
+      watcher.close();
+    }
   }
 
   #plan(): LoadPlan {
@@ -177,9 +193,7 @@ class Campaign {
       cutsInRoll: count(({ loose }) =>
         loose.some(({ kind, path }) => kind === 'folder' && path.startsWith(log)),
       ),
-      cutsInRemoval: count(({ loose }) =>
-        loose.some(({ kind, path }) => kind === 'rename' && path.endsWith('.removed')),
-      ),
+      cutsInRemoval: count(({ loose }) => loose.some(({ path }) => path.includes('.removed'))),
       strict: count(({ manner }) => manner === 'strict'),
       tears: countedBy(reports.flatMap(({ tears }) => tears)),
       bytesLost: sum(({ bytesLost }) => bytesLost),

@@ -183,24 +183,17 @@ export class Testimony {
       file.covered = Math.min(file.covered, size);
       return file;
     });
-    const gone = new Map<string, string>();
-    const here = new Map<string, [string, DiskNode]>();
-    for (const [path, { ino }] of now.walk()) {
-      if (real.find(path)?.ino !== ino) gone.set(ino, path);
-    }
-    for (const [path, node] of real.walk()) {
-      if (now.find(path)?.ino !== node.ino) here.set(node.ino, [path, node]);
-    }
+    const gone = differences(now, real);
+    const here = differences(real, now);
     if (gone.size === 0 && here.size === 0) return;
     this.#untold++;
-    const [[ino, [path, node]] = ['', ['']]] = here;
-    const from = gone.get(ino);
-    const replaced = [...gone].filter(([, old]) => old === path);
-    const moved = from === undefined ? 0 : 1;
-    if (here.size > 1 || gone.size - moved - replaced.length > (here.size === 0 ? 1 : 0)) {
-      this.#unfollowed.push(`changes without a line: ${[...gone.values(), path].join(' ')}`);
+    const [[path, node] = ['', undefined]] = here;
+    const from = [...gone].find(([, { ino }]) => ino === node?.ino)?.[0];
+    const explained = Number(from !== undefined) + Number(gone.has(path));
+    if (here.size > 1 || gone.size - explained > (here.size === 0 ? 1 : 0)) {
+      this.#unfollowed.push(`changes without a line: ${[...gone.keys(), path].join(' ')}`);
     } else if (node === undefined) {
-      for (const old of gone.values()) this.#disappears(old);
+      for (const old of gone.keys()) this.#disappears(old);
     } else if (from !== undefined) {
       this.#renamed(from, path);
     } else {
@@ -219,6 +212,16 @@ export class Testimony {
     const groups = Map.groupBy(loose, ({ folder }) => folder);
     return [...groups.values()].flatMap((changes) => prefixOf(changes, random));
   }
+}
+
+/** What stands in `one` and not so in `other`, by path; of a folder only itself, not what it holds. */
+function differences(one: Names, other: Names): Map<string, DiskNode> {
+  const found = new Map<string, DiskNode>();
+  for (const [path, node] of one.walk()) {
+    const isBelow = [...found.keys()].some((above) => path.startsWith(`${above}/`));
+    if (!isBelow && other.find(path)?.ino !== node.ino) found.set(path, node);
+  }
+  return found;
 }
 
 function prefixOf<T>(items: readonly T[], random: Random): T[] {
