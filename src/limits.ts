@@ -339,7 +339,7 @@ export const LIMITS = {
   rehearseDrainMs: 30_000,
   /** The small disk that is filled, in memory. */
   rehearseDiskBytes: 100_663_296, // 96 MiB
-  rehearseQuotaStepBytes: 8_388_608, // 8 MiB
+  rehearseQuotaStepBytes: 4_194_304, // 4 MiB
 } as const;
 
 assert(LIMITS.recordBytes <= LIMITS.commitBytes, 'a commit holds at least one largest record');

@@ -1,15 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { systemCodeOf } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
 import { formatSize } from '../../units.ts';
 import { compare, drained, endCheck, openFleet, promiseChecks } from './devices.ts';
 import { type Exercise, type ExerciseResult, type ExerciseSettings, holds } from './exercise.ts';
-import { Filler } from './filler.ts';
 import { RehearsedGateway } from './gateway.ts';
-import { findNumbers, numberChecks } from './numbered.ts';
+import { fillQuota } from './quota.ts';
 
 /** A disk that fills to the last byte, and is given space back. */
 export const diskExercise: Exercise = {
@@ -101,44 +100,4 @@ async function fill(file: string): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-/** Without the right to mount: a store that is told that its disk is full. */
-async function fillQuota(settings: ExerciseSettings): Promise<ExerciseResult> {
-  const { folder, clock, random, env, signal, forMs } = settings;
-  const data = path.join(folder, 'data');
-  const quotaFile = path.join(folder, 'quota');
-  let quota: number = LIMITS.rehearseQuotaStepBytes;
-  await writeFile(quotaFile, String(quota));
-  const filler = new Filler({ folder: data, next: 1, env, quotaFile });
-  let fills = 0;
-  let still = 0;
-  try {
-    const untilMs = clock.monotonicMs() + forMs;
-    while (clock.monotonicMs() < untilMs && !signal.aborted && !filler.fell) {
-      const refused = filler.refused;
-      const isFull = (): boolean => filler.refused > refused || filler.fell;
-      if (!(await holds(isFull, Math.max(0, untilMs - clock.monotonicMs()), settings))) break;
-      fills++;
-      await clock.sleep(500, signal);
-      const before = filler.acknowledged.length;
-      quota += LIMITS.rehearseQuotaStepBytes;
-      await writeFile(quotaFile, String(quota));
-      filler.nudge();
-      const again = (): boolean => filler.acknowledged.length > before;
-      if (!(await holds(again, LIMITS.rehearseReadyMs, settings)) && !signal.aborted) still++;
-    }
-  } finally {
-    await filler.kill();
-  }
-  const found = await findNumbers(data, filler.acknowledged, { clock, random });
-  return {
-    done: `a quota of the store reached ${fills} times`,
-    checks: [
-      ...numberChecks(filler.acknowledged, found),
-      { text: 'with space it took records again', ok: still === 0 && fills > 0, detail: '' },
-      { text: 'it never ended by itself', ok: !filler.fell, detail: '' },
-    ],
-    note: 'as root, this fills a real file system (tmpfs) under a whole agent',
-  };
 }

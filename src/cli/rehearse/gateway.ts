@@ -132,6 +132,6 @@ mqtt:
   central: ${central === true}
 store: { segment: 1MiB }
 topics:
-  telemetry: { partitions: 8, retention: { time: 7d } }
+  telemetry: { partitions: 8, retention: { time: 7d }, onFull: refuse }
 ${mirrors}`;
 }

@@ -37,6 +37,7 @@ const store = await openStore({
   random: systemRandom,
   logger: silentLogger,
   segmentBytes: 262_144,
+  compression: 'none', // Payloads that tell whether they are whole are regular ones.
   ...(quotaFile === undefined ? {} : { engine: quotaEngine(folder, () => quota) }),
 });
 const { streams } = store.writer.defineTopic(REHEARSAL_TOPIC, {
@@ -44,6 +45,7 @@ const { streams } = store.writer.defineTopic(REHEARSAL_TOPIC, {
   durability: 'fsync',
   retentionMs: undefined,
   retentionBytes: undefined,
+  onFull: 'refuse', // What was acknowledged may not be dropped for what comes.
 });
 
 function append(stream: StreamId, number: number): Promise<boolean> {
@@ -56,11 +58,18 @@ function append(stream: StreamId, number: number): Promise<boolean> {
 
 /** Nothing is being written now: what these files hold is what was synced. */
 async function tellSizes(): Promise<void> {
-  for (const name of await readdir(folder, { recursive: true })) {
-    if (!name.endsWith('.log')) continue;
-    const size = statSync(path.join(folder, name), { throwIfNoEntry: false })?.size;
-    if (size !== undefined) writeSync(1, `S ${size} ${name}\n`);
+  for (const below of ['state', ...(await namesIn('log')).map((name) => path.join('log', name))]) {
+    for (const name of await namesIn(below)) {
+      const file = path.join(below, name);
+      const size = statSync(path.join(folder, file), { throwIfNoEntry: false })?.size;
+      if (name.endsWith('.log') && size !== undefined) writeSync(1, `S ${size} ${file}\n`);
+    }
   }
+}
+
+/** Nothing, when it has just gone. */
+async function namesIn(below: string): Promise<readonly string[]> {
+  return readdir(path.join(folder, below)).catch(() => []);
 }
 
 let next = Number(first);
