@@ -122,7 +122,12 @@ export const LIMITS = {
   reservedRecords: 1_048_576,
   /** Processes in a row that ended over a database before a process of its own tries to read it. */
   deathsBeforeProbe: 2,
-  /** That one may take so long. */
+  /**
+   * That one may take so long once it runs: starts that were only unlucky, killed one after the
+   * other, are not held up. After so many in a row, or when one died, it may take the second.
+   */
+  probeFirstMs: 500,
+  deathsBeforePatience: 5,
   probeMs: 30_000,
   /** A database that was open for so long is not what ends processes. */
   markerSettledMs: 60_000,
@@ -358,6 +363,10 @@ assert(LIMITS.checkpointEveryBytes <= LIMITS.segmentBytesMin, 'every segment hol
 assert(
   LIMITS.quarantinePartRecords <= LIMITS.commitRecords,
   'refused records appended at once fit one commit',
+);
+assert(
+  LIMITS.deathsBeforeProbe < LIMITS.deathsBeforePatience,
+  'the first look at what ends processes is a short one',
 );
 assert(LIMITS.recordBytes <= LIMITS.mirrorBatchBytes, 'a batch holds at least one largest record');
 assert(

@@ -163,13 +163,15 @@ class LevelEngine implements Engine {
   async #probe(path: string, name: string): Promise<void> {
     const deaths = this.#markers.deaths(name);
     const why = `the process ended ${deaths} times in a row while it was open, and so does every one that reads it`;
-    const harmless = await makeHarmless(path, {
+    const verdict = await makeHarmless(path, {
+      deaths,
       clock: this.#clock,
       logger: this.#logger,
       take: (file) => this.#quarantine.take(file, `${whatOf(name)}-${basename(file)}`, { why }),
     });
-    this.#markers.end(name);
-    if (!harmless) this.#deadly.add(name);
+    // Not proven either way: the next one that ends over it gives it more time.
+    if (verdict !== 'unknown') this.#markers.end(name);
+    if (verdict === 'deadly') this.#deadly.add(name);
   }
 
   #requireHarmless(path: string, name: string): void {

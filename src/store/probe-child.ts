@@ -2,8 +2,8 @@
  * A process of its own that may die: node probe-child.ts read|repair FOLDER
  *
  * `read` opens the database and reads all of it, as a scan, by seeking into every hole of the
- * commit numbers, and backwards as opening a log does; `repair` rebuilds it before. Ends with 0 unless LevelDB ends it; damage that is
- * told is no death.
+ * commit numbers, and backwards as opening a log does; `repair` rebuilds it before. Ends with 0
+ * unless LevelDB ends it; damage that is told is no death.
  */
 import { entryKey, parseKey } from './commit-key.ts';
 import type { Database } from './database.ts';
@@ -16,6 +16,7 @@ const [, , mode, folder = ''] = process.argv;
 process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 process.channel?.unref(); // Listening must not keep it alive.
 
+process.send?.('begun');
 try {
   if (mode === 'repair') await repairLevel(folder);
   const database = await openLevel(folder, false);

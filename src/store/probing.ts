@@ -13,72 +13,84 @@ const CHILD = fileURLToPath(new URL(`./probe-child${extname(import.meta.url)}`, 
 const OWN = /^(?:LOCK|LOG|LOG\.old)$/u;
 const TABLES = /\.(?:ldb|sst|log)$/u;
 
-/**
- * Whether reading (and before it repairing) the database ends the process that does it. One that
- * takes too long proves nothing, and neither does one that can't be started.
- */
-function dies(mode: 'read' | 'repair', folder: string, clock: Clock): Promise<boolean> {
+/** How it went with the process that did it; `unknown`: it took too long, or could not be started. */
+type Fate = 'lived' | 'died' | 'unknown';
+
+interface Trial {
+  readonly mode: 'read' | 'repair';
+  readonly mayTakeMs: number;
+  readonly clock: Clock;
+}
+
+function fateOf(folder: string, { mode, mayTakeMs, clock }: Trial): Promise<Fate> {
   return new Promise((answer) => {
     // It ends with us, by the channel.
     const stdio = ['ignore', 'ignore', 'ignore', 'ipc'] as const;
     const child = spawn(process.execPath, [CHILD, mode, folder], { stdio: [...stdio] });
     let late = false;
-    const timer = clock.after(LIMITS.probeMs, () => {
+    const end = (): void => {
       late = true;
       child.kill('SIGKILL');
+    };
+    let timer = clock.after(LIMITS.probeMs, end);
+    // It says when it begins: starting may take long on a busy machine.
+    child.once('message', () => {
+      timer.cancel();
+      timer = clock.after(mayTakeMs, end);
     });
-    child.once('error', () => answer(false));
+    child.once('error', () => answer('unknown'));
     child.once('exit', (_, signal) => {
       timer.cancel();
-      answer(signal !== null && !late);
+      if (late) answer('unknown');
+      else answer(signal === null ? 'lived' : 'died');
     });
   });
 }
 
 /**
- * For a database over which processes ended. Resolves true when it can be opened now: because it
- * does nobody harm, or because its deadly files were taken away by `take`. Nothing but them is
- * touched: other processes read links. The database MUST be closed.
+ * For a database over which processes ended. `harmless`: it can be opened now, because it does nobody
+ * harm, or because its deadly files were taken away by `take`. Nothing but them is touched: other
+ * processes read links. The database MUST be closed.
  */
 export async function makeHarmless(
   folder: string,
   surroundings: {
+    readonly deaths: number;
     readonly clock: Clock;
     readonly logger: Logger;
     readonly take: (file: string) => Promise<unknown>;
   },
-): Promise<boolean> {
-  const { clock, logger, take } = surroundings;
+): Promise<'harmless' | 'deadly' | 'unknown'> {
+  const { deaths, clock, logger, take } = surroundings;
   const names = (await readdir(folder)).filter((name) => !OWN.test(name));
+  const isPatient = deaths >= LIMITS.deathsBeforePatience;
+  const mayTakeMs = isPatient ? LIMITS.probeMs : LIMITS.probeFirstMs;
   // A repair looks at every key, which a reader meets only if it comes the right way.
-  const isHarmless =
-    !(await isDeadly('read', folder, names, clock)) &&
-    !(await isDeadly('repair', folder, names, clock));
-  if (isHarmless) return true;
+  const fates = await Promise.all([
+    tried(folder, names, { mode: 'read', mayTakeMs, clock }),
+    tried(folder, names, { mode: 'repair', mayTakeMs, clock }),
+  ]);
+  if (!fates.includes('died')) return fates.includes('unknown') ? 'unknown' : 'harmless';
+  const trial: Trial = { mode: 'repair', mayTakeMs: LIMITS.probeMs, clock };
   logger.error(
     { event: 'store.deadly', folder },
     'reading a database ends the process that reads it: its files are looked at one by one',
   );
   const rest = [];
   for (const name of names) {
-    const deadly = TABLES.test(name) && (await isDeadly('repair', folder, [name], clock));
-    if (deadly) await take(join(folder, name));
+    const isDeadly = TABLES.test(name) && (await tried(folder, [name], trial)) === 'died';
+    if (isDeadly) await take(join(folder, name));
     else rest.push(name);
   }
-  return !(await isDeadly('repair', folder, rest, clock));
+  return (await tried(folder, rest, trial)) === 'died' ? 'deadly' : 'harmless';
 }
 
 /** These files alone, as a database of their own: links to them, in a folder outside the data. */
-async function isDeadly(
-  mode: 'read' | 'repair',
-  folder: string,
-  names: readonly string[],
-  clock: Clock,
-): Promise<boolean> {
+async function tried(folder: string, names: readonly string[], trial: Trial): Promise<Fate> {
   const scratch = await mkdtemp(join(tmpdir(), 'gatelog-probe-'));
   try {
     for (const name of names) await symlink(resolve(folder, name), join(scratch, name));
-    return await dies(mode, scratch, clock);
+    return await fateOf(scratch, trial);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

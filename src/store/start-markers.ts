@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemBoot } from '../boot.ts';
 import { LIMITS } from '../limits.ts';
 import type { Clock, Timer } from '../time.ts';
 
@@ -15,12 +16,13 @@ export type Deaths = Readonly<Record<string, number>>;
  * it is opened and read, and the mark counts: one that is found there at a start was open when a
  * process ended. A kill leaves it too, so a count is a suspicion only, never a verdict.
  *
- * Not synced: what a power cut takes back was no abort.
+ * Not synced, and of no weight after a boot: what a power cut ends is no abort.
  */
 export class StartMarkers {
   readonly #file: string;
   readonly #clock: Clock;
   readonly #timers = new Map<string, Timer>();
+  readonly #boot = systemBoot()?.id ?? '';
   #deaths: Record<string, number> | undefined;
 
   constructor(dataFolder: string, clock: Clock) {
@@ -55,25 +57,29 @@ export class StartMarkers {
   }
 
   #known(): Record<string, number> {
-    this.#deaths ??= { ...readDeaths(this.#file) };
+    this.#deaths ??= { ...readDeaths(this.#file, this.#boot) };
     return this.#deaths;
   }
 
   /** A disk that can't be written has other troubles. */
   #write(): void {
     try {
-      writeFileSync(this.#file, JSON.stringify(this.#deaths));
+      writeFileSync(this.#file, JSON.stringify({ boot: this.#boot, deaths: this.#deaths }));
     } catch {
       // The next mark tries again.
     }
   }
 }
 
-/** Empty where there is no such file, or a torn one. */
-export function readDeaths(file: string): Deaths {
+/** Empty where there is no such file, a torn one, or one of another boot. */
+export function readDeaths(file: string, boot: string = systemBoot()?.id ?? ''): Deaths {
   try {
-    const found = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
-    const counts = Object.entries(found).filter(([, count]) => typeof count === 'number');
+    const found = JSON.parse(readFileSync(file, 'utf8')) as {
+      readonly boot: string;
+      readonly deaths: Record<string, unknown>;
+    };
+    if (found.boot !== boot) return {};
+    const counts = Object.entries(found.deaths).filter(([, count]) => typeof count === 'number');
     return Object.fromEntries(counts) as Deaths;
   } catch {
     return {};
