@@ -129,6 +129,8 @@ export const LIMITS = {
   probeFirstMs: 500,
   deathsBeforePatience: 5,
   probeMs: 30_000,
+  /** A database up to this size is also compacted by it. */
+  probeCompactBytes: 4_194_304, // 4 MiB
   /** A database that was open for so long is not what ends processes. */
   markerSettledMs: 60_000,
   /** `quarantine/`: what was set aside. Beyond a bound the oldest goes; the newest always stays. */

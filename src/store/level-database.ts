@@ -153,6 +153,20 @@ export async function openLevel(
   return new LevelDatabase(level, path, await WalName.of(path), onClosed);
 }
 
+/** Rewrites all tables, as LevelDB does in the background sooner or later. The folder MUST be closed. */
+export async function compactLevel(path: string): Promise<void> {
+  const level: ByteLevel = new Level<Uint8Array, Uint8Array>(path, OPTIONS);
+  await level.open();
+  try {
+    const compacting = level as unknown as {
+      compactRange(from: Uint8Array, to: Uint8Array): Promise<void>;
+    };
+    await compacting.compactRange(new Uint8Array(1), new Uint8Array(64).fill(0xff));
+  } finally {
+    await level.close();
+  }
+}
+
 /** In Node `level` is classic-level, whose repair its types leave out. The folder MUST be closed. */
 export async function repairLevel(path: string): Promise<void> {
   await (Level as unknown as { repair(location: string): Promise<void> }).repair(path);

@@ -87,7 +87,6 @@ class LevelEngine implements Engine {
 
   /** Called by the holder of the folder's lock. Clears away what a kill left half made or removed. */
   async segments(known: ReadonlySet<number> = new Set()): Promise<number[]> {
-    if (this.#mayCreate) this.#markers.end(STATE); // All of it was read.
     const firsts: number[] = [];
     for (const name of await this.#names()) {
       const path = join(this.#log, name);
@@ -170,7 +169,7 @@ class LevelEngine implements Engine {
       take: (file) => this.#quarantine.take(file, `${whatOf(name)}-${basename(file)}`, { why }),
     });
     // Not proven either way: the next one that ends over it gives it more time.
-    if (verdict !== 'unknown') this.#markers.end(name);
+    if (verdict !== 'unknown') this.#markers.forget(name);
     if (verdict === 'deadly') this.#deadly.add(name);
   }
 

@@ -7,7 +7,9 @@
  */
 import { entryKey, parseKey } from './commit-key.ts';
 import type { Database } from './database.ts';
-import { openLevel, repairLevel } from './level-database.ts';
+import { LIMITS } from '../limits.ts';
+import { bytesOf } from './files.ts';
+import { compactLevel, openLevel, repairLevel } from './level-database.ts';
 
 /** A seek visits other places of a block than a scan does. */
 const SEEKS = 1024;
@@ -24,6 +26,9 @@ try {
   for (const commit of holes) await seek(database, commit);
   await scanBack(database);
   await database.close();
+  // Keys that lost their order end a process that only reads them later, in the background. Tables of
+  // the log are moved and never merged; those of the state database are, and they are small.
+  if ((await bytesOf(folder)) <= LIMITS.probeCompactBytes) await compactLevel(folder);
 } catch {
   // LevelDB says what is wrong: the caller will hear the same.
 }

@@ -24,6 +24,8 @@ export class StartMarkers {
   readonly #timers = new Map<string, Timer>();
   readonly #boot = systemBoot()?.id ?? '';
   #deaths: Record<string, number> | undefined;
+  /** As this process found them. */
+  #found: Deaths = {};
 
   constructor(dataFolder: string, clock: Clock) {
     this.#file = join(dataFolder, MARKERS_FILE);
@@ -42,22 +44,38 @@ export class StartMarkers {
     this.#timers.get(name)?.cancel();
     this.#timers.set(
       name,
-      this.#clock.after(LIMITS.markerSettledMs, () => this.end(name)),
+      this.#clock.after(LIMITS.markerSettledMs, () => this.forget(name)),
     );
     this.#write();
   }
 
+  /** It was closed. What others died of may come yet: a start closes and opens what it repairs. */
   end(name: string): void {
+    this.#known();
+    this.#leave(name, this.#found[name]);
+  }
+
+  /** Nothing is held against it any more. */
+  forget(name: string): void {
+    this.#leave(name, undefined);
+    this.#found = { ...this.#found, [name]: 0 };
+  }
+
+  #leave(name: string, deaths: number | undefined): void {
     this.#timers.get(name)?.cancel();
     this.#timers.delete(name);
     const known = this.#known();
-    if (!(name in known)) return;
-    delete known[name];
+    if ((known[name] ?? 0) === (deaths ?? 0)) return;
+    if (deaths === undefined || deaths === 0) delete known[name];
+    else known[name] = deaths;
     this.#write();
   }
 
   #known(): Record<string, number> {
-    this.#deaths ??= { ...readDeaths(this.#file, this.#boot) };
+    if (this.#deaths === undefined) {
+      this.#found = readDeaths(this.#file, this.#boot);
+      this.#deaths = { ...this.#found };
+    }
     return this.#deaths;
   }
 
