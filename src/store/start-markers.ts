@@ -37,10 +37,13 @@ export class StartMarkers {
     return this.#known()[name] ?? 0;
   }
 
-  /** It is opened; the mark goes with `end`, or when all went well for a while. */
+  /**
+   * It is opened; the mark goes with `end`, or when all went well for a while. A start closes and opens
+   * again what it repairs: that does not begin the count anew.
+   */
   begin(name: string): void {
     const known = this.#known();
-    known[name] = (known[name] ?? 0) + 1;
+    known[name] = (known[name] ?? this.#found[name] ?? 0) + 1;
     this.#timers.get(name)?.cancel();
     this.#timers.set(
       name,
@@ -49,26 +52,20 @@ export class StartMarkers {
     this.#write();
   }
 
-  /** It was closed. What others died of may come yet: a start closes and opens what it repairs. */
+  /** It was closed. */
   end(name: string): void {
-    this.#known();
-    this.#leave(name, this.#found[name]);
+    this.#timers.get(name)?.cancel();
+    this.#timers.delete(name);
+    const known = this.#known();
+    if (!(name in known)) return;
+    delete known[name];
+    this.#write();
   }
 
   /** Nothing is held against it any more. */
   forget(name: string): void {
-    this.#leave(name, undefined);
+    this.end(name);
     this.#found = { ...this.#found, [name]: 0 };
-  }
-
-  #leave(name: string, deaths: number | undefined): void {
-    this.#timers.get(name)?.cancel();
-    this.#timers.delete(name);
-    const known = this.#known();
-    if ((known[name] ?? 0) === (deaths ?? 0)) return;
-    if (deaths === undefined || deaths === 0) delete known[name];
-    else known[name] = deaths;
-    this.#write();
   }
 
   #known(): Record<string, number> {

@@ -37,6 +37,26 @@ test('one that was open for a while is not what ends processes', async () => {
   expect(next().deaths('7')).toBe(0);
 });
 
+test('closing and opening in one start does not begin the count anew', () => {
+  for (let dead = 1; dead <= 3; dead++) {
+    const markers = next();
+    markers.begin('state'); // It tells damage,
+    markers.end('state');
+    markers.begin('state'); // is repaired,
+    markers.end('state');
+    markers.begin('state'); // and ends the process later.
+    expect(next().deaths('state')).toBe(dead);
+  }
+});
+
+test('what another process looked into and found harmless begins anew', () => {
+  next().begin('8');
+  const markers = next();
+  markers.forget('8');
+  markers.begin('8');
+  expect(next().deaths('8')).toBe(1);
+});
+
 test('a boot ends all processes: their marks say nothing', async () => {
   next().begin('7');
   const file = join(folder, MARKERS_FILE);
