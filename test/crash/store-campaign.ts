@@ -100,7 +100,13 @@ class Campaign {
 
   async run(): Promise<CampaignResult> {
     for (let cut = 1; cut <= this.#options.cuts; cut++) {
-      await this.#untilCut();
+      try {
+        await this.#untilCut();
+      } catch (error) {
+        // As when the process under test ended by itself. The other campaigns go on.
+        this.#oracle.problem(`life ${this.#life}: ${String(error)}`);
+        break;
+      }
       // A folder that nobody looked into is recovered by the next life itself.
       if (this.#random.next() < 0.6 || cut === this.#options.cuts) await this.#check();
       if (this.#oracle.problemCount > 0) break;
