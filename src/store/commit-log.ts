@@ -365,8 +365,7 @@ export class CommitLog {
     const next = this.#next;
     if (this.#rollsNow) {
       this.#rollsNow = false;
-      await next.giveWay();
-      next.create(number);
+      if (await next.giveWay()) next.create(number);
     }
     if (next.first === undefined) {
       if (this.#segmentBytes < segmentBytes && !this.#rollDue) return;
@@ -376,15 +375,16 @@ export class CommitLog {
     }
     if (number < next.first) return;
     assert(number === next.first, 'a segment begins with the commit it is named by');
-    if (!(await next.ready())) {
+    await this.sync();
+    const database = await next.hold(number);
+    if (database === undefined) {
       this.#rollDue = true;
       return;
     }
-    await this.sync();
     const before = this.#active;
     this.#active = number;
     next.taken();
-    this.#database = await segments.hold(this.#active);
+    this.#database = database;
     segments.release(before);
     this.#noteOpened();
     this.#segmentBytes = 0;

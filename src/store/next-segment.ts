@@ -1,5 +1,6 @@
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
+import type { Database } from './database.ts';
 import type { Segments } from './segments.ts';
 
 /** The segment that takes over at its first commit, made ahead of need. */
@@ -22,18 +23,22 @@ export class NextSegment {
     this.#created.catch(() => {});
   }
 
-  /** False when it could not be made: that fails no commit, the one before is written on. */
-  async ready(): Promise<boolean> {
+  /**
+   * Holds it for the writer; undefined when it could not be made or opened: that fails no commit, the
+   * one before is written on.
+   */
+  async hold(first: number): Promise<Database | undefined> {
     try {
       await this.#created;
-      return true;
+      return await this.#segments.hold(first);
     } catch (error) {
       this.#logger.warn(
-        { event: 'store.roll', segment: this.first, error: messageOf(error) },
+        { event: 'store.roll', segment: first, error: messageOf(error) },
         'the next segment could not be made; the one before it is written on',
       );
-      this.first = undefined;
-      return false;
+      // Left where it is it would hide what is written on.
+      if (!(await this.giveWay())) throw error;
+      return undefined;
     }
   }
 
@@ -42,11 +47,12 @@ export class NextSegment {
     this.first = undefined;
   }
 
-  /** Another is wanted, with an earlier commit. */
-  async giveWay(): Promise<void> {
+  /** Another is wanted, with an earlier commit. False when somebody reads it: then it stays the next. */
+  async giveWay(): Promise<boolean> {
     await this.settled();
-    if (this.first !== undefined) await this.#segments.remove(this.first);
+    if (this.first !== undefined && !(await this.#segments.remove(this.first))) return false;
     this.first = undefined;
+    return true;
   }
 
   /** Resolves when it is made, or known not to be. */

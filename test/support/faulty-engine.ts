@@ -16,6 +16,8 @@ export interface Faults {
   failSyncs: number;
   /** Holds every put and write until it is called. */
   hold: Promise<void> | undefined;
+  /** Holds every read of a key of a segment. */
+  holdReads: Promise<void> | undefined;
   /** What was asked of segments so far. */
   readonly counts: { puts: number; synced: number; syncs: number };
 }
@@ -29,6 +31,7 @@ export function noFaults(): Faults {
     failState: false,
     failSyncs: 0,
     hold: undefined,
+    holdReads: undefined,
     counts: { puts: 0, synced: 0, syncs: 0 },
   };
 }
@@ -85,7 +88,10 @@ function faultyDatabase(database: Database, faults: Faults): Database {
       faults.counts.synced++;
       return attempt(() => database.write(writes));
     },
-    get: (key) => database.get(key),
+    get: async (key) => {
+      await faults.holdReads;
+      return database.get(key);
+    },
     entries: (range) => database.entries(range),
     sync: async () => {
       faults.counts.syncs++;
