@@ -60,8 +60,9 @@ export class CommitLog {
   /** Commits were written and not synced. */
   #unsynced = false;
   readonly #reservation: Reservation;
-  /** A segment was begun and is not noted. */
-  #begun = false;
+  /** Segments begun and topics defined, so far; and those that are noted. */
+  #news = 0;
+  #newsNoted = 0;
   /** The end of the log when the segment being written was last opened. */
   #opened: KnownEnd = { commit: 0, next: [] };
 
@@ -184,15 +185,15 @@ export class CommitLog {
     this.#written(batch, encoded, topics, value.length, checkpoint?.length);
     if (sync || checkpoint !== undefined) this.#durable();
     else this.#unsynced = true;
-    if (begins) this.#begun = true;
-    if (!this.#unsynced) this.#reservation.renew(this.#begun);
+    this.#news += (begins ? 1 : 0) + topics.length;
+    if (!this.#unsynced) this.#reservation.renew(this.#news > this.#newsNoted);
   }
 
   async #note(): Promise<void> {
     await this.sync();
-    const first = this.#active;
-    await this.#options.note(first, this.describe(this.#identity));
-    if (first === this.#active) this.#begun = false;
+    const news = this.#news;
+    await this.#options.note(this.#active, this.describe(this.#identity));
+    this.#newsNoted = news;
   }
 
   /** Makes every commit durable. */

@@ -2,11 +2,13 @@ import { cp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { seededRandom } from '../../src/random.ts';
+import type { StreamId } from '../../src/record.ts';
 import {
   damageRig,
   empty,
   flip,
   forgetCleanClose,
+  leaveAsKilled,
   replaceByFile,
   replaceByFolder,
   SMALL,
@@ -14,7 +16,7 @@ import {
   zero,
   type DamageRig,
 } from '../support/damage-kit.ts';
-import { fill, FOREVER, onDisk } from '../support/store-kit.ts';
+import { append, fill, FOREVER, onDisk } from '../support/store-kit.ts';
 
 /**
  * Every row of research/store.md section 10, and more, in one part of the folder after the other.
@@ -114,6 +116,25 @@ test('the newest segment gone after a kill: nobody knows how far it went, and no
   await rm(rig.path('log', rig.segments.at(-1) ?? ''), { recursive: true });
   const { store, read } = await survive(rig);
   expect(read).toBeGreaterThan(2000);
+  await store.close();
+});
+
+test('the newest segment gone after a kill, with the topics defined in it: they are known, as they were', async () => {
+  const { place } = rig;
+  const names = ['a', 'b'];
+  const running = await place.open({ ...SMALL, gateway: 'gw' });
+  const { stateSyncs } = running.counters();
+  const given = names.map((name) => running.writer.defineTopic(name, FOREVER));
+  for (const topic of given) await fill(running, topic, 60);
+  await expect.poll(() => running.counters().stateSyncs).toBeGreaterThan(stateSyncs);
+  await leaveAsKilled(rig, running);
+  await rm(rig.path('log', rig.segments.at(-1) ?? ''), { recursive: true });
+  const store = await place.open({ ...SMALL, gateway: 'gw' });
+  expect(names.map((name) => store.reader.topic(name))).toEqual(given);
+  for (const name of names) {
+    const [stream] = store.writer.defineTopic(name, FOREVER).streams as [StreamId];
+    expect(await append(store, stream)).toBeGreaterThanOrEqual(30);
+  }
   await store.close();
 });
 

@@ -52,8 +52,12 @@ export async function damageRig(): Promise<DamageRig> {
 }
 
 /** Makes the folder look as if the process had been killed: nothing says how far the log went. */
-export async function forgetCleanClose({ place }: DamageRig): Promise<void> {
-  const store = await place.open({ ...SMALL, gateway: 'gw' });
+export async function forgetCleanClose(rig: DamageRig): Promise<void> {
+  await leaveAsKilled(rig, await rig.place.open({ ...SMALL, gateway: 'gw' }));
+}
+
+/** Closes the store, and puts the folder back as it was before. */
+export async function leaveAsKilled({ place }: DamageRig, store: Store): Promise<void> {
   const saved = `${place.folder}-copy`;
   await cp(place.folder, saved, { recursive: true });
   await store.close();
