@@ -4,7 +4,7 @@ import { CheckedDatabase, alteredKeys, sealAll } from './checked-database.ts';
 import { isDamage, isUnsteady } from './damage.ts';
 import type { Database, Engine } from './database.ts';
 import { StateDatabase } from './state-database.ts';
-import { hasUncheckedIdentity } from './state.ts';
+import { hasUncheckedIdentity, writePositionsLost } from './state.ts';
 
 export interface OpenedState {
   readonly database: Database;
@@ -44,13 +44,17 @@ async function checked(raw: Raw, logger: Logger): Promise<OpenedState> {
   if (await hasUncheckedIdentity(raw.database)) await sealAll(raw.database);
   const altered = await alteredKeys(raw.database);
   const database = new CheckedDatabase(raw.database, logger);
+  // At once, and in one step: an opening that fails later must not be the only one that knows.
+  const taken = altered.map((key) => ({ key, value: undefined }));
+  if (raw.damage !== undefined || altered.length > 0) {
+    await writePositionsLost(database, true, taken);
+  }
   if (altered.length === 0) return { database, damage: raw.damage };
   const names = altered.map((key) => Buffer.from(key).toString('utf8'));
   logger.error(
     { event: 'store.state-altered', keys: names.slice(0, NAMES) },
     `${altered.length} values of the state database are altered and were taken out`,
   );
-  await raw.database.write(altered.map((key) => ({ key, value: undefined })));
   const text = `${altered.length} altered values were taken out (${names.slice(0, NAMES).join(', ')})`;
   return { database, damage: raw.damage ?? text };
 }

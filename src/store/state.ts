@@ -58,8 +58,13 @@ export async function readPositionsLost(database: Database): Promise<boolean> {
   return (await database.get(POSITIONS_LOST_KEY)) !== undefined;
 }
 
-export async function writePositionsLost(database: Database, lost: boolean): Promise<void> {
-  await database.write([{ key: POSITIONS_LOST_KEY, value: lost ? packed(true) : undefined }]);
+export async function writePositionsLost(
+  database: Database,
+  lost: boolean,
+  alongside: readonly Write[] = [],
+): Promise<void> {
+  const mark = { key: POSITIONS_LOST_KEY, value: lost ? packed(true) : undefined };
+  await database.write([...alongside, mark]);
 }
 
 /** Where retention lets a stream begin. */

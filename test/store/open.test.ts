@@ -197,6 +197,24 @@ test('a state database that was taken away: topics, offsets and incarnation are 
   await again.close();
 });
 
+test('a position that was altered is known to be lost also when the first opening after it is refused', async () => {
+  const options = { gateway: 'one' };
+  const store = await place.open(options);
+  const [stream] = store.writer.defineTopic('t', FOREVER).streams as [StreamId];
+  await append(store, stream);
+  await (await store.positions('mirror.up', { pins: true })).advance(new Map([[stream, 1]]));
+  await store.close();
+  const raw = await levelEngine(place.folder, false).openState();
+  await raw.put(Buffer.from('position/mirror.up'), Buffer.from('rotten'), true);
+  await raw.close();
+  await expect(place.open({ gateway: 'two' })).rejects.toMatchObject({ code: 'STORE_FOREIGN' });
+  const again = await place.open(options);
+  const position = await again.positions('mirror.up', { pins: true });
+  expect(position.get(stream)).toBeUndefined();
+  expect(position.lost).toBe(true);
+  await again.close();
+});
+
 test('opening reads one segment and no further back than a checkpoint, whatever the size', async () => {
   const options = { segmentBytes: 200_000, compression: 'none' } as const;
   const store = await place.open(options);
