@@ -74,6 +74,7 @@ export class DiskKeeper {
 
   /** Never rejects. */
   check(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
     this.#checking ??= this.#check().finally(() => {
       this.#checking = undefined;
     });

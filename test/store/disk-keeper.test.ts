@@ -87,6 +87,24 @@ beforeEach(async () => {
 });
 afterEach(() => store.close());
 
+test('nothing is measured, and no reserve made smaller, once the store is closing', async () => {
+  const topic = define('t');
+  await append(store, of(topic));
+  await look();
+  let measured = 0;
+  free = async () => {
+    measured++;
+    return TOTAL;
+  };
+  await clock.advance(2 * LIMITS.diskFreeMs);
+  const last = append(store, of(topic), { durability: 'none' });
+  measured = 0;
+  await store.close();
+  await last;
+  await clock.settle();
+  expect(measured).toBe(0);
+});
+
 describe('a disk that fills', () => {
   test('is refused with a reason, and taken again after, each told once', async () => {
     const topic = define('t');
