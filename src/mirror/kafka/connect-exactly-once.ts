@@ -68,7 +68,8 @@ async function readPositions(
   const { known, forgotten } = await sortPositions(parts, answer, seek);
   const { positionsLost = false, unknownOutcome = 'stop' } = parts.options;
   const ours = { lost: positionsLost, journal: await parts.journal.read() };
-  requireSomeBooks(ours, known.size + seek.size, unknownOutcome);
+  const open = [...forgotten.values()].filter(({ stream }) => !seek.has(stream));
+  requireSomeBooks(ours, known.size, open, unknownOutcome);
   return { known, unknown: await settleDoubt(parts, cluster, signal, forgotten) };
 }
 

@@ -88,17 +88,20 @@ export function requireOwnRecords(
 /**
  * Our books were lost with the state database, and the far side has no position of ours at all:
  * whether it has everything or nothing, nobody knows. Throws UPSTREAM_MISMATCH unless a person said
- * that it shall all be sent again.
+ * that it shall all be sent again, or of each stream (`open`: of which not) where it shall go on.
  */
 export function requireSomeBooks(
   ours: { readonly lost: boolean; readonly journal: JournalEntry | undefined },
   known: number,
+  open: readonly MirrorStream[],
   whenUnknown: 'stop' | 'repeat',
 ): void {
   if (!ours.lost || ours.journal !== undefined || known > 0 || whenUnknown === 'repeat') return;
+  if (open.length === 0) return;
+  const topics = [...new Set(open.map(({ topic }) => topic))].join(', ');
   throw new GatelogError(
     'UPSTREAM_MISMATCH',
-    `the positions of this mirror were lost with a damaged state database, and Kafka has none of this gateway either, so what arrived is not known. Set 'unknownOutcome: repeat' to send everything that the log holds, or seek the mirror to where it shall go on`,
+    `the positions of this mirror were lost with a damaged state database, and Kafka has none of this gateway either, so what arrived of ${topics} is not known. Set 'unknownOutcome: repeat' to send everything that the log holds, or seek the mirror to where each of them shall go on`,
   );
 }
 
