@@ -9,7 +9,7 @@ import type { Database, Engine } from './database.ts';
 import { bytesOf, kindOf, makeFolder, syncPath } from './files.ts';
 import { openLevel, repairLevel } from './level-database.ts';
 import { openError } from './level-errors.ts';
-import { isOfOtherFiles } from './manifest.ts';
+import { cutTornEnd, isOfOtherFiles } from './manifest.ts';
 import { makeHarmless } from './probing.ts';
 import { QuarantineFolder } from './quarantine-folder.ts';
 import { ReserveFile } from './reserve-file.ts';
@@ -210,7 +210,12 @@ class LevelEngine implements Engine {
       if (file !== 'lost') await this.#clearOdd(join(path, file), `${what}-${file}`);
     }
     this.#markers.begin(name);
-    await repairLevel(path).finally(() => this.#markers.end(name));
+    try {
+      if ((await cutTornEnd(path)) && (await opens(path))) return;
+      await repairLevel(path);
+    } finally {
+      this.#markers.end(name);
+    }
   }
 
   async #clearOdd(path: string, what: string): Promise<void> {
@@ -260,6 +265,15 @@ class LevelEngine implements Engine {
 
   #path(first: number): string {
     return join(this.#log, String(first).padStart(SEGMENT_DIGITS, '0'));
+  }
+}
+
+async function opens(path: string): Promise<boolean> {
+  try {
+    await (await openLevel(path, false)).close();
+    return true;
+  } catch {
+    return false;
   }
 }
 

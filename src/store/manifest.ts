@@ -1,5 +1,6 @@
 import { open, readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32c, masked } from './crc32c.ts';
 
 /**
  * LevelDB's own list of its files, as far as it is needed to see whether it is the list of these. An
@@ -19,33 +20,109 @@ const HEADER_BYTES = 7;
 const FULL = 1;
 const FIRST = 2;
 const LAST = 4;
+/** So many times a first recovery may have begun, and left a table no larger than its logs. */
+const FIRST_RECOVERIES = 4;
 
-/** Whether the list names other files than there are: opening would delete some, or misread them. */
+/**
+ * Whether the list is another database's: opening would delete files of this one, or misread them.
+ * It is ours when every table that it names is here, in its size. Then the files that it does not
+ * name are what a crash leaves behind of every recovery and compaction, and LevelDB may delete them:
+ * its repair, which takes them in, believes write-ahead files without looking at their checksums.
+ */
 export async function isOfOtherFiles(folder: string): Promise<boolean> {
   const files = await readFiles(folder);
   if (files === undefined) return false; // It can't be opened, and is repaired.
+  const { tables, logs } = await filesBelow(folder);
+  for (const [number, size] of files.tables) if (tables.get(number) !== size) return true;
+  if (files.tables.size > 0) return false;
+  let logBytes = 0;
+  for (const [number, size] of logs) {
+    const isKept = number >= files.oldestLog || number === files.previousLog;
+    if (isKept) logBytes += size;
+    else if (size > 0) return true;
+  }
+  // A database that was never closed has no table yet; of its first recovery one may be left.
+  const tableBytes = [...tables.values()].reduce((sum, size) => sum + size, 0);
+  return tableBytes > FIRST_RECOVERIES * logBytes;
+}
+
+interface FilesBelow {
+  /** Size in bytes by number. */
+  readonly tables: ReadonlyMap<number, number>;
+  readonly logs: ReadonlyMap<number, number>;
+}
+
+async function filesBelow(folder: string): Promise<FilesBelow> {
+  const tables = new Map<number, number>();
+  const logs = new Map<number, number>();
   for (const name of await readdir(folder)) {
     const [, digits = '', ending] = /^(\d+)\.(ldb|sst|log)$/u.exec(name) ?? [];
     if (ending === undefined) continue;
-    const number = Number(digits);
     const { size } = await stat(join(folder, name));
-    if (ending !== 'log' && files.tables.get(number) !== size) return true;
-    const isKept = number >= files.oldestLog || number === files.previousLog;
-    if (ending === 'log' && !isKept && size > 0) return true;
+    (ending === 'log' ? logs : tables).set(Number(digits), size);
+  }
+  return { tables, logs };
+}
+
+/**
+ * A power cut in the middle of a new edit leaves a list whose end is no edit, and LevelDB does not
+ * open it. Everything before was synced, so the end is cut off; true when there was such an end.
+ * A bad edit before good ones is damage of another kind, and is left alone.
+ */
+export async function cutTornEnd(folder: string): Promise<boolean> {
+  const path = await listOf(folder);
+  const manifest = path === undefined ? undefined : await readFile(path).catch(() => undefined);
+  if (path === undefined || manifest === undefined) return false;
+  const end = goodEnd(manifest);
+  if (end === 0 || end === manifest.length || isGoodAfter(manifest, end)) return false;
+  const file = await open(path, 'r+');
+  try {
+    await file.truncate(end);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return true;
+}
+
+/** Where the last whole edit of an unbroken row of them ends. */
+function goodEnd(manifest: Buffer): number {
+  let end = 0;
+  for (const part of partsFrom(manifest, 0)) {
+    if (!part.isGood) break;
+    if (part.type === FULL || part.type === LAST) end = part.end;
+  }
+  return end;
+}
+
+/** LevelDB goes on at the next block after what it can't read. */
+function isGoodAfter(manifest: Buffer, end: number): boolean {
+  for (
+    let block = Math.floor(end / BLOCK_BYTES) + 1;
+    block * BLOCK_BYTES < manifest.length;
+    block++
+  ) {
+    const [first] = partsFrom(manifest, block * BLOCK_BYTES);
+    if (first?.isGood === true) return true;
   }
   return false;
 }
 
 /** undefined when there is none that can be read. */
 async function readFiles(folder: string): Promise<Files | undefined> {
+  const path = await listOf(folder);
+  try {
+    return path === undefined ? undefined : filesIn(await readFile(path));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The list that counts. */
+async function listOf(folder: string): Promise<string | undefined> {
   try {
     const current = await readFile(join(folder, 'CURRENT'), 'utf8');
-    const file = await open(join(folder, current.trim()), 'r');
-    try {
-      return filesIn(await file.readFile());
-    } finally {
-      await file.close();
-    }
+    return /^MANIFEST-\d+\n$/u.test(current) ? join(folder, current.trim()) : undefined;
   } catch {
     return undefined;
   }
@@ -75,7 +152,24 @@ export function filesIn(manifest: Buffer): Files {
 
 function* recordsIn(manifest: Buffer): Generator<Buffer> {
   let parts: Buffer[] = [];
-  let at = 0;
+  for (const { type, bytes } of partsFrom(manifest, 0)) {
+    if (type === FULL || type === FIRST) parts = [];
+    parts.push(bytes);
+    if (type === FULL || type === LAST) yield Buffer.concat(parts);
+  }
+}
+
+interface Part {
+  readonly type: number;
+  readonly bytes: Buffer;
+  readonly end: number;
+  /** Its checksum is right. */
+  readonly isGood: boolean;
+}
+
+/** Parts of records in a row, from the beginning of a block; a torn one at the end is left out. */
+function* partsFrom(manifest: Buffer, from: number): Generator<Part> {
+  let at = from;
   while (at + HEADER_BYTES <= manifest.length) {
     const left = BLOCK_BYTES - (at % BLOCK_BYTES);
     if (left < HEADER_BYTES) {
@@ -83,11 +177,12 @@ function* recordsIn(manifest: Buffer): Generator<Buffer> {
       continue;
     }
     const end = at + HEADER_BYTES + manifest.readUInt16LE(at + 4);
-    const type = manifest.readUInt8(at + 6);
     if (end > manifest.length) return; // Torn: LevelDB leaves it out too.
-    if (type === FULL || type === FIRST) parts = [];
-    parts.push(manifest.subarray(at + HEADER_BYTES, end));
-    if (type === FULL || type === LAST) yield Buffer.concat(parts);
+    const type = manifest.readUInt8(at + 6);
+    const bytes = manifest.subarray(at + HEADER_BYTES, end);
+    // The checksum covers the type too.
+    const sum = masked(crc32c(manifest.subarray(at + HEADER_BYTES - 1, end)));
+    yield { type, bytes, end, isGood: sum === manifest.readUInt32LE(at) };
     at = end;
   }
 }

@@ -15,6 +15,7 @@ export interface Totals {
   readonly undone: number;
   readonly acknowledged: number;
   readonly retired: number;
+  readonly repaired: number;
   readonly problems: readonly string[];
 }
 
@@ -57,6 +58,7 @@ function totalOf(results: readonly CampaignResult[]): Totals {
     undone: sum(({ undone }) => undone),
     acknowledged: sum(({ acknowledged }) => acknowledged),
     retired: sum(({ retired }) => retired),
+    repaired: sum(({ repaired }) => repaired),
     problems: results.flatMap(({ seed, variant, problems }) =>
       problems.map((problem) => `${problem} (seed ${seed}, ${variant})`),
     ),

@@ -14,6 +14,8 @@ test('200 power cuts, under load, in rolls, retention and recovery: nothing prom
   expect(totals.bytesLost).toBeGreaterThan(10_000);
   expect(totals.undone).toBeGreaterThan(50);
   expect(totals.retired).toBeGreaterThan(100);
+  // LevelDB's repair is for damage, not for what every cut leaves: it believes torn bytes.
+  expect(totals.repaired).toBeLessThan(5);
   expect(totals.cutsWhileOpening).toBeGreaterThan(5);
   expect(totals.cutsInRoll + totals.cutsInRemoval).toBeGreaterThan(0);
 }, 240_000);

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, watch } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { type Random, seededRandom } from '../../src/random.ts';
 import { pause } from '../support/hunt/wait.ts';
@@ -46,6 +46,8 @@ export interface CampaignResult {
   readonly declared: number;
   readonly unpromisedGaps: number;
   readonly untold: number;
+  /** Databases that LevelDB's repair had to take in hand, of those that are there at the end. */
+  readonly repaired: number;
   readonly problems: readonly string[];
 }
 
@@ -209,10 +211,18 @@ class Campaign {
       retired: this.#oracle.retired,
       declared: this.#oracle.declared,
       unpromisedGaps: this.#oracle.unpromisedGaps,
+      repaired: foldersNamed('lost', this.#data),
       untold: sum(({ untold }) => untold),
       problems: this.#oracle.problems,
     };
   }
+}
+
+function foldersNamed(name: string, below: string): number {
+  if (!existsSync(below)) return 0;
+  return readdirSync(below, { recursive: true, withFileTypes: true }).filter(
+    (entry) => entry.isDirectory() && entry.name === name,
+  ).length;
 }
 
 function countedBy(items: readonly string[]): Record<string, number> {

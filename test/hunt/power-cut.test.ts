@@ -11,6 +11,7 @@ test('1,900 power cuts of a store: nothing promised is missing or altered', asyn
   expect(totals.acknowledged).toBeGreaterThan(10_000);
   expect(totals.cutsWhileOpening).toBeGreaterThan(100);
   expect(totals.cutsInRoll).toBeGreaterThan(20);
+  expect(totals.repaired).toBeLessThan(20);
   expect(totals.cutsInRemoval).toBeGreaterThan(0);
 });
 
