@@ -18,7 +18,7 @@ const [, , mode, folder = ''] = process.argv;
 process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 process.channel?.unref(); // Listening must not keep it alive.
 
-process.send?.('begun');
+process.send?.('begun', undefined, {}, () => {}); // Nobody may hear it any more.
 try {
   if (mode === 'repair') await repairLevel(folder);
   const database = await openLevel(folder, false);

@@ -14,6 +14,7 @@ test('a probe ends with the process that began it, whatever it is in the middle 
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     const exited = once(child, 'exit');
+    await once(child, 'message'); // It has begun.
     child.disconnect();
     expect(await exited).toEqual([null, 'SIGKILL']);
   } finally {

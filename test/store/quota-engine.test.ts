@@ -17,13 +17,20 @@ test('at the quota appends are refused, with more of it they are taken again', a
   try {
     const engine = quotaEngine(folder, () => quota);
     const store = await openStore({ ...parts, engine, compression: 'none' });
-    const { streams } = store.writer.defineTopic('t', { ...FOREVER, partitions: 1 });
+    const { streams } = store.writer.defineTopic('t', {
+      ...FOREVER,
+      partitions: 1,
+      onFull: 'refuse',
+    });
     const stream = streams[0] as StreamId;
+    // Nothing of it was read, so nothing of it may be given up.
+    const reader = await store.positions('mirror', { pins: true });
+    await reader.advance(new Map([[stream, 0]]));
     const value = Buffer.alloc(100_000, 1);
     let stored = 0;
     await expect(async () => {
       for (; stored < 1000; stored++) await append(store, stream, { value });
-    }).rejects.toMatchObject({ code: 'STORE_WRITE_FAILED' });
+    }).rejects.toMatchObject({ code: 'STORE_FULL' });
     expect(stored).toBeGreaterThan(5);
     expect(stored).toBeLessThan(45);
     quota = 400_000_000;

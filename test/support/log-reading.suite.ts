@@ -284,8 +284,10 @@ export function describeReading(factory: PlaceFactory): void {
       });
 
       test('syncs are counted: of commits, and of what stands beside the log', async () => {
-        await append(store, left); // With the topic's definition;
+        const { stateSyncs } = store.counters();
+        await append(store, left); // With the topic's definition, which is noted beside the log;
         await append(store, left); // with a checkpoint.
+        await expect.poll(() => store.counters().stateSyncs).toBeGreaterThan(stateSyncs);
         const before = store.counters();
         await append(store, left);
         await append(store, left, { durability: 'os' });
