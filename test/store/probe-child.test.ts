@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 
 test('a probe ends with the process that began it, whatever it is in the middle of', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'gatelog-probe-'));
@@ -13,6 +13,7 @@ test('a probe ends with the process that began it, whatever it is in the middle 
     const child = spawn(process.execPath, ['src/store/probe-child.ts', 'read', folder], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
+    onTestFinished(() => void child.kill('SIGKILL'));
     const exited = once(child, 'exit');
     await once(child, 'message'); // It has begun.
     child.disconnect();
