@@ -47,6 +47,11 @@ export const systemClock: Clock = {
   sleep: (delayMs, signal) => sleepWith(systemAfter, delayMs, signal),
 };
 
+/** As libraries want it that know calendars and time zones. */
+export function dateOf(ms: number): Date {
+  return new Date(ms);
+}
+
 /** ISO 8601 in UTC, for messages and logs. */
 export function isoTime(ms: number): string {
   return new Date(ms).toISOString();

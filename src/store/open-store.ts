@@ -1,6 +1,7 @@
 import type { DropCount } from '../drop-count.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
+import type { Clock } from '../time.ts';
 import type { Catalog } from './catalog.ts';
 import type { CommitLog } from './commit-log.ts';
 import type { CountedDatabase } from './counted-database.ts';
@@ -65,12 +66,12 @@ export class OpenStore implements Store {
       readonly retentionSchedule?: string | undefined;
       readonly scrubSchedule?: string | undefined;
     },
-    logger: Logger,
+    surroundings: { readonly clock: Clock; readonly logger: Logger },
   ) {
     this.#parts = parts;
-    this.#logger = logger;
+    this.#logger = surroundings.logger;
     const task = (name: string, cron: string | undefined, run: () => Promise<void>): Schedule[] =>
-      cron === undefined ? [] : [scheduled(name, cron, run, logger)];
+      cron === undefined ? [] : [scheduled(name, cron, run, surroundings)];
     this.#schedules = [
       ...task('retention', schedules.retentionSchedule, () => this.retain()),
       ...task('the check of the stored log', schedules.scrubSchedule, () => parts.scrub.run()),

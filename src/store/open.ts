@@ -178,7 +178,7 @@ async function openLog(options: DecidedOptions, begun: Begun): Promise<Store> {
   return new OpenStore(
     { ...loaded, identity, reader, retention, scrub, usage, keeper, readOnly },
     readOnly ? {} : { retentionSchedule, scrubSchedule },
-    logger,
+    { clock, logger },
   );
 }
 

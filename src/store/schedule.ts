@@ -1,17 +1,26 @@
-import { schedule, validate, type ScheduledTask } from 'node-cron';
+import { createTask, validate } from 'node-cron';
 import { GatelogError, messageOf } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
+import { dateOf, type Clock, type Timer } from '../time.ts';
 
 export interface Schedule {
   stop(): Promise<void>;
 }
 
-/** Runs `task` by a cron expression; a run that fails is logged, and the next one comes. */
+const SECOND_MS = 1000;
+const MINUTE_MS = 60_000;
+
+/**
+ * Runs `task` by a cron expression; a run that fails is logged, and the next one comes. The library
+ * says which moments are meant; the waiting is ours, because a clock that jumps ahead has it make up
+ * for every missed moment (one that was set from 1970 for 29 million), and one that jumps back has it
+ * wait until the old time comes again.
+ */
 export function scheduled(
   name: string,
   cron: string,
   task: () => Promise<void>,
-  logger: Logger,
+  { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
 ): Schedule {
   if (!validate(cron)) {
     throw new GatelogError(
@@ -20,20 +29,33 @@ export function scheduled(
         `month, day of week) are expected, as in "*/5 * * * *"`,
     );
   }
-  const job: ScheduledTask = schedule(
-    cron,
-    async () => {
-      try {
-        await task();
-      } catch (error) {
-        logger.error({ error: messageOf(error) }, `${name} failed; it runs again as scheduled`);
-      }
-    },
-    { noOverlap: true, name },
-  );
+  const moments = createTask(cron, () => {});
+  const unitMs = cron.trim().split(/\s+/u).length > 5 ? SECOND_MS : MINUTE_MS;
+  let last = Math.floor(clock.nowMs() / unitMs);
+  let running: Promise<void> | undefined;
+  let timer: Timer;
+  const run = async (): Promise<void> => {
+    try {
+      await task();
+    } catch (error) {
+      logger.error({ error: messageOf(error) }, `${name} failed; it runs again as scheduled`);
+    }
+    running = undefined;
+  };
+  const wait = (): void => {
+    timer = clock.after(unitMs - (clock.nowMs() % unitMs), look);
+  };
+  const look = (): void => {
+    const unit = Math.floor(clock.nowMs() / unitMs);
+    if (unit !== last && moments.match(dateOf(unit * unitMs))) running ??= run();
+    last = unit;
+    wait();
+  };
+  wait();
   return {
     stop: async () => {
-      await job.destroy();
+      timer.cancel();
+      await moments.destroy();
     },
   };
 }

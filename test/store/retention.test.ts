@@ -269,5 +269,6 @@ test('a schedule runs it', async () => {
   });
   const topic = define('t', { retentionBytes: 50_000 });
   await fill(store, topic, 2000, { bytes: 200 });
+  await clock.advance(2000);
   await expect.poll(() => starts(topic)[0], { timeout: 10_000 }).toBeGreaterThan(0);
 });

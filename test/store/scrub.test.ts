@@ -245,6 +245,7 @@ test('a schedule runs it', async () => {
   await twentyCommits();
   await store.close();
   await open({ scrubSchedule: '* * * * * *' });
+  await clock.advance(LIMITS.scrubFirstMs * 2);
   await expect.poll(() => status().lastFinishedMs).toBeDefined();
 });
 
