@@ -284,19 +284,17 @@ export function describeReading(factory: PlaceFactory): void {
       });
 
       test('syncs are counted: of commits, and of what stands beside the log', async () => {
-        const { stateSyncs } = store.counters();
-        await append(store, left); // With the topic's definition, which is noted beside the log;
+        await append(store, left); // With the topic's definition;
         await append(store, left); // with a checkpoint.
-        await expect.poll(() => store.counters().stateSyncs).toBeGreaterThan(stateSyncs);
         const before = store.counters();
         await append(store, left);
         await append(store, left, { durability: 'os' });
         const after = store.counters();
         expect(after.commits).toBe(before.commits + 2);
         expect(after.syncs).toBe(before.syncs + 1);
-        expect(after.stateSyncs).toBe(before.stateSyncs);
+        // Where the log stands is noted in the background, at any moment.
         await store.keyValue('test').put('a', Buffer.from('b'));
-        expect(store.counters()).toMatchObject({ stateSyncs: before.stateSyncs + 1 });
+        expect(store.counters().stateSyncs).toBeGreaterThan(after.stateSyncs);
       });
     });
   });
