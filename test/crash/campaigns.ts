@@ -1,10 +1,13 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { inWorkFolder, seedOfRun } from '../support/hunt/work-folder.ts';
 import { ramFolder } from './ram-folder.ts';
 import { type CampaignResult, prepareTools, runCampaign } from './store-campaign.ts';
 
-/** Side by side, each on a folder of its own: one for every variant of the store. */
+/** Side by side, each on a folder of its own; variants of the store follow each other by seed. */
 const LANES = 3;
+/** A log grows with its campaign, and every reading of it takes longer. */
+const CUTS_MAX = 100;
 
 export interface Totals {
   readonly cuts: number;
@@ -27,16 +30,22 @@ export async function runCampaigns(cuts: number): Promise<Totals> {
     'power-cut',
     async (folder) => {
       const tools = await prepareTools(folder);
-      const results = await Promise.all(
-        Array.from({ length: LANES }, (_, lane) =>
-          runCampaign({
-            folder: join(folder, `lane-${lane}`),
-            tools,
-            seed: seed + lane,
-            cuts: Math.floor((cuts + lane) / LANES),
-          }),
-        ),
-      );
+      const count = Math.max(LANES, Math.ceil(cuts / CUTS_MAX));
+      const plans = Array.from({ length: count }, (_, index) => ({
+        folder: join(folder, `campaign-${index}`),
+        seed: seed + index,
+        cuts: Math.floor((cuts + index) / count),
+      }));
+      const results: CampaignResult[] = [];
+      const work = async (): Promise<void> => {
+        for (let plan = plans.shift(); plan !== undefined; plan = plans.shift()) {
+          const result = await runCampaign({ ...plan, tools });
+          results.push(result);
+          if (result.problems.length > 0) return; // Its folder stays; what is under way ends.
+          rmSync(plan.folder, { recursive: true });
+        }
+      };
+      await Promise.all(Array.from({ length: LANES }, work));
       for (const result of results) console.log('power-cut:', result);
       const totals = totalOf(results);
       if (totals.problems.length > 0) throw new Error(totals.problems.join('\n'));
