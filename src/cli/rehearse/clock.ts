@@ -1,7 +1,6 @@
 import path from 'node:path';
-import { compare, drained, endCheck, openFleet, promiseChecks } from './devices.ts';
-import { type Exercise, holds } from './exercise.ts';
-import { LIMITS } from '../../limits.ts';
+import { compare, drained, isHeard, endCheck, openFleet, promiseChecks } from './devices.ts';
+import type { Exercise } from './exercise.ts';
 import { RehearsedGateway } from './gateway.ts';
 
 const HOUR_MS = 3_600_000;
@@ -31,13 +30,7 @@ export const clockExercise: Exercise = {
         // A restart with the wrong clock as well, as at a boot.
         if (jump < -HOUR_MS) gateway.kill();
         await clock.sleep(forMs / (jumps.length + 1), signal);
-        const before = fleet.acknowledged;
-        const again = await holds(
-          () => fleet.acknowledged > before,
-          LIMITS.rehearseReadyMs,
-          settings,
-        );
-        if (!again && !signal.aborted) still++;
+        if (!(await isHeard(fleet, settings)) && !signal.aborted) still++;
       }
       const all = await drained(fleet, settings);
       const stopped = await gateway.stop();

@@ -33,6 +33,12 @@ export function openFleet(settings: ExerciseSettings, port: number): Fleet {
   });
 }
 
+/** Resolves true when a message was acknowledged that was not before the call. */
+export function isHeard(fleet: Fleet, settings: ExerciseSettings): Promise<boolean> {
+  const before = fleet.acknowledged;
+  return holds(() => fleet.acknowledged > before, LIMITS.rehearseReadyMs, settings);
+}
+
 /** No new messages; resolves true when every one was acknowledged. */
 export async function drained(fleet: Fleet, settings: ExerciseSettings): Promise<boolean> {
   fleet.setPaused(true);

@@ -5,8 +5,8 @@ import path from 'node:path';
 import { systemCodeOf } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
 import { formatSize } from '../../units.ts';
-import { compare, drained, endCheck, openFleet, promiseChecks } from './devices.ts';
-import { type Exercise, type ExerciseResult, type ExerciseSettings, holds } from './exercise.ts';
+import { compare, drained, isHeard, endCheck, openFleet, promiseChecks } from './devices.ts';
+import type { Exercise, ExerciseResult, ExerciseSettings } from './exercise.ts';
 import { RehearsedGateway } from './gateway.ts';
 import { fillQuota } from './quota.ts';
 
@@ -61,13 +61,7 @@ async function fillDisk(settings: ExerciseSettings, disk: string): Promise<Exerc
       fills++;
       await clock.sleep(2500, signal);
       await rm(ballast, { force: true });
-      const before = fleet.acknowledged;
-      const again = await holds(
-        () => fleet.acknowledged > before,
-        LIMITS.rehearseReadyMs,
-        settings,
-      );
-      if (!again && !signal.aborted) still++;
+      if (!(await isHeard(fleet, settings)) && !signal.aborted) still++;
     }
     const all = await drained(fleet, settings);
     const stopped = await gateway.stop();
