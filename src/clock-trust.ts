@@ -1,32 +1,20 @@
 import type { Boot } from './boot.ts';
-import { messageOf } from './errors.ts';
+import type { ClockStatus, TrustState } from './clock-status.ts';
+import { mayFollow, whyNotAfter, type EarlierTime } from './earlier-time.ts';
 import { LIMITS } from './limits.ts';
 import type { Logger } from './telemetry.ts';
+import { answerOf, SourceWords, type Marks, type TimeSource } from './time-source.ts';
 import { isoTime, type Clock, type Timer } from './time.ts';
 import { formatDuration } from './units.ts';
 
-/**
- * Whether the wall clock is to be believed.
- * - `trusted`: a source said that it is synchronised, and it has not parted from the monotonic
- *   clock since.
- * - `unconfirmed`: nothing here can say, and nothing speaks against it.
- * - `suspect`: it lies before this software was made, or it parted from the monotonic clock and
- *   nobody confirmed it since, or a source is there and says that it is not synchronised yet.
- */
-export type TrustState = 'trusted' | 'unconfirmed' | 'suspect';
-
-/** `mark` differs after each time the clock was set right, for a source that knows; else undefined. */
-export type SourceAnswer =
-  | { readonly says: 'synchronised'; readonly mark?: string | undefined }
-  | { readonly says: 'unsynchronised' }
-  | { readonly says: 'nothing' };
-
-/** Who can say whether the clock is right. MUST answer soon, and never rejects. */
-export interface TimeSource {
-  readonly name: string;
-  /** Costs a process: asked rarely. Others are asked every second. */
-  readonly dear: boolean;
-  ask(): Promise<SourceAnswer>;
+/** What an earlier process of the same boot leaves. */
+export interface EarlierProcess {
+  /** The true offset. */
+  readonly offsetMs: number;
+  /** Monotonic time at which it wrote last. */
+  readonly lastMs: number;
+  /** What sources had said. */
+  readonly marks: Marks;
 }
 
 /** Both clocks at one moment, in whole milliseconds. */
@@ -37,22 +25,6 @@ export interface ClockReading {
   readonly trust: TrustState;
   /** How far the wall clock jumped a moment ago; 0 when it did not. */
   readonly jumpMs: number;
-}
-
-export interface ClockStatus {
-  readonly state: TrustState;
-  /** Who confirmed the clock last; null: nobody in this boot. */
-  readonly source: string | null;
-  /** Since when the state holds, ISO 8601. */
-  readonly since: string;
-  /** Best known time, ISO 8601: what the log believes, whatever the wall clock shows. */
-  readonly time: string;
-  /** How far the wall clock is ahead of it. */
-  readonly aheadMs: number;
-  readonly boot: string;
-  /** Jumps noticed since start, and the last one: positive is forward. */
-  readonly jumps: number;
-  readonly lastJumpMs: number | null;
 }
 
 export interface ClockTrustOptions {
@@ -78,6 +50,8 @@ export class ClockTrust {
   readonly boot: string;
   /** Called with the offset whenever the boot's true time becomes known, or is known better. */
   onLearned: (offsetMs: number) => void = () => {};
+  /** Called whenever sources were asked. */
+  onAsked: () => void = () => {};
   /** The offset that is held to be right, and the one seen last. */
   #base: number;
   #seen: number;
@@ -86,10 +60,12 @@ export class ClockTrust {
   #source: string | undefined;
   /** A source is there that waits for its time. */
   #waiting = false;
-  /** What the sources said last, and what of it is older than the last jump. */
-  readonly #marks = new Map<string, string | undefined>();
-  #stale: ReadonlyMap<string, string | undefined> | undefined;
+  #earlier: EarlierTime | undefined;
+  readonly #words = new SourceWords();
+  /** Monotonic time at which an earlier process of this boot saw its clock last. */
+  #seenBeforeMs = 0;
   #state: TrustState = 'unconfirmed';
+  /** Monotonic time. */
   #sinceMs: number;
   #jumps = 0;
   #lastJump: { readonly ms: number; readonly atMonoMs: number } | undefined;
@@ -105,7 +81,7 @@ export class ClockTrust {
     const { wallMs, monoMs } = this.#clocks();
     this.#base = wallMs - monoMs;
     this.#seen = this.#base;
-    this.#sinceMs = wallMs;
+    this.#sinceMs = monoMs;
     if (options.policy === 'always') this.#confirm('clock.trust: always', this.#base);
     this.#state = this.#judge();
   }
@@ -130,11 +106,37 @@ export class ClockTrust {
     this.#timer?.cancel();
   }
 
-  /** The true offset of this boot, as an earlier process of it learned it. */
-  resume(offsetMs: number): void {
-    if (this.#known !== undefined) return;
+  /**
+   * What an earlier process of this boot learned. Where the clock has parted from it, a source that
+   * spoke before it did so says nothing of the clock now.
+   */
+  resume({ offsetMs, lastMs, marks }: EarlierProcess): void {
+    const { policy, maxDriftMs } = this.#options;
+    const isParted = policy === 'ask' && Math.abs(this.#seen - offsetMs) > maxDriftMs;
+    if (isParted) {
+      this.#seenBeforeMs = lastMs;
+      this.#words.jumpedUnseen(marks, this.#isShown);
+    }
+    const source = this.#source;
+    if (
+      this.#known !== undefined &&
+      (!isParted || (source !== undefined && this.#words.counts(source)))
+    )
+      return;
     this.#known = offsetMs;
-    if (this.#options.policy === 'ask') this.#base = offsetMs;
+    this.#source = undefined;
+    if (policy === 'ask') this.#base = offsetMs;
+    this.#settle();
+  }
+
+  /** By source, the mark of its last word: for the next process of this boot. */
+  get marks(): Marks {
+    return this.#words.marks;
+  }
+
+  /** What earlier starts tell about the time of this one. */
+  began(earlier: EarlierTime): void {
+    this.#earlier = earlier;
     this.#settle();
   }
 
@@ -168,11 +170,12 @@ export class ClockTrust {
 
   status(): ClockStatus {
     const timeMs = this.nowMs();
-    const { wallMs } = this.#clocks();
+    const { wallMs, monoMs } = this.#clocks();
     return {
       state: this.#state,
+      why: this.#state === 'suspect' ? this.#whySuspect() : null,
       source: this.#source ?? null,
-      since: isoTime(this.#sinceMs),
+      forMs: Math.max(0, monoMs - this.#sinceMs),
       time: isoTime(timeMs),
       aheadMs: wallMs - timeMs,
       boot: this.boot,
@@ -210,13 +213,13 @@ export class ClockTrust {
   #jumped(jumpMs: number, wallMs: number, monoMs: number): void {
     this.#jumps++;
     this.#lastJump = { ms: jumpMs, atMonoMs: monoMs };
-    this.#stale = new Map(this.#marks);
+    this.#words.jumped();
     this.#dearEveryMs = LIMITS.clockDearFirstMs;
     this.#nextDearMs = monoMs;
     // From an impossible time to a possible one, where nobody can be asked: better than before.
-    const was = this.#base + monoMs < LIMITS.clockEarliestMs;
-    if (was && wallMs >= LIMITS.clockEarliestMs && this.#known === undefined)
-      this.#base = this.#seen;
+    const was = this.#isPossible(this.#base, monoMs);
+    const is = this.#isPossible(this.#seen, monoMs);
+    if (!was && is && this.#known === undefined) this.#base = this.#seen;
     this.#options.logger.warn(
       { event: 'clock.jump', jumpMs, wall: isoTime(wallMs) },
       `the wall clock jumped ${jumpMs > 0 ? 'ahead' : 'back'} by ${formatDuration(Math.abs(jumpMs))}`,
@@ -232,12 +235,20 @@ export class ClockTrust {
     return Math.abs(this.#seen - this.#base) > this.#options.maxDriftMs;
   }
 
+  /** Of a clock that nobody confirmed. It stays impossible, however long it runs on. */
+  #isPossible(offset: number, monoMs: number): boolean {
+    if (offset + monoMs < LIMITS.clockEarliestMs) return false;
+    if (this.#earlier === undefined) return true;
+    const { beganMonoMs } = this.#earlier;
+    return mayFollow(this.#earlier, offset + beganMonoMs, this.#options.maxDriftMs);
+  }
+
   #confirm(source: string, offset: number): void {
     const { monoMs } = this.#clocks();
     if (offset + monoMs < LIMITS.clockEarliestMs) return;
     this.#source = source;
     this.#base = offset;
-    this.#stale = undefined;
+    this.#words.confirmed();
     this.#waiting = false;
     const known = this.#known;
     if (known !== undefined && Math.abs(known - offset) <= this.#options.maxDriftMs) return;
@@ -251,6 +262,7 @@ export class ClockTrust {
     if (policy === 'never' || this.#isApart()) return 'suspect';
     if (this.#seen + monoMs < LIMITS.clockEarliestMs) return 'suspect';
     if (this.#known !== undefined) return 'trusted';
+    if (!this.#isPossible(this.#seen, monoMs)) return 'suspect';
     return this.#waiting ? 'suspect' : 'unconfirmed';
   }
 
@@ -259,12 +271,12 @@ export class ClockTrust {
     const state = this.#judge();
     if (state === before) return;
     this.#state = state;
-    this.#sinceMs = this.#options.clock.nowMs();
+    this.#sinceMs = this.#clocks().monoMs;
     if (this.#isAnnounced) this.#tell(before);
   }
 
   #tell(before: TrustState | undefined): void {
-    const { logger, policy } = this.#options;
+    const { logger } = this.#options;
     const state = this.#state;
     const fields = { event: 'clock.trust', state, before, source: this.#source };
     if (state === 'trusted') {
@@ -278,18 +290,21 @@ export class ClockTrust {
         'nothing here says whether the clock is right; it is taken as it is (see clock.trust)',
       );
     } else {
-      const why = policy === 'never' ? 'clock.trust is never' : this.#whySuspect();
-      logger.warn(fields, `the clock is not trusted: ${why}`);
+      logger.warn(fields, `the clock is not trusted: ${this.#whySuspect()}`);
     }
   }
 
   #whySuspect(): string {
+    if (this.#options.policy === 'never') return 'clock.trust is never';
     if (this.#isApart()) {
       return `it is ${formatDuration(Math.abs(this.#seen - this.#base))} away from where the monotonic clock says`;
     }
-    return this.#waiting
-      ? 'it is not synchronised yet'
-      : `${isoTime(this.#seen + this.#clocks().monoMs)} is before this software was made`;
+    if (this.#waiting) return 'it is not synchronised yet';
+    const wallMs = this.#seen + this.#clocks().monoMs;
+    if (wallMs < LIMITS.clockEarliestMs || this.#earlier === undefined) {
+      return `${isoTime(wallMs)} is before this software was made`;
+    }
+    return whyNotAfter(this.#earlier, this.#seen + this.#earlier.beganMonoMs);
   }
 
   #next(): void {
@@ -301,6 +316,7 @@ export class ClockTrust {
     const { monoMs } = this.read();
     const dear = monoMs >= this.#nextDearMs;
     await this.#ask(dear);
+    this.onAsked();
     if (dear) {
       const trusted = this.#state === 'trusted';
       this.#dearEveryMs = trusted
@@ -312,19 +328,17 @@ export class ClockTrust {
   }
 
   async #ask(dear: boolean): Promise<void> {
-    const { sources, policy } = this.#options;
+    const { sources, policy, logger } = this.#options;
     if (policy !== 'ask') return;
     let waiting = dear ? false : this.#waiting;
     for (const source of sources) {
       if (source.dear && !dear) continue;
-      const answer = await this.#answerOf(source);
+      const answer = await answerOf(source, logger);
       if (this.#stopped) return;
       if (answer.says === 'unsynchronised') waiting = true;
       if (answer.says !== 'synchronised') continue;
-      const stale = this.#isStale(source, answer.mark);
-      this.#marks.set(source.name, answer.mark);
-      if (stale) continue;
       this.read();
+      if (!this.#words.hear(source.name, answer, this.#isShown)) continue;
       this.#confirm(source.name, this.#seen);
       this.#settle();
       return;
@@ -333,19 +347,13 @@ export class ClockTrust {
     this.#settle();
   }
 
-  async #answerOf(source: TimeSource): Promise<SourceAnswer> {
-    try {
-      return await source.ask();
-    } catch (error) {
-      this.#options.logger.debug({ source: source.name }, messageOf(error));
-      return { says: 'nothing' };
-    }
-  }
-
-  /** What was said before the clock jumped says nothing of the clock after. */
-  #isStale(source: TimeSource, mark: string | undefined): boolean {
-    return mark !== undefined && this.#stale !== undefined && this.#stale.get(source.name) === mark;
-  }
+  /** It showed this time in this boot, and not before an earlier process of it had seen another. */
+  readonly #isShown = (atMs: number): boolean => {
+    const { maxDriftMs } = this.#options;
+    const atMonoMs = atMs - this.#seen;
+    const fromMs = this.#seenBeforeMs - maxDriftMs;
+    return atMonoMs >= fromMs && atMonoMs <= this.#clocks().monoMs + maxDriftMs;
+  };
 }
 
 /** A clock that nobody asks: it is taken as it is while it keeps step with its own monotonic time. */

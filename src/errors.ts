@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'STORE_READ_ONLY' // it lies on a file system that is mounted read-only
   | 'STORE_FULL' // no space is left on its disk
   | 'STORE_FAILING' // its disk does not read or write
+  | 'STORE_SUSPECT' // processes ended over it, one after the other: it is looked into first
   | 'STORE_MISSING' // it must exist already, and does not: its disk is not mounted
   | 'STORE_FOREIGN' // it belongs to another gateway
   | 'STORE_CORRUPT' // a stored commit failed its checksum or contiguity check
@@ -36,6 +37,7 @@ export type ErrorCode =
   | 'UPSTREAM_FENCED' // another gateway with the same id took over
   | 'UPSTREAM_MISMATCH' // the far side's positions belong to another incarnation or cluster
   // The auditor.
+  | 'EXPORT_DAMAGED' // bytes of an export file are altered or missing
   | 'VERIFY_FAILED'
   | 'INTERNAL';
 
@@ -75,11 +77,25 @@ export function formatPlace(place: Place): string {
 
 /** The message of anything thrown, its causes included once each. */
 export function messageOf(error: unknown): string {
+  let text = '';
+  const seen = new Set<unknown>();
+  for (let each = error; each !== undefined && !seen.has(each); each = causeOf(each)) {
+    seen.add(each);
+    const own = ownMessage(each);
+    if (text === '') text = own;
+    // One that ends in a full stop goes on here.
+    else if (!text.includes(own)) text = `${text.replace(/\.$/u, '')}: ${own}`;
+  }
+  return text;
+}
+
+function ownMessage(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const own = error.message === '' ? error.name : error.message;
-  if (error.cause === undefined) return own;
-  const below = messageOf(error.cause);
-  return own.includes(below) ? own : `${own}: ${below}`;
+  return error.message === '' ? error.name : error.message;
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined;
 }
 
 /** A system error's code (`ENOENT`, `LEVEL_LOCKED`), or undefined. */
@@ -104,10 +120,12 @@ export function exitCodeOf(code: ErrorCode): number {
       return 69; // EX_UNAVAILABLE
     case 'STORE_UNAVAILABLE':
     case 'STORE_FAILING':
+    case 'STORE_SUSPECT':
     case 'STORE_WRITE_FAILED':
     case 'OUTPUT_FAILED':
       return 74; // EX_IOERR
     case 'STORE_FOREIGN':
+    case 'EXPORT_DAMAGED':
       return 65; // EX_DATAERR
     case 'STORE_FULL':
       return 71; // EX_OSERR

@@ -79,7 +79,8 @@ export function decodeHeaders(bytes: Uint8Array): Header[] {
   return headers;
 }
 
-class VarintReader {
+/** Reads what `writeVarint` wrote, and bytes; throws a RangeError where there is no more. */
+export class VarintReader {
   readonly #bytes: Uint8Array;
   #at = 0;
 

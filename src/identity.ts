@@ -6,6 +6,13 @@
  */
 export const IDENTITY_HEADER = 'gatelog.id';
 
+/**
+ * User property of a PUBACK (MQTT 5) by which a central gatelog says that a record was a repeat: the
+ * last offset that it has of the same gateway, incarnation, topic and partition. Old centrals never
+ * say it, and 3.1.1 has no properties.
+ */
+export const LAST_PROPERTY = 'gatelog.last';
+
 export interface RecordIdentity {
   readonly gateway: string;
   readonly incarnation: string;

@@ -19,7 +19,6 @@ export const LIMITS = {
   inboundQos2Window: 1024,
   /** Distinct MQTT topics whose route is remembered; beyond it the oldest are forgotten. */
   routeCacheTopics: 16_384,
-
   /** Sessions kept for clients that are not connected. */
   mqttSessions: 10_000,
   /** Messages queued for one session (QoS 1 and 2), and the bytes of all sessions' queues. */
@@ -101,8 +100,13 @@ export const LIMITS = {
   diskFullMaxMs: 30_000,
   /** So many of these in a row are believed: then space is made as on a full disk. */
   diskFullBelieved: 3,
+  /** Who asks for the status waits so long for a look at the disk. */
+  statusDiskMs: 500,
   /** Segments given up in one go, before the room is measured again. */
   diskDropsAtOnce: 16,
+  /** A segment is thinned only to this part of it, in writes of so many bytes. */
+  thinDivisor: 4,
+  thinWriteBytes: 1_048_576, // 1 MiB
   /** `priority` of a topic: 0 is given up first. */
   topicPriority: 5,
   topicPriorityMax: 9,
@@ -119,25 +123,62 @@ export const LIMITS = {
    * Records appended after a place that the state database remembers, at most: so many offsets are
    * left out where the newest segment can't be read and nobody knows how far it went.
    */
-  reservedRecords: 1_048_576,
-  /** Processes in a row that ended over a database before a process of its own tries to read it. */
-  deathsBeforeProbe: 2,
+  reservedRecords: 65_536,
+  /** The same where the state database was lost too, so that no such place is known: of a segment. */
+  unknownRecords: 16_777_216,
+  /** Of a table without its index, so much is looked through for blocks. */
+  tableRebuildBytes: 67_108_864, // 64 MiB
+  /** The end of a segment that is looked at before it is opened: what its last checkpoint stands in. */
+  tableTailBytes: 2_097_152, // 2 MiB
+  /** A segment that is read is looked at so far ahead. */
+  examineBytes: 4_194_304, // 4 MiB
+  /** The indexes of so many segments are kept meanwhile: of a mirror's, the check's, and another's. */
+  examinedFolders: 3,
+  /** All of a database over which a process ended is looked at before it is opened, for so long. */
+  suspectMs: 400,
   /**
-   * That one may take so long once it runs: starts that were only unlucky, killed one after the
-   * other, are not held up. After so many in a row, or when one died, it may take the second.
+   * Write-ahead files of a database: two of LevelDB's buffer (4 MiB), each with one write beyond it (a
+   * commit, with a checkpoint of all producers now and then). Larger ones are left to LevelDB as they are.
    */
-  probeFirstMs: 500,
-  deathsBeforePatience: 5,
+  walBytes: 16_777_216, // 16 MiB
+  /** Bytes of keys and values after which it is noted that they were synced, if nothing else did. */
+  markEveryBytes: 4_194_304, // 4 MiB
+  /** After a note that failed the next one is due so soon. */
+  markRetryBytes: 65_536, // 64 KiB
+  /**
+   * Processes of this boot that ended one after the other while a database was open, of whatever (a
+   * kill counts), and though nothing deadly was found in it, before a process of its own tries to read
+   * it. That may take so long; devices are served meanwhile.
+   */
+  deathsBeforeProbe: 4,
   probeMs: 30_000,
   /** A database up to this size is also compacted by it. */
   probeCompactBytes: 4_194_304, // 4 MiB
   /** A database that was open for so long is not what ends processes. */
   markerSettledMs: 60_000,
-  /** `quarantine/`: what was set aside. Beyond a bound the oldest goes; the newest always stays. */
+  /**
+   * `quarantine/`: what was set aside, and its largest share of a small disk or cap. Beyond a bound the
+   * oldest goes; the newest stays, but where acknowledged records would have to go for it.
+   */
   asideItems: 64,
   asideBytes: 268_435_456, // 256 MiB
+  asideShare: 0.125,
+  /** Segments that one run of retention opens to see whether they can go. */
+  retentionLooks: 64,
+  /** Damaged places that one line of the log names. */
+  placesLogged: 16,
+  /** Places of a segment's end that hold nothing, and are asked for once more when it is opened. */
+  tailHolesRead: 1024,
   /** Bodies smaller than this are stored as they are. */
   compressFromBytes: 512,
+
+  // A disk that does not answer (store/patience.ts): waits in one call.
+  unreadableRetryMs: [50, 200, 800],
+  /** Damaged is what failed so long and often, without such a gap between; so many places are known. */
+  unreadableMs: 600_000, // 10 min
+  unreadableReads: 5,
+  unreadableGapMs: 300_000, // 5 min
+  unreadablePlaces: 1024,
 
   // The check of what is stored.
   /** A step holds what it reads in memory, and a segment open. */
@@ -155,20 +196,28 @@ export const LIMITS = {
   // The loss ledger.
   /** Counts of dropped messages go to it so often. */
   dropCountMs: 2000,
-  /** Entries kept, and for how long; those that leave went to `_gaps` before. */
+  /** Entries kept; those that leave went to `_gaps` before. */
   ledgerEntries: 20_000,
-  ledgerKeepMs: 34_560_000_000, // 400 d
   /** An entry takes in what continues it until it was idle for this long, or is this old. */
   ledgerIdleMs: 120_000,
   ledgerOpenMs: 3_600_000,
   /** Entries that may still grow; beyond it the oldest is closed. */
   ledgerOpenEntries: 1024,
+  /**
+   * Ranges known by heart, of all partitions together: more than entries are kept. Beyond it it is
+   * looked up in these whether a loss was told before.
+   */
+  ledgerRanges: 65_536,
   /** Read or deleted at once. */
   ledgerStep: 256,
   /** Entries that could not be put into `_gaps` are tried again after this. */
   ledgerRetryMs: 5000,
+  /** After damage of the state database a start reads `_gaps` for so long; the rest comes later. */
+  refillMs: 500,
   /** Text of a cause. */
   ledgerDetailChars: 500,
+  /** A record of `_gaps` is smaller; what is not is none. */
+  gapRecordBytes: 8192,
   /** The topic `_gaps`: how long and how much of it is kept. */
   gapsRetentionMs: 2_592_000_000, // 30 d
   gapsBytes: 67_108_864, // 64 MiB
@@ -187,6 +236,7 @@ export const LIMITS = {
   // Clock trust.
   /** A wall clock before this is wrong: 2026-01-01. A release moves it to its own date. */
   clockEarliestMs: 1_767_225_600_000,
+  clockGapMs: 31_622_400_000, // 366 d: since the last sure time, without a word of anybody
   /** Wall and monotonic clock have parted when their difference changes by more. */
   clockDriftMs: 60_000,
   clockDriftMinMs: 1000,
@@ -197,6 +247,8 @@ export const LIMITS = {
   clockDearFirstMs: 5000,
   clockDearMaxMs: 900_000,
   clockAskMs: 2000,
+  /** What sources said is kept at most so often while the clock is trusted. */
+  clockMarksMs: 600_000, // 10 min
   /** Two clocks read further apart than this are read again. */
   clockReadMs: 5,
   /** For so long a jump may lie between the receipt of a record and its commit. */
@@ -207,6 +259,8 @@ export const LIMITS = {
   clockBoots: 1024,
   /** Of those, in each checkpoint of the log, should the state database be lost. */
   clockBootsKept: 8,
+  /** Of a boot, stretches between two times at which its clock was taken for right. */
+  clockReturns: 8,
   /** Kafka's time bounds are kept with this distance: a batch is under way for a while. */
   kafkaTimeMarginMs: 300_000,
 
@@ -215,6 +269,8 @@ export const LIMITS = {
   readRecords: 10_000,
   /** First checkpoints of segments kept in memory for searches, counted in streams. */
   keptCheckpointStreams: 65_536,
+  /** What segments hold, kept for a full disk, counted in streams of which there are records: some 5 MB. */
+  keptExtentStreams: 131_072,
   /** Most records that one call of a cursor hands out, whatever is asked for. */
   cursorRecordsMax: 65_536,
 
@@ -226,12 +282,12 @@ export const LIMITS = {
   mirrorBatchBytes: 6_291_456, // 6 MiB
   mirrorBatchRecords: 32_768,
   /** What a person may set it down to, and what it shrinks to by itself, for bad links. */
-  mirrorBatchBytesMin: 65_536, // 64 KiB
+  mirrorBatchBytesMin: 8192, // 8 KiB
   /** A far side that fails while it has owed an answer for this long may want smaller batches. */
   mirrorSlowMs: 1000,
   /** Batches that must get through before a size that failed is tried again, at most. */
   mirrorGrowAfter: 32,
-  /** Batches sent and not yet acknowledged by the far side. */
+  /** Batches sent and not yet acknowledged by the far side, where the link's pace is not known. */
   mirrorWindow: 2,
   backoffFirstMs: 250,
   backoffMaxMs: 30_000,
@@ -248,7 +304,7 @@ export const LIMITS = {
   positionEveryMs: 100,
   /** Gaps remembered one by one in a mirror's status; all are counted and logged. */
   statusGaps: 16,
-  /** Ranges of a partition known to be counted as lost; beyond it two neighbours become one. */
+  /** Ranges of a partition that a mirror’s status or the auditor has counted; at it see range-set.ts. */
   countedRanges: 256,
   /** The topic `_quarantine`: how long and how much of it is kept. */
   quarantineRetentionMs: 2_592_000_000, // 30 d
@@ -264,10 +320,10 @@ export const LIMITS = {
   reasonChars: 1000,
 
   // Mirror to an MQTT broker.
-  mqttBatchRecords: 2000,
+  mqttBatchRecords: 4096,
   mqttBatchBytes: 524_288, // 512 KiB
   /** PUBLISH packets without their PUBACK, if the far side's Receive Maximum allows as many. */
-  mqttWindow: 2000,
+  mqttWindow: 8192,
   /** PUBLISH packets written in one turn of the event loop. */
   mqttPacketsPerTurn: 128,
   mqttConnectMs: 20_000,
@@ -280,6 +336,8 @@ export const LIMITS = {
   auditSamples: 10,
   /** Ranges of missing offsets listed by source; the count goes on. */
   auditGapRanges: 1000,
+  /** Losses of which the central `_gaps` tells that are remembered; those beyond it are not believed. */
+  auditDeclared: 100_000,
   /** Distinct keys whose central partition is remembered; keys beyond it are counted, not checked. */
   auditKeys: 1_000_000,
   /** How long a transaction that is not decided is waited for: the usual timeout and the broker's sweep. */
@@ -306,47 +364,14 @@ export const LIMITS = {
   logBufferBytes: 1_048_576, // 1 MiB
   /** A control socket's path: sun_path of unix(7) without its closing NUL. */
   socketPathBytes: 107,
+  /** It is looked whether the control socket can still be found. */
+  controlCheckMs: 5000,
 
   // Stopping. The unit's TimeoutStopSec must be longer than stopMs.
   stopMs: 20_000,
   drainMs: 10_000,
   /** Closing one connection or session after draining. */
   closeMs: 2000,
-
-  // The demo behind `npm start`.
-  /** Readings a simulated sensor keeps while they are unacknowledged; then it stops measuring. */
-  demoSensorBacklog: 20_000,
-  /** Readings a sensor has on the wire unacknowledged. */
-  demoSensorWindow: 16,
-  /** Waiting for the mirror to catch up before the verify report. */
-  demoDrainMs: 20_000,
-  /** For agents of a demo that was killed to stop by themselves. */
-  demoVacancyMs: 8000,
-  /** Starts in a row after which an agent that never came up is given up. */
-  demoStartAttempts: 5,
-  demoRestartFirstMs: 400,
-  demoRestartMaxMs: 5000,
-  /** Of a child's last words. */
-  demoTailBytes: 8192,
-  demoEvents: 100,
-  /** Without a terminal: a line with the figures so often. */
-  demoStatusLineMs: 5000,
-  /** Ports tried above the wanted one. */
-  demoPortsTried: 100,
-
-  // `gatelog rehearse`.
-  rehearseMs: 60_000,
-  rehearseMsMax: 86_400_000, // 1 d
-  /** All devices together send some 800 messages a second. */
-  rehearseDevices: 16,
-  rehearseIntervalMs: 20,
-  /** For an agent to start, and for devices to be served again after a fault. */
-  rehearseReadyMs: 30_000,
-  /** For devices and mirror to get rid of what they have. */
-  rehearseDrainMs: 30_000,
-  /** The small disk that is filled, in memory. */
-  rehearseDiskBytes: 100_663_296, // 96 MiB
-  rehearseQuotaStepBytes: 4_194_304, // 4 MiB
 } as const;
 
 assert(LIMITS.recordBytes <= LIMITS.commitBytes, 'a commit holds at least one largest record');
@@ -360,15 +385,12 @@ assert(
   LIMITS.commitRecords * 4 <= LIMITS.reservedRecords,
   'a place is noted ahead of need, while commits go on',
 );
+assert(LIMITS.ledgerEntries < LIMITS.ledgerRanges, 'kept entries are known by heart');
 assert(LIMITS.commitBytes <= LIMITS.pendingBytes, 'a full commit may wait');
 assert(LIMITS.checkpointEveryBytes <= LIMITS.segmentBytesMin, 'every segment holds a checkpoint');
 assert(
   LIMITS.quarantinePartRecords <= LIMITS.commitRecords,
   'refused records appended at once fit one commit',
-);
-assert(
-  LIMITS.deathsBeforeProbe < LIMITS.deathsBeforePatience,
-  'the first look at what ends processes is a short one',
 );
 assert(LIMITS.recordBytes <= LIMITS.mirrorBatchBytes, 'a batch holds at least one largest record');
 assert(
@@ -376,4 +398,3 @@ assert(
   'draining ends before stopping is given up',
 );
 assert(LIMITS.backoffFirstMs < LIMITS.backoffMaxMs, 'the first wait is the shortest');
-assert(LIMITS.demoSensorWindow <= LIMITS.demoSensorBacklog, 'what is on the wire is kept');

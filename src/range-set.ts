@@ -7,57 +7,82 @@ export interface OffsetRange {
 }
 
 /**
- * A set of few ranges of offsets. At its bound the two lowest become one, with what lies between
- * (`merge`), or the lowest is forgotten.
+ * A set of ranges of offsets. At its bound the two lowest become one, with what lies between
+ * (`merge`), or the lowest is forgotten; `keep`: its owner bounds it.
  */
 export class RangeSet {
-  readonly #atBound: 'merge' | 'forget';
+  readonly #atBound: 'merge' | 'forget' | 'keep';
   /** Ascending, and apart. */
-  #ranges: OffsetRange[] = [];
+  readonly #ranges: OffsetRange[] = [];
 
-  constructor(atBound: 'merge' | 'forget' = 'merge') {
+  constructor(atBound: 'merge' | 'forget' | 'keep' = 'merge') {
     this.#atBound = atBound;
+  }
+
+  get size(): number {
+    return this.#ranges.length;
   }
 
   /** The parts of [from, to) that are not in the set. */
   rest(from: number, to: number): OffsetRange[] {
     const rest: OffsetRange[] = [];
     let at = from;
-    for (const range of this.#ranges) {
-      if (range.to <= at) continue;
-      if (range.from >= to) break;
+    for (const range of this.#between(from, to)) {
       if (range.from > at) rest.push({ from: at, to: range.from });
-      at = range.to;
+      at = Math.max(at, range.to);
     }
     if (at < to) rest.push({ from: at, to });
     return rest;
   }
 
+  /** The parts of [from, to) that are in the set. */
+  within(from: number, to: number): OffsetRange[] {
+    return this.#between(from, to)
+      .filter((range) => range.from < to && range.to > from)
+      .map((range) => ({ from: Math.max(from, range.from), to: Math.min(to, range.to) }));
+  }
+
   /** Adds [from, to); gives the parts of it that were not in the set. */
   add(from: number, to: number): OffsetRange[] {
     if (from >= to) return [];
-    const fresh: OffsetRange[] = [];
-    const before: OffsetRange[] = [];
-    const after: OffsetRange[] = [];
-    const merged = { from, to };
-    let at = from;
-    for (const range of this.#ranges) {
-      if (range.to < from) before.push(range);
-      else if (range.from > to) after.push(range);
-      else {
-        if (range.from > at) fresh.push({ from: at, to: range.from });
-        at = Math.max(at, range.to);
-        merged.from = Math.min(merged.from, range.from);
-        merged.to = Math.max(merged.to, range.to);
-      }
-    }
-    if (at < to) fresh.push({ from: at, to });
-    this.#ranges = [...before, merged, ...after];
+    const fresh = this.rest(from, to);
+    const touched = this.#between(from, to);
+    const merged = {
+      from: Math.min(from, touched[0]?.from ?? from),
+      to: Math.max(to, touched.at(-1)?.to ?? to),
+    };
+    this.#ranges.splice(this.#firstTo(from), touched.length, merged);
     const [lowest, next] = this.#ranges;
-    if (this.#ranges.length > LIMITS.countedRanges && lowest !== undefined && next !== undefined) {
+    const isFull = this.#atBound !== 'keep' && this.#ranges.length > LIMITS.countedRanges;
+    if (isFull && lowest !== undefined && next !== undefined) {
       if (this.#atBound === 'forget') this.#ranges.shift();
       else this.#ranges.splice(0, 2, { from: lowest.from, to: next.to });
     }
     return fresh;
+  }
+
+  /** Forgets so many of the lowest; gives one past the last offset of these. */
+  forgetLowest(count: number): number {
+    return this.#ranges.splice(0, count).at(-1)?.to ?? 0;
+  }
+
+  /** Those that touch [from, to]. */
+  #between(from: number, to: number): OffsetRange[] {
+    const first = this.#firstTo(from);
+    let end = first;
+    while ((this.#ranges[end]?.from ?? Infinity) <= to) end++;
+    return this.#ranges.slice(first, end);
+  }
+
+  /** Index of the first range that ends at the offset or after it. */
+  #firstTo(offset: number): number {
+    let low = 0;
+    let high = this.#ranges.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#ranges[middle]?.to ?? Infinity) < offset) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }

@@ -1,3 +1,6 @@
+export const HOUR_MS = 3_600_000;
+export const DAY_MS = 86_400_000;
+
 /** Sizes and durations as people write them in configuration: `64MiB`, `7d`. */
 const SIZE = /^(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?$/u;
 const SIZE_UNITS: Readonly<Record<string, number>> = {
@@ -18,10 +21,32 @@ const DURATION_UNITS: Readonly<Record<string, number>> = {
   s: 1000,
   m: 60_000,
   min: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
+  h: HOUR_MS,
+  d: DAY_MS,
   w: 604_800_000,
 };
+
+const RATE = /^(\d+(?:\.\d+)?)\s*(bit|kbit|Mbit|Gbit)\/s$/u;
+const RATE_UNITS: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, Mbit: 1e6, Gbit: 1e9 };
+
+/** Bits a second, or undefined when the text is no rate. The unit is required: `512kbit/s`. */
+export function parseRate(text: string): number | undefined {
+  const parts = RATE.exec(text.trim());
+  if (parts === null) return undefined;
+  return Math.round(Number(parts[1]) * (RATE_UNITS[parts[2] ?? 'bit'] ?? 1));
+}
+
+/** As parseRate reads it: `64 kbit/s`, `1.5 Mbit/s`. */
+export function formatRate(bitsPerSecond: number): string {
+  const units = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s'];
+  let value = bitsPerSecond;
+  let unit = 0;
+  while (value >= 999.95 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${Number(value.toFixed(unit === 0 ? 0 : 1))} ${units[unit] ?? 'bit/s'}`;
+}
 
 /** Bytes, or undefined when the text is no size. A bare number is bytes. */
 export function parseSize(text: string): number | undefined {

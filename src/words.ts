@@ -32,3 +32,8 @@ export function editDistance(left: string, right: string): number {
   }
   return cell(left.length, right.length);
 }
+
+/** `1 entry`, `2 entries`. */
+export function counted(count: number, one: string, many: string = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}

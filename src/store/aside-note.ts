@@ -14,3 +14,14 @@ export interface AsideNote {
   readonly commits?: readonly [from: number, to: number | undefined];
   readonly held?: readonly HeldRange[];
 }
+
+/** Name of the state database; segments are named by their first commit. */
+export const STATE = 'state';
+
+/** Why a table is set aside. */
+export const UNINDEXED = 'its index is damaged: a new table was made of the blocks found in it';
+
+/** What a database is called for people. */
+export function whatOf(name: string): string {
+  return name === STATE ? name : `segment-${name}`;
+}

@@ -1,5 +1,7 @@
 import { GatelogError } from '../errors.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { parseKey } from './commit-key.ts';
+import { isDamage } from './damage.ts';
 import type { Database } from './database.ts';
 import { readCheckpoint, readTail } from './recovery.ts';
 
@@ -30,10 +32,20 @@ export async function requireBelonging(
   if (commit < first - 1 || (before !== undefined && commit >= before)) {
     throw foreign(first, `it begins with commit ${commit}`);
   }
-  const { checkpoint } = await readTail(database);
+  const checkpoint = await lastCheckpoint(database);
   if (checkpoint === undefined) return;
   if (checkpoint.commit < first - 1) throw foreign(first, `it holds commit ${checkpoint.commit}`);
   requireIncarnation(first, checkpoint.incarnation, incarnation);
+}
+
+/** undefined: there is none, or it can't be read; the rest of the segment may be. */
+async function lastCheckpoint(database: Database): Promise<Checkpoint | undefined> {
+  try {
+    return (await readTail(database)).checkpoint;
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
 }
 
 function requireIncarnation(first: number, found: string, wanted: string | undefined): void {
@@ -49,7 +61,7 @@ function foreign(first: number, why: string): GatelogError {
 }
 
 async function firstCommit(database: Database): Promise<number | undefined> {
-  const entries = database.entries({});
+  const entries = database.entries({ oneByOne: true }); // Damage further on is told later.
   try {
     for (;;) {
       const batch = await entries.next();

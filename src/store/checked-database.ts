@@ -5,7 +5,7 @@ import type { Database, Entries, Entry, KeyRange, Write } from './database.ts';
 /**
  * Before each value of the state database: a byte that neither msgpack nor UTF-8 text begins with,
  * and a CRC-32 over key and value. LevelDB hands altered values on without a word
- * (research/store.md, section 10), and an altered position would skip records in silence.
+ * (docs/leveldb.md), and an altered position would skip records in silence.
  */
 const MARK = 0xc1;
 const HEADER_BYTES = 5;
@@ -24,6 +24,11 @@ function unsealed(key: Uint8Array, stored: Uint8Array): Uint8Array | undefined {
   const value = stored.subarray(HEADER_BYTES);
   const view = new DataView(stored.buffer, stored.byteOffset, stored.byteLength);
   return view.getUint32(1) === crc32(value, crc32(key)) ? value : undefined;
+}
+
+/** Whether it is a value of the state database, as it was written. */
+export function isSealed(key: Uint8Array, stored: Uint8Array): boolean {
+  return unsealed(key, stored) !== undefined;
 }
 
 /** A database whose values are checked on every read: an altered one counts as missing, and is told. */
@@ -92,8 +97,10 @@ export class CheckedDatabase implements Database {
 /** Keys whose values are altered. Rejects as LevelDB does when it finds damage itself. */
 export async function alteredKeys(inner: Database): Promise<Uint8Array[]> {
   const altered: Uint8Array[] = [];
-  for await (const [key, stored] of everything(inner)) {
-    if (unsealed(key, stored) === undefined) altered.push(Buffer.from(key));
+  for await (const batch of everything(inner)) {
+    for (const [key, stored] of batch) {
+      if (unsealed(key, stored) === undefined) altered.push(Buffer.from(key));
+    }
   }
   return altered;
 }
@@ -101,20 +108,22 @@ export async function alteredKeys(inner: Database): Promise<Uint8Array[]> {
 /** What an earlier gatelog wrote without checks. */
 export async function sealAll(inner: Database): Promise<void> {
   const writes: Write[] = [];
-  for await (const [key, value] of everything(inner)) {
-    if (unsealed(key, value) !== undefined) continue;
-    writes.push({ key: Buffer.from(key), value: sealed(key, value) });
+  for await (const batch of everything(inner)) {
+    for (const [key, value] of batch) {
+      if (unsealed(key, value) !== undefined) continue;
+      writes.push({ key: Buffer.from(key), value: sealed(key, value) });
+    }
   }
   if (writes.length > 0) await inner.write(writes);
 }
 
-async function* everything(inner: Database): AsyncGenerator<Entry> {
+async function* everything(inner: Database): AsyncGenerator<readonly Entry[]> {
   const entries = inner.entries({});
   try {
     for (;;) {
       const batch = await entries.next();
       if (batch.length === 0) return;
-      yield* batch;
+      yield batch;
     }
   } finally {
     await entries.close();

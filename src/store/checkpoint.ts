@@ -1,4 +1,4 @@
-import type { TrustState } from '../clock-trust.ts';
+import type { TrustState } from '../clock-status.ts';
 import { LIMITS } from '../limits.ts';
 import { unpackBoots, type ClockStamp, type PackedBoot } from './boots.ts';
 import { trustOf } from './commit-clock.ts';
@@ -45,6 +45,12 @@ export interface Checkpoint {
    * is at least; and the newest boots. undefined before the first commit that carried them.
    */
   readonly clock?: CheckpointClock | undefined;
+  /**
+   * By stream: the first offset that retention had left, and bytes stored before it. For when the state
+   * database, whose starts count, is damaged. undefined: of an older version.
+   */
+  readonly start?: readonly number[] | undefined;
+  readonly storedBefore?: readonly number[] | undefined;
 }
 
 export interface CheckpointClock {
@@ -69,8 +75,21 @@ export function packCheckpoint(checkpoint: Checkpoint): Buffer {
     varints(checkpoint.newest.map(fromTime)),
     checkpoint.producers,
     checkpoint.producersBefore,
-    ...(checkpoint.clock === undefined ? [] : [packClock(checkpoint.clock)]),
+    ...packNews(checkpoint),
   ]);
+}
+
+/** What checkpoints of older versions end without. */
+function packNews({ clock, start, storedBefore }: Checkpoint): unknown[] {
+  const starts =
+    start === undefined ? [] : [varints(upToLast(start)), varints(upToLast(storedBefore ?? []))];
+  if (clock === undefined) return starts.length === 0 ? [] : [null, ...starts];
+  return [packClock(clock), ...starts];
+}
+
+/** Most streams begin at 0, the newer ones above all. */
+function upToLast(values: readonly number[]): readonly number[] {
+  return values.slice(0, values.findLastIndex((value) => value > 0) + 1);
 }
 
 function packClock({ stamp, boots }: CheckpointClock): PackedClock {
@@ -109,6 +128,10 @@ export function unpackCheckpoint(bytes: Uint8Array): Checkpoint | undefined {
   const packedClock = parts[12] ?? null;
   const clock = unpackClock(packedClock);
   if (packedClock !== null && clock === undefined) return undefined;
+  const start = parts[13] === undefined ? [] : numbers(parts[13]);
+  const storedBefore = parts[14] === undefined ? [] : numbers(parts[14]);
+  if (start === undefined || storedBefore === undefined) return undefined;
+  const starts = parts[13] === undefined ? {} : { start, storedBefore };
   return {
     commit,
     previous,
@@ -123,6 +146,7 @@ export function unpackCheckpoint(bytes: Uint8Array): Checkpoint | undefined {
     producers,
     producersBefore,
     clock,
+    ...starts,
   };
 }
 

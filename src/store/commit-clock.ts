@@ -1,4 +1,4 @@
-import type { TrustState } from '../clock-trust.ts';
+import type { TrustState } from '../clock-status.ts';
 import type { ClockStamp } from './boots.ts';
 import { isList, type Unpacked } from './unpack.ts';
 import { readVarints, VarintWriter } from './varint.ts';

@@ -2,7 +2,7 @@ import { assert } from '../assert.ts';
 
 /**
  * Keys of a segment: commit number, big-endian, then the kind, so that every new key sorts last.
- * LevelDB then moves its tables by name instead of rewriting them (research/store.md, section 3).
+ * LevelDB then moves its tables by name instead of rewriting them (docs/leveldb.md).
  */
 export type EntryKind = 'commit' | 'checkpoint';
 

@@ -29,6 +29,8 @@ export interface CommitLogOptions {
   readonly readOnly: boolean;
   /** Makes the state database remember where everything stood, and that it went on in that segment. */
   readonly note: (first: number, checkpoint: Checkpoint) => Promise<void>;
+  /** The segment being written begins with this. */
+  readonly onBegun: (checkpoint: Checkpoint) => void;
   /** Records that were written are gone after a failed write. Durable when resolved. */
   readonly onLost: (lost: readonly Hole[]) => Promise<void>;
 }
@@ -71,7 +73,7 @@ export class CommitLog {
     const { state, logger } = options;
     this.#reservation = new Reservation({
       note: () => this.#note(),
-      appended: () => state.recordsAppended,
+      given: () => state.offsetsGiven,
       logger,
     });
     this.#framer = new CommitFramer(options.compression);
@@ -83,34 +85,35 @@ export class CommitLog {
   }
 
   /**
-   * Finds the end of the log, whatever is damaged. `remembered`: what the state database knows of it,
-   * for a log of which nothing is left.
+   * Finds the end of the log, whatever is damaged. `remembered`: what the state database knows of it.
    */
   async open(remembered: Checkpoint | undefined): Promise<OpenedLog> {
     const { segments, state, logger, readOnly } = this.#options;
     const end = await findLogEnd({ segments, logger, readOnly, remembered });
-    const { active, activeTail, checkpoint, unreadable } = end;
+    const { active, activeTail, checkpoint, unreadable, missing, lastCommit } = end;
     this.#active = active;
     if (active > 0) state.lastCheckpoint = { segment: active, commit: -1 };
-    if (checkpoint === undefined) return { identity: undefined, unreadable, holes: [] };
-    if (activeTail !== undefined && end.checkpointIn === active) {
-      this.#resumeSegment(checkpoint, activeTail);
+    const found = { unreadable, missing, lastCommit };
+    if (checkpoint === undefined) return { ...found, identity: undefined, holes: [] };
+    if (activeTail?.checkpoint !== undefined) {
+      this.#resumeSegment(activeTail.checkpoint, activeTail);
     }
     state.restoreCheckpoint(checkpoint);
-    for (const [producer, sequence] of end.producers) state.producers.restore(producer, sequence);
+    state.producers.restoreAll(end.producers, checkpoint === activeTail?.checkpoint);
     const { skipped, holes } = state.replay(checkpoint, end.commits, logger);
     // What was skipped once is not skipped again at every start.
-    if (skipped) this.#checkpointDue = true;
+    if (skipped || end.tellsLess) this.#checkpointDue = true;
     state.heads.forgetPending();
     state.allDurable();
     this.#identity = { incarnation: checkpoint.incarnation, createdMs: checkpoint.createdMs };
-    return { identity: this.#identity, unreadable, holes };
+    return { ...found, identity: this.#identity, holes };
   }
 
   /** Makes ready to write. Not for read-only stores. */
   async start(identity: LogIdentity): Promise<void> {
     const { segments, state } = this.#options;
     this.#identity = identity;
+    this.#reservation.begin();
     this.#noteOpened();
     if (this.#active === 0) {
       this.#active = state.lastCommit + 1;
@@ -120,6 +123,7 @@ export class CommitLog {
       await this.write(new Batch(), true);
     } else {
       this.#database = await segments.hold(this.#active);
+      if (this.isFull) this.#next.create(state.lastCommit + 1 + LIMITS.segmentAheadCommits);
     }
   }
 
@@ -147,6 +151,11 @@ export class CommitLog {
     return this.#active;
   }
 
+  /** The one being written is due to be followed by another. */
+  get isFull(): boolean {
+    return this.#segmentBytes >= this.#options.segmentBytes;
+  }
+
   /** Log bytes in the segment being written. */
   get activeBytes(): number {
     return this.#segmentBytes;
@@ -168,9 +177,8 @@ export class CommitLog {
     const described = this.#checkpointDue ? this.#describe(begins) : undefined;
     const checkpoint = described === undefined ? undefined : frameCheckpoint(described);
     if (checkpoint !== undefined) {
-      const key = entryKey(number - 1, 'checkpoint');
       await database.write([
-        { key, value: checkpoint },
+        { key: entryKey(number - 1, 'checkpoint'), value: checkpoint },
         { key: this.#framer.key, value },
       ]);
       state.syncs++;
@@ -183,6 +191,7 @@ export class CommitLog {
       if (sync) await this.#sync(database);
     }
     this.#written(batch, encoded, topics, value.length, checkpoint?.length);
+    if (described !== undefined && number === this.#active) this.#options.onBegun(described);
     if (sync || checkpoint !== undefined) this.#durable();
     else this.#unsynced = true;
     this.#news += (begins ? 1 : 0) + topics.length;
@@ -219,9 +228,8 @@ export class CommitLog {
     await this.#next.settled();
     const tail = await this.#reopen();
     const expected = state.lastCommit;
-    const { start } = state.heads;
     const lost = lostFrom(tail, expected, state.heads.committed).filter(
-      ({ stream, toOffset }) => toOffset > (start[stream] ?? 0),
+      ({ stream, toOffset }) => toOffset > (state.heads.start[stream] ?? 0),
     );
     if (lost.length > 0) {
       logger.error(
@@ -295,9 +303,7 @@ export class CommitLog {
     checkpointBytes: number | undefined,
   ): void {
     const { state } = this.#options;
-    if (checkpointBytes !== undefined) {
-      this.#checkpointed(checkpointBytes);
-    }
+    if (checkpointBytes !== undefined) this.#checkpointed(checkpointBytes);
     state.lastCommit++;
     state.commits++;
     state.recordsAppended += batch.records;
@@ -337,7 +343,6 @@ export class CommitLog {
   #describe(asked: boolean): Checkpoint {
     const { state } = this.#options;
     const { heads, registry, producers } = state;
-    const count = registry.streams;
     // The commits after the last one were lost: it is written anew, and MUST NOT point to itself.
     const anew = this.#previousCheckpoint >= state.lastCommit;
     const whole = asked || anew;
@@ -347,10 +352,7 @@ export class CommitLog {
       ...this.#identity,
       segmentBytes: this.#segmentBytes,
       topics: registry.all(),
-      next: [...heads.committed.subarray(0, count)],
-      stored: [...heads.stored.subarray(0, count)],
-      latest: [...heads.latest.subarray(0, count)],
-      newest: [...heads.newest.subarray(0, count)],
+      ...heads.listed(registry.streams),
       producers: whole ? producers.all() : producers.changed(),
       producersBefore: whole ? -1 : this.#previousProducers,
       clock: state.stamp && {
@@ -362,14 +364,17 @@ export class CommitLog {
 
   /** Opens the next segment ahead of need, and moves to it at its first commit. */
   async #roll(number: number): Promise<void> {
-    const { segments, segmentBytes } = this.#options;
+    const { segments } = this.#options;
     const next = this.#next;
+    const isDue = this.#rollDue || this.isFull;
+    // The folder of the next one is evidence that all up to here was synced: see lost-end.ts.
+    if (this.#rollsNow || (next.first === undefined && isDue)) await this.sync();
     if (this.#rollsNow) {
       this.#rollsNow = false;
       if (await next.giveWay()) next.create(number);
     }
     if (next.first === undefined) {
-      if (this.#segmentBytes < segmentBytes && !this.#rollDue) return;
+      if (!isDue) return;
       this.#rollDue = false;
       next.create(number + LIMITS.segmentAheadCommits);
       return;
@@ -382,11 +387,10 @@ export class CommitLog {
       this.#rollDue = true;
       return;
     }
-    const before = this.#active;
+    segments.release(this.#active);
     this.#active = number;
     next.taken();
     this.#database = database;
-    segments.release(before);
     this.#noteOpened();
     this.#segmentBytes = 0;
     this.#checkpointDue = true;

@@ -4,7 +4,8 @@ import { entryKey, parseKey } from './commit-key.ts';
 import { isClosed, isDamage, isUnopenable, isUnsteady } from './damage.ts';
 import type { Database } from './database.ts';
 import { readFrame, type Frame } from './frame.ts';
-import type { Segments } from './segments.ts';
+import { unreadableError } from './patience.ts';
+import { nameOf, type Segments } from './segments.ts';
 
 /**
  * Gets the commits whose checksum is right, ascending; those that are left out are lost. False: no
@@ -14,7 +15,19 @@ export type CommitVisitor = (frame: Frame, storedBytes: number) => boolean;
 
 export interface CommitWalkOptions {
   readonly segments: Segments;
+  /** The engine's files may have gone bad since somebody else walked there. */
+  readonly anew?: boolean;
   readonly logger: Logger;
+}
+
+/** What was tried at one segment so far. */
+interface Effort {
+  /** Entry by entry: what can be read is had before damage further on is told. */
+  careful: boolean;
+  /** What the disk does not read counts as damaged. */
+  givenUp: boolean;
+  closedUnderUs: number;
+  unanswered: number;
 }
 
 /** How often a read begins anew because its segment was closed and opened again. */
@@ -29,6 +42,8 @@ export class CommitWalk {
   #commit = 1;
   /** There is nothing hidden before this commit that was not found. */
   #searched = 0;
+  /** Commits of a segment that the engine may be asked for. */
+  #readable = { segment: 0, from: 0, until: 0 };
 
   constructor(options: CommitWalkOptions) {
     this.#options = options;
@@ -51,65 +66,94 @@ export class CommitWalk {
       const first = segments.holding(this.#commit);
       if (first === undefined) break;
       const next = segments.after(Math.max(first, this.#commit));
-      const last = Math.min(end, (next ?? Infinity) - 1);
-      if (!(await this.#over(first, last, visit))) return false;
+      const examined = await this.#examined(first);
+      const last = Math.min(end, (next ?? Infinity) - 1, examined - 1);
+      const outcome = await this.#over(first, last, visit);
+      if (outcome === 'enough') return false;
       this.#commit = last + 1;
     }
     this.#commit = Math.max(this.#commit, end + 1);
     return true;
   }
 
-  /** A segment up to `last`. False when the visitor had enough. */
-  async #over(first: number, last: number, visit: CommitVisitor): Promise<boolean> {
-    const { segments, logger } = this.#options;
-    let careful = false;
-    let closedUnderUs = 0;
-    let unsteady = 0;
+  /** The commit before which the segment can be read. */
+  async #examined(first: number): Promise<number> {
+    const known = this.#readable;
+    const commit = this.#commit;
+    if (known.segment === first && known.from <= commit && commit < known.until) return known.until;
+    const anew = this.#options.anew ?? false;
+    const until = await this.#options.segments.examine(first, { commit, anew });
+    this.#readable = { segment: first, from: commit, until };
+    return until;
+  }
+
+  /**
+   * A segment up to `last`. `enough`: for the visitor. Throws STORE_FAILING: later, perhaps.
+   */
+  async #over(first: number, last: number, visit: CommitVisitor): Promise<'end' | 'enough'> {
+    const { segments } = this.#options;
+    const effort: Effort = { careful: false, givenUp: false, closedUnderUs: 0, unanswered: 0 };
     for (;;) {
-      if (!segments.has(first)) return true; // Set aside, or expired, meanwhile.
+      if (!segments.has(first)) return 'end'; // Set aside, or expired, meanwhile.
+      const from = this.#commit;
       try {
-        return await segments.using(first, (db) => this.#segment(db, last, careful, visit));
+        const outcome = await segments.using(first, (database) =>
+          this.#segment(database, last, effort, visit),
+        );
+        const to = outcome === 'end' ? last : this.#commit - 1;
+        if (!effort.givenUp) segments.couldRead(first, from, to);
+        return outcome;
       } catch (error) {
-        if (isClosed(error) && closedUnderUs < REOPENINGS) {
-          closedUnderUs++; // The writer opened the segment again after a failed write.
-          continue;
-        }
-        // A disk may fail to read once; one that always fails at a place is no better than damage.
-        if (isUnsteady(error) && unsteady < REOPENINGS) {
-          unsteady++;
-          continue;
-        }
-        if (!isDamage(error) && !isUnsteady(error)) throw error;
-        // LevelDB passes over a damaged block and says so at the very end: by then the careful walk
-        // has had everything that can be read.
-        if (careful || isUnopenable(error)) {
-          logger.error(
-            { segment: first, error: messageOf(error) },
-            'a part of the log can not be read; readers get it as a gap',
-          );
-          return true;
-        }
-        careful = true;
+        if (!(await this.#triesAgain(first, effort, error))) return 'end';
       }
     }
+  }
+
+  /** False: what can be read was read. Throws what is no damage. */
+  async #triesAgain(first: number, effort: Effort, error: unknown): Promise<boolean> {
+    const { segments, logger } = this.#options;
+    if (isClosed(error) && effort.closedUnderUs < REOPENINGS) {
+      effort.closedUnderUs++; // The writer opened the segment again after a failed write.
+      return true;
+    }
+    if (isUnsteady(error) && !effort.givenUp) {
+      const verdict = await segments.afterFailedRead(first, this.#commit, effort.unanswered++);
+      if (verdict === 'wait') throw unreadableError(nameOf(first), error);
+      effort.givenUp = effort.careful = verdict === 'lost';
+      return true;
+    }
+    if (!isDamage(error) && !isUnsteady(error)) throw error;
+    await segments.requirePresent();
+    // LevelDB passes over a damaged block and says so at the very end: by then the careful walk
+    // has had everything that can be read.
+    if (effort.careful || isUnopenable(error)) {
+      // Once for each who walks; whose offsets they are, and that they are lost, is told once.
+      logger.warn(
+        { event: 'store.unreadable', segment: first, error: messageOf(error) },
+        'a part of the log can not be read; readers get it as a gap',
+      );
+      return false;
+    }
+    effort.careful = true;
+    return true;
   }
 
   async #segment(
     database: Database,
     last: number,
-    careful: boolean,
+    effort: Effort,
     visit: CommitVisitor,
-  ): Promise<boolean> {
+  ): Promise<'end' | 'enough'> {
     for (;;) {
-      const outcome = await this.#forward(database, last, careful, visit);
-      if (outcome !== 'hidden') return outcome === 'end';
+      const outcome = await this.#forward(database, last, effort, visit);
+      if (outcome !== 'hidden') return outcome;
     }
   }
 
   async #forward(
     database: Database,
     last: number,
-    careful: boolean,
+    { careful, givenUp }: Effort,
     visit: CommitVisitor,
   ): Promise<'end' | 'enough' | 'hidden'> {
     const entries = database.entries({
@@ -120,14 +164,16 @@ export class CommitWalk {
     try {
       for (;;) {
         const batch = await entries.next();
-        if (batch.length === 0) return (await this.#jump(database, last + 1)) ? 'hidden' : 'end';
+        if (batch.length === 0)
+          return (await this.#jump(database, last + 1, givenUp)) ? 'hidden' : 'end';
         for (const [key, value] of batch) {
           const commit = numberOf(key);
           // Damaged books of the engine hand out entries in no order.
           if (commit === undefined || commit < this.#commit || commit > last) continue;
           const frame = readFrame(key, value);
           if (frame === undefined) continue;
-          if (commit > this.#commit && (await this.#jump(database, commit))) return 'hidden';
+          if (commit > this.#commit && (await this.#jump(database, commit, givenUp)))
+            return 'hidden';
           this.#commit = commit;
           if (!visit(frame, value.length)) return 'enough';
           this.#commit = commit + 1;
@@ -143,21 +189,25 @@ export class CommitWalk {
    * exchanged for another, it finds those beyond only by their own place: backwards from the far end.
    * True when there are some; the walk goes on from them then.
    */
-  async #jump(database: Database, commit: number): Promise<boolean> {
+  async #jump(database: Database, commit: number, givenUp: boolean): Promise<boolean> {
     if (this.#commit >= commit || this.#commit < this.#searched) return false;
+    const lowest = await lowestBehind(database, this.#commit, commit - 1, givenUp);
     this.#searched = commit;
-    const lowest = await lowestBehind(database, this.#commit, commit - 1);
     if (lowest === undefined) return false;
     this.#commit = lowest;
     return true;
   }
 }
 
-/** The first of the commits that can be read backwards from `to`. */
+/**
+ * The first of the commits that can be read backwards from `to`. That the disk does not answer is told
+ * here, unless it was `givenUp`: a scan forward passes over such a block, and tells it too late.
+ */
 async function lowestBehind(
   database: Database,
   from: number,
   to: number,
+  givenUp: boolean,
 ): Promise<number | undefined> {
   const entries = database.entries({
     gte: entryKey(from, 'commit'),
@@ -178,7 +228,7 @@ async function lowestBehind(
       }
     }
   } catch (error) {
-    if (!isDamage(error) && !isUnsteady(error)) throw error;
+    if (!isDamage(error) && !(givenUp && isUnsteady(error))) throw error;
     return lowest;
   } finally {
     await entries.close();

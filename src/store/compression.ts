@@ -14,7 +14,7 @@ const WINDOW_LOG_MAX = 22;
 
 /**
  * zstd through long-lived streams, a frame for each call: off the JavaScript thread, and without
- * the one-shot functions' native contexts (90 MB against 42: research/store.md, section 8).
+ * the one-shot functions' native contexts (90 MB against 42: docs/leveldb.md).
  */
 export class Compressor {
   readonly #large = new FrameStream(LEVEL);

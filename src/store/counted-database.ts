@@ -1,22 +1,27 @@
 import type { Database, Entries, KeyRange, Write } from './database.ts';
+import type { SyncMark } from './sync-mark.ts';
 
-/** A database that counts how often it asked the disk to make something durable. */
+/** The state database: counts how often it asked the disk for durability, and takes the mark along. */
 export class CountedDatabase implements Database {
   readonly #inner: Database;
   syncs = 0;
+  /** Goes along with every write. */
+  mark: SyncMark | undefined;
 
   constructor(inner: Database) {
     this.#inner = inner;
   }
 
   async put(key: Uint8Array, value: Uint8Array, sync: boolean): Promise<void> {
-    await this.#inner.put(key, value, sync);
-    if (sync) this.syncs++;
+    if (sync) await this.write([{ key, value }]);
+    else await this.#inner.put(key, value, false);
   }
 
   async write(writes: readonly Write[]): Promise<void> {
-    await this.#inner.write(writes);
+    const beside = this.mark?.beside();
+    await this.#inner.write(beside === undefined ? writes : [...writes, ...beside.writes]);
     this.syncs++;
+    beside?.noted();
   }
 
   async sync(): Promise<void> {

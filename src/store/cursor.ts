@@ -1,10 +1,12 @@
 import { assert } from '../assert.ts';
+import { LIMITS } from '../limits.ts';
 import type { StreamId } from '../record.ts';
 import type { Logger } from '../telemetry.ts';
 import { CommitDecoder } from './commit-decoder.ts';
 import { readHead } from './commit-head.ts';
 import { CommitWalk } from './commit-walk.ts';
 import { rawBody } from './compression.ts';
+import { isUnsteady } from './damage.ts';
 import type { Frame } from './frame.ts';
 import type { CursorBatch, LogCursor, ReadGap } from './log.ts';
 import type { LogState } from './log-state.ts';
@@ -19,9 +21,23 @@ export interface CursorOptions {
   readonly lookup: Lookup;
   readonly waiters: Waiters;
   readonly logger: Logger;
-  /** Told what a reader found to be damaged, so that it stands in the loss ledger. */
-  readonly onDamage?: ((gaps: readonly ReadGap[]) => void) | undefined;
+  /**
+   * Told what a reader found to be damaged before the reader has it, so that it stands in the loss
+   * ledger in the words and with the size of who knows best. Never rejects.
+   */
+  readonly onDamage?: ((gaps: readonly ReadGap[]) => Promise<void>) | undefined;
+  /** Nothing is read behind this commit, and nothing told of what stands there; by default all is. */
+  readonly lastCommit?: number | undefined;
 }
+
+/**
+ * A reader that passed over so much without meeting a wanted record looks up where the next one is, to
+ * within a checkpoint: a rare topic is not looked for through all that stands between its records.
+ */
+const PASSED_BYTES = 4 * LIMITS.checkpointEveryBytes;
+
+/** What was found is handed out after so much of the log was read for it: a mirror's alarms do not wait. */
+const READ_BYTES = 16 * LIMITS.checkpointEveryBytes;
 
 /**
  * Walks the commits and hands out the wanted streams' records. Between calls it knows a commit
@@ -34,6 +50,10 @@ export class Cursor implements LogCursor {
   readonly #decoder = new CommitDecoder();
   readonly #walk: CommitWalk;
   #located: boolean;
+  /** Since the last wanted record. */
+  #passedBytes = 0;
+  /** In this call. */
+  #readBytes = 0;
   #busy = false;
   #closed = false;
 
@@ -53,13 +73,14 @@ export class Cursor implements LogCursor {
     reading.passRetention();
     if (this.#closed || !this.#behind()) return reading.batch();
     this.#busy = true;
+    this.#readBytes = 0;
     try {
-      if (!this.#located) this.#walk.startAt(await this.#locate());
+      if (!this.#located) await this.#goOn(0);
       this.#located = true;
-      await this.#read(reading);
+      await this.#readOrWait(reading);
       const batch = reading.batch();
       const damaged = batch.gaps.filter(({ reason }) => reason === 'corruption');
-      if (damaged.length > 0) this.#options.onDamage?.(damaged);
+      if (damaged.length > 0) await this.#options.onDamage?.(damaged);
       return batch;
     } catch (error) {
       this.#located = false; // The next call finds the place again by the offsets.
@@ -88,6 +109,12 @@ export class Cursor implements LogCursor {
     return false;
   }
 
+  async #goOn(atLeast: number): Promise<void> {
+    this.#passedBytes = 0;
+    const commit = await this.#locate();
+    if (commit > atLeast) this.#walk.startAt(commit);
+  }
+
   async #locate(): Promise<number> {
     const { state, lookup } = this.#options;
     let commit = state.durableCommit + 1;
@@ -98,13 +125,41 @@ export class Cursor implements LogCursor {
     return commit;
   }
 
-  async #read(reading: Reading): Promise<void> {
-    const { state } = this.#options;
-    const end = state.durableCommit;
-    const ends = new Map([...this.#next.keys()].map((s) => [s, state.heads.durable[s] ?? 0]));
-    if (await this.#walk.to(end, (frame) => this.#readCommit(frame, reading))) {
-      reading.passMissing(ends);
+  /** What stands before a place that the disk does not read is handed out; the next call is told of it. */
+  async #readOrWait(reading: Reading): Promise<void> {
+    try {
+      await this.#read(reading);
+    } catch (error) {
+      if (!isUnsteady(error) || reading.empty) throw error;
     }
+  }
+
+  async #read(reading: Reading): Promise<void> {
+    const { state, lastCommit = Infinity } = this.#options;
+    const end = Math.min(state.durableCommit, lastCommit);
+    const ends = new Map([...this.#next.keys()].map((s) => [s, state.heads.durable[s] ?? 0]));
+    const visit = (frame: Frame, bytes: number): boolean => this.#visit(frame, bytes, reading);
+    let isRead = false;
+    do {
+      if (this.#isSparse) await this.#goOn(this.#walk.commit);
+      isRead = await this.#walk.to(end, visit);
+    } while (!isRead && this.#isSparse && reading.empty);
+    if (isRead && end < lastCommit) reading.passMissing(ends);
+  }
+
+  get #isSparse(): boolean {
+    return this.#passedBytes >= PASSED_BYTES;
+  }
+
+  /** False when the batch is full, and where the next record is to be looked up. */
+  #visit(frame: Frame, bytes: number, reading: Reading): boolean {
+    const isEnough = this.#readBytes >= READ_BYTES && !reading.empty;
+    if (isEnough || this.#isSparse) return false;
+    this.#readBytes += bytes;
+    const held = reading.planned;
+    const goesOn = this.#readCommit(frame, reading);
+    this.#passedBytes = reading.planned > held ? 0 : this.#passedBytes + bytes;
+    return goesOn;
   }
 
   /** False when the batch was full before the end of this commit. */

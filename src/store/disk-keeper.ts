@@ -44,7 +44,9 @@ export class DiskKeeper {
   readonly #ladder = new DiskLadder();
   #measure: Measure | undefined;
   #measuredMs = -Infinity;
+  /** Bytes appended when it was measured, and the room then, with what was freed since. */
   #measuredAt = 0;
+  #roomThen = Infinity;
   #checking: Promise<void> | undefined;
   #timer: Timer | undefined;
   #closed = false;
@@ -52,6 +54,8 @@ export class DiskKeeper {
   #fullInARow = 0;
   #heededUntilMs = -Infinity;
   #blocked = '';
+  /** Wall clock in ms: records went that a mirror had not had. */
+  #lastDroppedMs: number | undefined;
 
   constructor(options: DiskKeeperOptions) {
     this.#options = options;
@@ -64,18 +68,34 @@ export class DiskKeeper {
 
   /** Measures in the background when the last measure is old, or much was written since. */
   touch(): void {
-    if (this.#checking !== undefined) return;
     const { clock, state } = this.#options;
     const unit = unitOf(this.#measure?.size ?? Infinity);
+    // A measure may take its time on a busy disk: what was written since is reckoned with.
+    if (this.#measure !== undefined && this.#room < unit) this.#observe(this.#room, this.#measure);
+    if (this.#checking !== undefined) return;
     const much = state.bytesAppended - this.#measuredAt > unit * LIMITS.diskMeasureUnits;
     if (!much && clock.monotonicMs() - this.#measuredMs < LIMITS.diskFreeMs) return;
     void this.check();
   }
 
+  /** Only looks: to make room may take longer than a start has. Never rejects. */
+  begin(): Promise<void> {
+    return this.#once(false);
+  }
+
+  /** Resolves when the measure is not old. Never rejects. */
+  async measured(): Promise<void> {
+    this.touch();
+    await this.#checking;
+  }
+
   /** Never rejects. */
   check(): Promise<void> {
-    if (this.#closed) return Promise.resolve();
-    this.#checking ??= this.#check().finally(() => {
+    return this.#closed ? Promise.resolve() : this.#once(true);
+  }
+
+  #once(mayFree: boolean): Promise<void> {
+    this.#checking ??= this.#check(mayFree).finally(() => {
       this.#checking = undefined;
     });
     return this.#checking;
@@ -96,6 +116,7 @@ export class DiskKeeper {
       reserveTargetBytes: reserve.targetBytes,
       segmentsDropped: space.segmentsDropped,
       recordsDropped: space.recordsDropped,
+      lastDroppedMs: this.#lastDroppedMs ?? null,
       refused: gate.refused,
       refusal: gate.refusal?.message ?? null,
       refusedTopics: space.topicsOf(gate.refusedStreams.keys()),
@@ -119,24 +140,28 @@ export class DiskKeeper {
     void this.check();
   }
 
-  async #check(): Promise<void> {
-    const { logger, reserve } = this.#options;
+  async #check(mayFree: boolean): Promise<void> {
+    const { clock, logger, reserve, state } = this.#options;
     try {
+      const appended = state.bytesAppended;
       const measure = await this.#look();
       this.#measure = measure;
-      let { roomBytes } = measure;
-      const heeds = this.#options.clock.monotonicMs() < this.#heededUntilMs;
+      this.#measuredAt = appended;
+      this.#roomThen = measure.roomBytes;
+      let roomBytes = this.#room;
+      const heeds = clock.monotonicMs() < this.#heededUntilMs;
       if (heeds) roomBytes = Math.min(roomBytes, 0);
       this.#observe(roomBytes, measure);
-      if (!heeds || this.#fullInARow >= LIMITS.diskFullBelieved)
-        await this.#free(measure, roomBytes);
+      const { gate } = this.#options;
+      // What it says of the disk is what the disk is now.
+      if (gate.refusal !== undefined) gate.refusal = this.#refusal(measure);
+      const isBelieved = !heeds || this.#fullInARow >= LIMITS.diskFullBelieved;
+      if (mayFree && isBelieved) await this.#free(measure, roomBytes);
       reserve.tend(!this.#ladder.reached('drop-mirrored') && !this.#closed);
     } catch (error) {
       logger.warn({ error: messageOf(error) }, 'the room on the disk could not be looked after');
     }
-    const { clock, state } = this.#options;
     this.#measuredMs = clock.monotonicMs();
-    this.#measuredAt = state.bytesAppended;
     const calm = this.#ladder.step === 'ok' && reserve.complete;
     if (!calm && !this.#closed) this.#later();
   }
@@ -177,22 +202,34 @@ export class DiskKeeper {
     if (change !== undefined) this.#tell(change, roomBytes, measure);
   }
 
+  /** Now, as far as it is known. */
+  get #room(): number {
+    return this.#roomThen - (this.#options.state.bytesAppended - this.#measuredAt);
+  }
+
   /** Gives up a segment at a time, as long as the ladder asks for room. */
   async #free(measure: Measure, room: number): Promise<void> {
-    const { space, gate } = this.#options;
+    const { space, gate, clock } = this.#options;
     let roomBytes = room;
     let blocked: ReadonlySet<number> = new Set();
     for (let count = 0; count < LIMITS.diskDropsAtOnce; count++) {
       if (!this.#ladder.reached('drop-mirrored') || this.#closed) break;
-      const freed = await space.freeOne(this.#ladder.reached('drop-unmirrored'), measure.capped);
+      const before = space.recordsDropped;
+      const freed = await space.freeOne({
+        unmirrored: this.#ladder.reached('drop-unmirrored'),
+        missingBytes: this.#ladder.missing(Math.min(roomBytes, this.#room), unitOf(measure.size)),
+        capped: measure.capped,
+      });
+      if (space.recordsDropped > before) this.#lastDroppedMs = clock.nowMs();
       if (freed.kind === 'waits') break;
       if (freed.kind === 'nothing') {
         blocked = freed.blocking;
         break;
       }
       // What was removed counts at once; some disks take their time to say so.
+      this.#roomThen += freed.bytes;
       roomBytes += freed.bytes;
-      this.#observe(roomBytes, measure);
+      this.#observe(Math.min(roomBytes, this.#room), measure);
     }
     if (blocked.size === 0) gate.openStreams();
     else gate.refusedStreams = space.refusals(blocked);
@@ -216,7 +253,9 @@ export class DiskKeeper {
 
   #refusal({ capped, freeBytes, folderBytes }: Measure): GatelogError {
     const { engine, maxBytes, reserve } = this.#options;
-    const kept = `${formatSize(reserve.targetBytes)} are kept in reserve`;
+    const { bytes, targetBytes } = reserve;
+    const there = bytes < targetBytes ? `${formatSize(bytes)} of ` : '';
+    const kept = `${there}${formatSize(targetBytes)} are kept in reserve`;
     const state = capped
       ? `${engine.folder} takes ${formatSize(folderBytes ?? 0)} of the ${formatSize(maxBytes ?? 0)} that store.maxBytes allows, of which ${kept}`
       : `the disk of ${engine.folder} has ${formatSize(freeBytes ?? 0)} left, and ${kept}`;

@@ -49,6 +49,11 @@ export class DiskLadder {
     return this.#at >= LADDER_STEPS.indexOf(step);
   }
 
+  /** Room to be made for `drop-unmirrored` to end. */
+  missing(roomBytes: number, unitBytes: number): number {
+    return Math.max(0, BOUNDS['drop-unmirrored'].leave * unitBytes - roomBytes);
+  }
+
   /** Takes the measure in; undefined when nothing changes. Steps between are passed, and counted. */
   observe(roomBytes: number, unitBytes: number): LadderChange | undefined {
     assert(unitBytes > 0, 'room is counted in something');

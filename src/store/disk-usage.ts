@@ -34,6 +34,17 @@ export class DiskUsage {
     return this.#bytes;
   }
 
+  /** Resolves when the last measure is not old. Never rejects. */
+  async measured(): Promise<void> {
+    this.bytes();
+    await this.#measuring;
+  }
+
+  /** It takes another size now. */
+  changed(first: number): void {
+    this.#known.delete(first);
+  }
+
   /** Everything in the data folder, measured now. */
   async folderBytes(): Promise<number> {
     await this.measure();

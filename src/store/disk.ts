@@ -40,6 +40,6 @@ export async function keepDisk(parts: DiskParts, options: DiskOptions): Promise<
     onMoved: () => waiters.wake(),
   });
   const keeper = new DiskKeeper({ ...parts, reserve, maxBytes, space });
-  if (!readOnly) await keeper.check();
+  if (!readOnly) await keeper.begin();
   return keeper;
 }

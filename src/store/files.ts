@@ -1,6 +1,8 @@
-import { lstat, mkdir, open, readdir, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { systemCodeOf } from '../errors.ts';
+import { troubleOf } from './damage.ts';
+import type { DiskRoom } from './database.ts';
 
 /** A file that is gone needs no syncing. */
 export async function syncPath(path: string): Promise<void> {
@@ -66,4 +68,24 @@ export async function bytesOf(path: string): Promise<number> {
     if (systemCodeOf(error) !== 'ENOENT') throw error;
   }
   return bytes;
+}
+
+export async function roomOf(folder: string): Promise<DiskRoom> {
+  const { bavail, blocks, bsize } = await statfs(folder);
+  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+}
+
+/** Written to ask the disk whether it takes writes. */
+export const ANSWER_FILE = 'answers';
+
+/** Whether a few bytes can be written to the folder and synced, or only space is missing for it. */
+export async function takesWrites(folder: string): Promise<boolean> {
+  const path = join(folder, ANSWER_FILE);
+  try {
+    await writeFile(path, 'the disk takes writes\n', { flush: true });
+    await rm(path);
+    return true;
+  } catch (error) {
+    return troubleOf(error) === 'full';
+  }
 }

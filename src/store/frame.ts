@@ -8,7 +8,7 @@ import { KEY_BYTES } from './commit-key.ts';
  *     crc32 u32 | version u8 | flags u8 | 0 u16 | head bytes u32 | raw body bytes u32 | head | body
  *
  * The checksum covers the key and everything after itself. LevelDB verifies nothing on read and
- * skips damage silently (research/store.md, section 10), so every reader goes through readFrame.
+ * skips damage silently (docs/leveldb.md), so every reader goes through readFrame.
  */
 export const FRAME_VERSION = 1;
 export const FRAME_HEADER_BYTES = 16;

@@ -1,4 +1,5 @@
 import { assert } from '../assert.ts';
+import type { Checkpoint } from './checkpoint.ts';
 
 /**
  * Where every stream stands, as arrays by stream number: the next offset to give out (pending),
@@ -30,6 +31,22 @@ export class Heads {
     this.storedBefore = larger(this.storedBefore, size);
     this.latest = larger(this.latest, size, -1);
     this.newest = larger(this.newest, size, -1);
+  }
+
+  /** Of streams 0..count-1, as a checkpoint has it. */
+  listed(
+    count: number,
+  ): Pick<Checkpoint, 'next' | 'stored' | 'latest' | 'newest' | 'start' | 'storedBefore'> {
+    const list = (values: Float64Array): number[] => [...values.subarray(0, count)];
+    const { committed, stored, latest, newest, start, storedBefore } = this;
+    return {
+      next: list(committed),
+      stored: list(stored),
+      latest: list(latest),
+      newest: list(newest),
+      start: list(start),
+      storedBefore: list(storedBefore),
+    };
   }
 
   give(stream: number): number {

@@ -6,9 +6,10 @@ import {
   type LossReason,
   type LossTotals,
 } from '../loss.ts';
-import { RangeSet } from '../range-set.ts';
+import type { OffsetRange, RangeSet } from '../range-set.ts';
 import type { Write } from './database.ts';
 import { coversAll, extended, ledgerKind, newEntry } from './ledger-entry.ts';
+import { LedgerRanges, rangesOf } from './ledger-ranges.ts';
 import { packed } from './pack.ts';
 
 export const CLOSED_PREFIX = 'ledger/closed/';
@@ -29,8 +30,8 @@ export interface StoredBooks {
 /** A change that was worked out and is not yet written: nothing of it counts before `apply`. */
 export interface BooksChange {
   readonly writes: Write[];
-  /** Entries that this change closes, with their numbers. */
-  readonly closed: ReadonlyMap<number, LedgerEntry>;
+  /** What did not stand in it before. */
+  readonly fresh: readonly Loss[];
   /** After the writes are durable. */
   apply(): void;
 }
@@ -40,14 +41,21 @@ export interface BooksChange {
  * the totals. It works changes out; the ledger writes them.
  */
 export class LedgerBooks {
-  readonly #known = new Map<string, RangeSet>();
+  readonly #known: LedgerRanges;
   readonly #open = new Map<string, LedgerEntry>();
   #totals: Totals = noTotals();
   #next = 0;
   /** Entries below it are in `_gaps`. */
   projected = 0;
+  /** Open entries are closed by nothing but what does not continue them. */
+  grows = false;
   /** Of the log that losses are told of from now on. */
   incarnation = '';
+
+  /** `ranges`: known by heart at most; LIMITS.ledgerRanges by default. */
+  constructor(ranges?: number) {
+    this.#known = new LedgerRanges(ranges);
+  }
 
   get next(): number {
     return this.#next;
@@ -80,15 +88,77 @@ export class LedgerBooks {
     this.#note(entry, entry.incarnation);
   }
 
+  /** Where the totals were lost, what is left of the entries tells them. */
+  count({ reason, records, bytes }: Loss): void {
+    this.#totals[reason].records += records;
+    this.#totals[reason].bytes += bytes ?? 0;
+  }
+
+  /**
+   * Closed entries that are in `_gaps`, with the numbers from `first` on. Those that were open when the
+   * state database was as it is now stand among them as they were closed.
+   */
+  refilling(first: number, entries: readonly LedgerEntry[]): BooksChange {
+    const end = first + entries.length;
+    const known = new Set(entries.map(beginningOf));
+    const stale = [...this.#open].filter(([, entry]) => known.has(beginningOf(entry)));
+    const totals = addedTo(this.#totals, entries);
+    for (const [, { reason, records, bytes }] of stale) {
+      totals[reason].records -= records;
+      totals[reason].bytes -= bytes ?? 0;
+    }
+    const next = Math.max(this.#next, end);
+    const books: StoredBooks = { next, projected: Math.max(this.projected, end), totals };
+    const numbered = entries.map((entry, index) => ({ number: first + index, entry }));
+    const closed = numbered.map(({ number, entry }) => ({
+      key: closedKey(number),
+      value: packed(entry),
+    }));
+    return {
+      writes: [
+        ...closed,
+        ...stale.map(([kind]) => ({ key: openKey(kind), value: undefined })),
+        { key: BOOKS_KEY, value: packed(books) },
+      ],
+      fresh: [],
+      apply: () => {
+        this.restoreBooks(books);
+        for (const [kind] of stale) this.#open.delete(kind);
+        for (const { number, entry } of numbered) this.restoreClosed(number, entry);
+      },
+    };
+  }
+
   /** Numbers below were given by a ledger before this one, in a state database that was lost. */
   skipTo(number: number): void {
     this.#next = Math.max(this.#next, number);
     this.projected = Math.max(this.projected, number);
   }
 
-  /** undefined when all of it is known. */
-  recording(losses: readonly Loss[], nowMs: number): BooksChange | undefined {
-    const fresh = this.#fresh(losses);
+  /** The parts of [from, to) that are lost for every reader. */
+  lost(topic: string, partition: number, from: number, to: number): OffsetRange[] {
+    const place = placeOf({ topic, partition, mirror: undefined }, this.incarnation);
+    return this.#known.of(place)?.within(from, to) ?? [];
+  }
+
+  /** What of the losses may stand in stored entries that are not known by heart; usually nothing. */
+  doubts(losses: readonly Loss[]): Doubts {
+    const doubts = new Map<string, OffsetRange>();
+    for (const loss of losses) {
+      const range = rangeOf(loss);
+      if (range === undefined) continue;
+      for (const place of placesOf(loss, this.incarnation)) {
+        if (!this.#known.isDoubtful(place, range)) continue;
+        const { from, to } = doubts.get(place) ?? range;
+        doubts.set(place, { from: Math.min(from, range.from), to: Math.max(to, range.to) });
+      }
+    }
+    return new Doubts(doubts);
+  }
+
+  /** undefined when all of it is known. `recalled`: from the stored entries, where there are doubts. */
+  recording(losses: readonly Loss[], nowMs: number, recalled?: Doubts): BooksChange | undefined {
+    const fresh = this.#fresh(losses, recalled?.found ?? new Map());
     if (fresh.length === 0) return undefined;
     const open = new Map(this.#open);
     const closing: LedgerEntry[] = [];
@@ -97,7 +167,10 @@ export class LedgerBooks {
       const entry = newEntry(loss, this.incarnation, nowMs);
       const kind = ledgerKind(entry);
       const before = open.get(kind);
-      const grown = before === undefined ? undefined : extended(before, entry, nowMs);
+      const grown =
+        before === undefined
+          ? undefined
+          : extended(before, entry, nowMs, this.grows ? Infinity : LIMITS.ledgerOpenMs);
       if (before !== undefined && grown === undefined) closing.push(before);
       open.delete(kind); // The one that grew last stands last.
       open.set(kind, grown ?? entry);
@@ -131,12 +204,11 @@ export class LedgerBooks {
     closing: readonly LedgerEntry[],
     fresh: readonly Loss[],
   ): BooksChange {
-    const closed = new Map(closing.map((entry, index) => [this.#next + index, entry]));
     const totals = addedTo(this.#totals, fresh);
     const next = this.#next + closing.length;
     const writes: Write[] = [];
-    for (const [number, entry] of closed) {
-      writes.push({ key: closedKey(number), value: packed(entry) });
+    for (const [index, entry] of closing.entries()) {
+      writes.push({ key: closedKey(this.#next + index), value: packed(entry) });
     }
     for (const kind of this.#open.keys()) {
       if (!open.has(kind)) writes.push({ key: openKey(kind), value: undefined });
@@ -149,7 +221,7 @@ export class LedgerBooks {
     writes.push({ key: BOOKS_KEY, value: packed(books) });
     return {
       writes,
-      closed,
+      fresh,
       apply: () => {
         this.#next = next;
         this.#totals = totals;
@@ -161,19 +233,18 @@ export class LedgerBooks {
   }
 
   /** The parts that do not stand in it yet; within these losses too. */
-  #fresh(losses: readonly Loss[]): Loss[] {
+  #fresh(losses: readonly Loss[], seen: Map<string, RangeSet>): Loss[] {
     const fresh: Loss[] = [];
-    const seen = new Map<string, RangeSet>();
     for (const loss of losses) {
-      const { fromOffset, toOffset } = loss;
-      if (!coversAll(loss) || fromOffset === undefined || toOffset === undefined) {
+      const range = rangeOf(loss);
+      if (range === undefined) {
         if (loss.records > 0 || loss.fromOffset === undefined) fresh.push(loss);
         continue;
       }
       const places = placesOf(loss, this.incarnation);
-      let parts = [{ from: fromOffset, to: toOffset }];
+      let parts: OffsetRange[] = [range];
       for (const place of places) {
-        for (const known of [this.#known.get(place), seen.get(place)]) {
+        for (const known of [this.#known.of(place), seen.get(place)]) {
           parts = parts.flatMap(({ from, to }) => known?.rest(from, to) ?? [{ from, to }]);
         }
       }
@@ -186,10 +257,45 @@ export class LedgerBooks {
   }
 
   #note(loss: Loss, incarnation: string): void {
-    const { fromOffset, toOffset } = loss;
-    if (!coversAll(loss) || fromOffset === undefined || toOffset === undefined) return;
-    rangesOf(this.#known, placeOf(loss, incarnation)).add(fromOffset, toOffset);
+    const range = rangeOf(loss);
+    if (range !== undefined) this.#known.add(placeOf(loss, incarnation), range);
   }
+}
+
+/** What is looked for in the stored entries, and what was found of it. */
+export class Doubts {
+  /** By place: from the lowest to the highest offset in doubt. */
+  readonly #wanted: ReadonlyMap<string, OffsetRange>;
+  readonly found: Map<string, RangeSet> = new Map();
+
+  constructor(wanted: ReadonlyMap<string, OffsetRange>) {
+    this.#wanted = wanted;
+  }
+
+  get any(): boolean {
+    return this.#wanted.size > 0;
+  }
+
+  look(entry: LedgerEntry): void {
+    const range = rangeOf(entry);
+    const place = placeOf(entry, entry.incarnation);
+    const wanted = this.#wanted.get(place);
+    if (range === undefined || wanted === undefined) return;
+    if (range.from < wanted.to && range.to > wanted.from) {
+      rangesOf(this.found, place).add(range.from, range.to);
+    }
+  }
+}
+
+/** Of which every offset is lost; undefined: it says nothing of the offsets in it. */
+function rangeOf(loss: Loss): OffsetRange | undefined {
+  const { fromOffset: from, toOffset: to } = loss;
+  return coversAll(loss) && from !== undefined && to !== undefined ? { from, to } : undefined;
+}
+
+/** What stays the same of an entry while it grows. */
+function beginningOf(entry: LedgerEntry): string {
+  return `${entry.atMs} ${entry.fromOffset ?? ''} ${ledgerKind(entry)}`;
 }
 
 export function closedKey(number: number): Buffer {
@@ -200,13 +306,10 @@ function openKey(kind: string): Buffer {
   return Buffer.from(OPEN_PREFIX + kind);
 }
 
-function rangesOf(all: Map<string, RangeSet>, place: string): RangeSet {
-  let ranges = all.get(place);
-  if (ranges === undefined) all.set(place, (ranges = new RangeSet('forget')));
-  return ranges;
-}
-
-function placeOf({ topic, partition, mirror }: Loss, incarnation: string): string {
+function placeOf(
+  { topic, partition, mirror }: Pick<Loss, 'topic' | 'partition' | 'mirror'>,
+  incarnation: string,
+): string {
   return `${incarnation}/${topic}/${partition ?? ''}/${mirror ?? ''}`;
 }
 

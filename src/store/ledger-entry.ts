@@ -1,5 +1,5 @@
 import { LIMITS } from '../limits.ts';
-import { gapJson, type LedgerEntry, type Loss } from '../loss.ts';
+import { gapJson, gapKey, type LedgerEntry, type Loss } from '../loss.ts';
 
 /** What must be equal for one entry to take in another loss. */
 export function ledgerKind(entry: LedgerEntry): string {
@@ -8,17 +8,19 @@ export function ledgerKind(entry: LedgerEntry): string {
 }
 
 export function newEntry(loss: Loss, incarnation: string, nowMs: number): LedgerEntry {
+  const { heldMs: [atMs, untilMs] = [nowMs, nowMs], ...told } = loss;
   const detail = loss.detail.slice(0, LIMITS.ledgerDetailChars);
-  return { ...loss, detail, incarnation, atMs: nowMs, untilMs: nowMs };
+  return { ...told, detail, incarnation, atMs, untilMs };
 }
 
-/** The entry with the loss taken in, or undefined when the loss does not continue it. */
+/** The entry with the loss taken in; undefined when the loss does not continue it, or it is too old. */
 export function extended(
   entry: LedgerEntry,
   loss: LedgerEntry,
   nowMs: number,
+  openMs: number,
 ): LedgerEntry | undefined {
-  if (Math.abs(nowMs - entry.atMs) >= LIMITS.ledgerOpenMs) return undefined;
+  if (Math.abs(nowMs - entry.atMs) >= openMs) return undefined;
   if (!follows(entry, loss)) return undefined;
   return {
     ...entry,
@@ -26,7 +28,7 @@ export function extended(
     records: entry.records + loss.records,
     bytes:
       entry.bytes === undefined || loss.bytes === undefined ? undefined : entry.bytes + loss.bytes,
-    untilMs: Math.max(entry.untilMs, nowMs),
+    untilMs: Math.max(entry.untilMs, loss.untilMs),
   };
 }
 
@@ -50,6 +52,6 @@ export function coversAll({ fromOffset, toOffset, records, reason }: Loss): bool
 /** The key and value of the entry's record in `_gaps`: JSON, for any reader of the central topic. */
 export function gapRecord(entry: LedgerEntry): { readonly key: Buffer; readonly value: Buffer } {
   const { topic, partition } = entry;
-  const key = partition === undefined ? topic : `${topic}/${partition}`;
+  const key = gapKey(topic, partition ?? null);
   return { key: Buffer.from(key), value: Buffer.from(JSON.stringify(gapJson(entry))) };
 }

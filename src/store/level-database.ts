@@ -7,7 +7,7 @@ import { syncPath } from './files.ts';
 type ByteLevel = Level<Uint8Array, Uint8Array>;
 
 /**
- * Measured in research/store.md section 7: 4 MB write buffer bounds memory and recovery; 64 KB
+ * Measured in docs/leveldb.md: 4 MB write buffer bounds memory and recovery; 64 KB
  * blocks save 5 % where commits are small; the cache is small because the log is read once.
  */
 const OPTIONS = {
@@ -21,9 +21,14 @@ const OPTIONS = {
   maxOpenFiles: 74,
 } as const;
 
-/** LevelDB's memory for an entry is less than this and so many times its bytes. */
-const WAL_ENTRY_BYTES = 400;
-const WAL_GROWTH = 1.5;
+/**
+ * LevelDB's memory for an entry, at most: a small one stands in a block of 4 KiB of which a quarter may
+ * be left over, together with some 50 bytes of its own; a larger one in a block to itself.
+ */
+const SMALL_BYTES = 1000;
+const SMALL_GROWTH = 4 / 3;
+const SMALL_OWN_BYTES = 96;
+const LARGE_OWN_BYTES = 192;
 const READ_AHEAD_BYTES = 256 * 1024;
 const READ_AHEAD_ENTRIES = 1024;
 
@@ -32,6 +37,7 @@ class LevelDatabase implements Database {
   readonly #folder: string;
   readonly #walName: WalName;
   readonly #onClosed: () => void;
+  onNewFile: (() => void) | undefined;
 
   constructor(level: ByteLevel, folder: string, walName: WalName, onClosed: () => void) {
     this.#level = level;
@@ -43,7 +49,7 @@ class LevelDatabase implements Database {
   async put(key: Uint8Array, value: Uint8Array, sync: boolean): Promise<void> {
     this.#walName.grow(key.length + value.length);
     await this.#level.put(key, value, { sync });
-    if (sync) await this.#walName.settle();
+    if (sync) await this.#settle();
   }
 
   async write(writes: readonly Write[]): Promise<void> {
@@ -55,7 +61,11 @@ class LevelDatabase implements Database {
     );
     // The array form: chained batches hold native memory until the collector finds them.
     await this.#level.batch<Uint8Array, Uint8Array>(operations, { sync: true });
-    await this.#walName.settle();
+    await this.#settle();
+  }
+
+  async #settle(): Promise<void> {
+    if (await this.#walName.settle()) this.onNewFile?.();
   }
 
   get(key: Uint8Array): Promise<Uint8Array | undefined> {
@@ -102,6 +112,8 @@ class WalName {
   readonly #folder: string;
   /** At least what the write buffer holds. */
   #buffered = 0;
+  /** Of it, what came since the file was last known to be the same. */
+  #since = 0;
   #newest: string;
 
   private constructor(folder: string, newest: string) {
@@ -115,16 +127,28 @@ class WalName {
   }
 
   grow(bytes: number): void {
-    this.#buffered += WAL_ENTRY_BYTES + bytes * WAL_GROWTH;
+    const small = bytes <= SMALL_BYTES;
+    const grown = small ? SMALL_OWN_BYTES + bytes * SMALL_GROWTH : LARGE_OWN_BYTES + bytes;
+    this.#buffered += grown;
+    this.#since += grown;
   }
 
-  async settle(): Promise<void> {
-    if (this.#buffered < OPTIONS.writeBufferSize) return;
+  /** True when there is a new one. */
+  async settle(): Promise<boolean> {
+    const since = this.#since;
+    const isNew = this.#buffered >= OPTIONS.writeBufferSize && (await this.#changed());
+    this.#since -= since;
+    // What was written when it changed stands in the new one.
+    if (isNew) this.#buffered = since + this.#since;
+    return isNew;
+  }
+
+  async #changed(): Promise<boolean> {
     const newest = newestLog(await readdir(this.#folder));
-    if (newest === this.#newest) return;
+    if (newest === this.#newest) return false;
     await syncPath(this.#folder);
     this.#newest = newest;
-    this.#buffered = 0;
+    return true;
   }
 }
 
@@ -151,6 +175,16 @@ export async function openLevel(
   // manifest that it never synced.
   await syncPath(path);
   return new LevelDatabase(level, path, await WalName.of(path), onClosed);
+}
+
+/** Whether it can be opened. The folder MUST be closed. */
+export async function opensLevel(path: string): Promise<boolean> {
+  try {
+    await (await openLevel(path, false)).close();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Rewrites all tables, as LevelDB does in the background sooner or later. The folder MUST be closed. */

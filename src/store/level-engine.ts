@@ -1,26 +1,50 @@
-import { readdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { GatelogError, systemCodeOf } from '../errors.ts';
+import { isLocked } from '../folder-lock.ts';
 import { LIMITS } from '../limits.ts';
 import { silentLogger, type Logger } from '../telemetry.ts';
 import { systemClock, type Clock } from '../time.ts';
-import type { AsideNote } from './aside-note.ts';
-import type { Database, Engine } from './database.ts';
-import { bytesOf, kindOf, makeFolder, syncPath } from './files.ts';
-import { openLevel, repairLevel } from './level-database.ts';
-import { openError } from './level-errors.ts';
+import { STATE, UNINDEXED, whatOf, type AsideNote } from './aside-note.ts';
+import type { Database, DiskRoom, Engine, ExamineHow } from './database.ts';
+import { bytesOf, kindOf, makeFolder, roomOf, syncPath, takesWrites } from './files.ts';
+import { openLevel, opensLevel, repairLevel } from './level-database.ts';
+import { lockedError, openError, suspectError } from './level-errors.ts';
+import { NOTHING_KNOWN, type KnowsLog } from './log-knowledge.ts';
+import type { Extent } from './mend-tables.ts';
 import { cutTornEnd, isOfOtherFiles } from './manifest.ts';
+import { emptied } from './presence.ts';
 import { makeHarmless } from './probing.ts';
 import { QuarantineFolder } from './quarantine-folder.ts';
 import { ReserveFile } from './reserve-file.ts';
+import {
+  bytesBeside,
+  clearAway,
+  isHalfMade,
+  REMOVED,
+  removeFolder,
+  segmentOf,
+  segmentPath,
+} from './segment-folder.ts';
+import * as replacement from './segment-replacement.ts';
 import { StartMarkers } from './start-markers.ts';
-import { isFull } from './write-errors.ts';
+import { TableGuard } from './table-guard.ts';
+import { BegunWals } from './wal-begun.ts';
+import { mendWals } from './wal-mend.ts';
+import { copiesIn } from './wal-files.ts';
+import { restWritten, saveRest, type WalRest } from './wal-rest.ts';
 
-const SEGMENT_DIGITS = 16;
-const SEGMENT = /^\d{16}$/u;
-const STATE = 'state';
-/** Ending of the name of a segment's folder while it is being removed. */
-const REMOVED = '.removed';
+/** Where LevelDB's repair puts what it did not take in. */
+const LOST = 'lost';
+
+export interface LevelEngineOptions {
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+  /** False: until `opened`, what takes long is refused with STORE_SUSPECT. */
+  readonly patient?: boolean;
+  /** Cap of everything in the folder. */
+  readonly maxBytes?: number | undefined;
+}
 
 /** LevelDB in `folder`: `state/` and `log/<first commit number>/`. */
 class LevelEngine implements Engine {
@@ -30,75 +54,108 @@ class LevelEngine implements Engine {
   readonly #state: string;
   readonly #mayCreate: boolean;
   readonly #logger: Logger;
-  readonly #quarantine: QuarantineFolder;
+  readonly aside: QuarantineFolder;
   readonly #clock: Clock;
   readonly #markers: StartMarkers;
+  readonly #guard: TableGuard;
+  #isPatient: boolean;
   /** Not to be opened or repaired in this process. */
   readonly #deadly = new Set<string>();
+  knowledge: KnowsLog = NOTHING_KNOWN;
+  stateDamage: string | undefined;
+  prepared = 0;
+  /** There was a state database: one that is not there is missing. */
+  #isOpen = false;
 
-  constructor(folder: string, mayCreate: boolean, logger: Logger, clock: Clock) {
+  constructor(folder: string, mayCreate: boolean, options: LevelEngineOptions) {
+    const { logger = silentLogger, clock = systemClock, patient = true } = options;
     this.folder = folder;
+    this.#isPatient = patient;
     this.reserve = new ReserveFile(join(folder, 'reserve'));
     this.#log = join(folder, 'log');
     this.#state = join(folder, 'state');
     this.#mayCreate = mayCreate;
     this.#logger = logger;
-    this.#quarantine = new QuarantineFolder(folder, logger, clock);
+    this.aside = new QuarantineFolder(folder, logger, clock, options.maxBytes);
     this.#clock = clock;
     this.#markers = new StartMarkers(folder, clock);
+    this.#guard = new TableGuard({
+      clock,
+      logger,
+      take: (file, what) => this.aside.take(file, what, { why: UNINDEXED }),
+    });
   }
 
   async openState(): Promise<Database> {
     try {
+      await this.requirePresent();
       if (this.#mayCreate) {
         await makeFolder(this.folder);
+        this.stateDamage ??= await emptied(this.folder);
         // A file that stands in the way is set aside only by who holds the lock: after opening.
-        if ((await kindOf(this.#state)) === 'file') await this.#clearWay(this.#state, 'state');
+        if ((await kindOf(this.#state)) === 'file')
+          await this.aside.clear(this.#state, 'state', 'folder');
       } else {
         await stat(this.#state);
       }
-      if (this.#mayCreate && (await isOfOtherFiles(this.#state))) await this.repairState();
-      const database = await this.#openMarked(this.#state, STATE, this.#mayCreate);
-      if (this.#mayCreate) await this.#makeReady(database);
+      await this.#requireFree();
+      await this.#makeHarmless(this.#state, STATE, 'all');
+      const database = await (this.#mayCreate ? this.#openWhole() : openLevel(this.#state, false));
+      await this.#clearLost(this.#state, STATE);
+      this.#isOpen = true;
       return database;
     } catch (error) {
       throw openError(this.folder, error);
     }
   }
 
-  async #makeReady(database: Database): Promise<void> {
-    try {
-      await this.#quarantine.make();
-      await this.#clearWay(this.#log, 'log');
-      await makeFolder(this.#log);
-      await syncPath(this.folder);
-    } catch (error) {
-      await database.close();
-      throw error;
-    }
+  /** Before anything in the state database is altered, whose lock is LevelDB's and taken on opening. */
+  async #requireFree(): Promise<void> {
+    if (this.#mayCreate && (await isLocked(this.#state))) throw lockedError(this.folder);
   }
 
-  /** Where a folder is expected, something else is set aside. */
-  async #clearWay(path: string, what: string): Promise<void> {
-    const kind = await kindOf(path);
-    if (kind === 'folder' || kind === 'nothing') return;
-    await this.#quarantine.take(path, what, { why: 'it is no folder, and one is expected here' });
+  async #openWhole(): Promise<Database> {
+    const warn = (text: string): void => this.#logger.warn({ folder: this.#state }, text);
+    const rest = await this.#relieved(this.#state, () => saveRest(this.#state, warn));
+    this.stateDamage ??= rest?.why;
+    if (await isOfOtherFiles(this.#state)) await this.repairState();
+    // A handle whose write failed is not written to again.
+    return this.#relieved(this.#state, async () => {
+      const database = await this.#openMarked(this.#state, STATE, true);
+      try {
+        await this.#makeReady(database, rest);
+        return new BegunWals(database, this.#state, warn);
+      } catch (error) {
+        await database.close();
+        throw error;
+      }
+    });
+  }
+
+  async #makeReady(database: Database, rest: WalRest | undefined): Promise<void> {
+    for (const batch of rest?.batches ?? []) await database.write(batch);
+    await restWritten(this.#state);
+    await this.aside.make();
+    await this.aside.clear(this.#log, 'log', 'folder');
+    await makeFolder(this.#log);
+    await syncPath(this.folder);
   }
 
   /** Called by the holder of the folder's lock. Clears away what a kill left half made or removed. */
   async segments(known: ReadonlySet<number> = new Set()): Promise<number[]> {
     const firsts: number[] = [];
+    if (this.#mayCreate) await replacement.endReplacing(this.#log);
     for (const name of await this.#names()) {
       const path = join(this.#log, name);
-      const first = SEGMENT.test(name) ? Number(name) : undefined;
-      if (this.#mayCreate && first !== undefined) await this.#clearWay(path, `segment-${first}`);
+      const first = segmentOf(name);
+      if (this.#mayCreate && first !== undefined) {
+        await this.aside.clear(path, `segment-${first}`, 'folder');
+      }
       if ((await kindOf(path)) !== 'folder') continue;
       const isHalf = first !== undefined && !known.has(first) && (await isHalfMade(path));
       const leftover = name.endsWith(REMOVED) || isHalf;
-      // A process that was left behind may still write there for a moment.
-      if (leftover && this.#mayCreate) {
-        await rm(path, { recursive: true, force: true, maxRetries: 10 });
-      }
+      if (leftover && this.#mayCreate) await clearAway(path);
+      if (isHalf) this.prepared = first > this.prepared ? first : this.prepared;
       if (!leftover && first !== undefined) firsts.push(first);
     }
     return firsts.toSorted((left, right) => left - right);
@@ -117,18 +174,57 @@ class LevelEngine implements Engine {
   async openSegment(first: number, how: 'create' | 'existing'): Promise<Database> {
     const path = this.#path(first);
     try {
+      await this.requirePresent();
+      if (how === 'existing') {
+        await this.#mend(first);
+        await this.#makeHarmless(path, String(first), 'ends');
+      }
       // Before LevelDB deletes or misreads what its books, perhaps of another database, do not name.
       const isOther = how === 'existing' && this.#mayCreate && (await isOfOtherFiles(path));
       if (isOther) await this.repairSegment(first);
       const database = await this.#openMarked(path, String(first), how === 'create');
       // LevelDB syncs its own directory but not the entry in ours.
       if (how === 'create') await syncPath(this.#log);
+      else await this.#clearLost(path, String(first));
       return database;
     } catch (error) {
       const failure = openError(path, error);
       if (failure.code !== 'STORE_CORRUPT' || !this.#mayCreate || how === 'create') throw failure;
       return this.#repaired(first);
     }
+  }
+
+  /** Before LevelDB gives up what stands behind altered bytes. */
+  async #mend(first: number): Promise<void> {
+    const path = this.#path(first);
+    if (!this.#mayCreate) return;
+    // A pipe in place of a file would be waited for.
+    if ((await kindOf(path)) === 'folder') await this.aside.clearIn(path, `segment-${first}`, LOST);
+    const keep = async (copy: string, why: string): Promise<void> => {
+      await this.aside.take(copy, `segment-${first}-${basename(copy)}`, { why });
+    };
+    await this.#relieved(path, () => mendWals(path, first, this.knowledge, keep));
+  }
+
+  /** What would end the process is taken out before LevelDB reads it. */
+  async #makeHarmless(path: string, name: string, extent: Extent): Promise<void> {
+    if (!this.#mayCreate || (await kindOf(path)) !== 'folder') return;
+    const isSuspect = this.#markers.deaths(name) > 0;
+    // What was found is what ended them.
+    if (await this.#guard.closed(path, whatOf(name), extent, isSuspect)) this.#markers.forget(name);
+  }
+
+  async opened(): Promise<void> {
+    this.#isPatient = true;
+    for (const copy of this.#mayCreate ? await copiesIn(this.#state) : []) {
+      const why = this.stateDamage ?? 'it is a copy of an altered write-ahead file';
+      await this.aside.tryTake(copy, `${STATE}-${basename(copy)}`, { why });
+    }
+  }
+
+  examineSegment(first: number, how: ExamineHow): Promise<number> {
+    if (!this.#mayCreate) return Promise.resolve(Infinity);
+    return this.#guard.reading(this.#path(first), first, how);
   }
 
   /** Marked while it is open; one over which processes ended is tried by another process first. */
@@ -148,25 +244,20 @@ class LevelEngine implements Engine {
   }
 
   /** LevelDB can't open without room for a table: in need the reserve gives it, bit by bit. */
-  async #relieved<T>(path: string, task: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await task();
-      } catch (error) {
-        if (!isFull(error) || !(await this.reserve.relieve())) throw error;
-        this.#logger.warn({ event: 'disk.relief', path }, 'opened with space from the reserve');
-      }
-    }
+  #relieved<T>(path: string, task: () => Promise<T>): Promise<T> {
+    return this.reserve.lent(task, () => {
+      this.#logger.warn({ event: 'disk.relief', path }, 'opened with space from the reserve');
+    });
   }
 
   async #probe(path: string, name: string): Promise<void> {
     const deaths = this.#markers.deaths(name);
     const why = `the process ended ${deaths} times in a row while it was open, and so does every one that reads it`;
+    if (!this.#isPatient) throw suspectError(path, deaths);
     const verdict = await makeHarmless(path, {
-      deaths,
       clock: this.#clock,
       logger: this.#logger,
-      take: (file) => this.#quarantine.take(file, `${whatOf(name)}-${basename(file)}`, { why }),
+      take: (file) => this.aside.take(file, `${whatOf(name)}-${basename(file)}`, { why }),
     });
     // Not proven either way: the next one that ends over it gives it more time.
     if (verdict !== 'unknown') this.#markers.forget(name);
@@ -196,6 +287,8 @@ class LevelEngine implements Engine {
   }
 
   async repairState(): Promise<void> {
+    await this.requirePresent();
+    await this.#requireFree();
     await this.#repair(this.#state, STATE);
   }
 
@@ -203,103 +296,101 @@ class LevelEngine implements Engine {
     // A repair reads too, and may be what ended those processes.
     if (this.#markers.deaths(name) >= LIMITS.deathsBeforeProbe) await this.#probe(path, name);
     this.#requireHarmless(path, name);
-    const what = whatOf(name);
     this.#logger.warn({ folder: path }, 'a damaged database is repaired');
-    for (const file of await readdir(path)) {
-      // LevelDB's own books are files; its repair puts what it can't read into `lost`.
-      if (file !== 'lost') await this.#clearOdd(join(path, file), `${what}-${file}`);
-    }
+    const what = whatOf(name);
+    // LevelDB's own books are files; its repair puts what it can't read into `lost`.
+    await this.aside.clearIn(path, what, LOST);
+    // It reads everything.
+    await this.#guard.closed(path, what, 'all');
     this.#markers.begin(name);
     try {
-      if ((await cutTornEnd(path)) && (await opens(path))) return;
+      if ((await cutTornEnd(path)) && (await opensLevel(path))) return;
       await repairLevel(path);
     } finally {
       this.#markers.end(name);
     }
+    // Of the state database when it is open: only then nobody else has the folder.
+    if (name !== STATE) await this.#clearLost(path, name);
   }
 
-  async #clearOdd(path: string, what: string): Promise<void> {
-    if ((await kindOf(path)) === 'file') return;
-    await this.#quarantine.take(path, what, { why: 'it is no file, and one is expected here' });
+  /** Nothing reads what LevelDB's repair put there, and nothing else would ever give its space back. */
+  async #clearLost(path: string, name: string): Promise<void> {
+    const lost = join(path, LOST);
+    if (!this.#mayCreate || (await kindOf(lost)) !== 'folder') return;
+    const why = 'the repair of a damaged database left it over';
+    await this.aside.tryTake(lost, `${whatOf(name)}-${LOST}`, { why });
   }
 
-  async removeSegment(first: number): Promise<void> {
-    // In one step out of the list: half removed it would look like a damaged segment.
+  removeSegment(first: number): Promise<void> {
+    return removeFolder(this.#path(first));
+  }
+
+  makeReplacement(first: number, note: string, fill: replacement.Fill): Promise<boolean> {
     const path = this.#path(first);
-    try {
-      await rename(path, path + REMOVED);
-    } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT') throw error;
-    }
-    await syncPath(this.#log);
-    await rm(path + REMOVED, { recursive: true, force: true });
+    return this.#relieved(path, () => replacement.makeReplacement(path, note, fill));
   }
 
-  setAside(what: number | 'state', note: AsideNote): Promise<string | undefined> {
+  replacedFor(first: number): Promise<string | undefined> {
+    return replacement.noteOf(this.#path(first));
+  }
+
+  async takeReplacement(first: number): Promise<void> {
+    await replacement.takeReplacement(this.#path(first));
+    this.#guard.forget(this.#path(first), first);
+  }
+
+  dropReplacement(first: number): Promise<void> {
+    return replacement.dropReplacement(this.#path(first));
+  }
+
+  async setAside(what: number | 'state', note: AsideNote): Promise<string | undefined> {
+    if (what === STATE) await this.#requireFree();
     this.#deadly.delete(String(what));
+    if (what === 'state') this.#isOpen = false;
     const path = what === 'state' ? this.#state : this.#path(what);
-    return this.#quarantine.take(path, whatOf(String(what)), note);
+    return this.aside.take(path, whatOf(String(what)), note);
   }
 
   annotate(name: string, note: Partial<AsideNote>): Promise<void> {
-    return this.#quarantine.annotate(name, note);
+    return this.aside.annotate(name, note);
   }
 
   segmentBytes(first: number): Promise<number> {
     return bytesOf(this.#path(first));
   }
 
-  async room(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }> {
-    const { bavail, blocks, bsize } = await statfs(this.folder);
-    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+  room(): Promise<DiskRoom> {
+    return roomOf(this.folder);
   }
 
-  async otherBytes(): Promise<number> {
-    let bytes = 0;
-    for (const name of await readdir(this.folder)) {
-      const path = join(this.folder, name);
-      if (path !== this.#log) bytes += await bytesOf(path);
-    }
-    return bytes;
+  /** LevelDB would make folders anew where a disk was mounted, and its repair an empty log in them. */
+  async requirePresent(): Promise<void> {
+    if (!this.#isOpen || (await kindOf(join(this.#state, 'CURRENT'))) !== 'nothing') return;
+    throw new GatelogError(
+      'STORE_MISSING',
+      `the data folder ${this.folder} was there and is gone: mount its disk again; gatelog goes on ` +
+        `by itself then`,
+    );
+  }
+
+  async answers(): Promise<boolean> {
+    return this.#mayCreate && (await takesWrites(this.folder));
+  }
+
+  otherBytes(): Promise<number> {
+    return bytesBeside(this.folder, this.#log);
   }
 
   #path(first: number): string {
-    return join(this.#log, String(first).padStart(SEGMENT_DIGITS, '0'));
+    return segmentPath(this.folder, first);
   }
-}
-
-async function opens(path: string): Promise<boolean> {
-  try {
-    await (await openLevel(path, false)).close();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** For people: the names of markers are those of databases. */
-function whatOf(name: string): string {
-  return name === STATE ? name : `segment-${name}`;
-}
-
-/**
- * A kill or a power cut came while LevelDB made this folder, and no entry was written. Then CURRENT
- * is missing or names a manifest that never reached the disk. With entries it is damage, and
- * so it is where a segment is known to have been.
- */
-async function isHalfMade(path: string): Promise<boolean> {
-  for (const name of await readdir(path)) {
-    if (/\.(?:ldb|sst|log)$/u.test(name) && (await stat(join(path, name))).size > 0) return false;
-  }
-  return true;
 }
 
 /** `readOnly`: nothing is created, repaired or set aside. */
 export function levelEngine(
   folder: string,
   readOnly: boolean,
-  logger: Logger = silentLogger,
-  clock: Clock = systemClock,
+  options: LevelEngineOptions = {},
 ): Engine {
-  return new LevelEngine(folder, !readOnly, logger, clock);
+  return new LevelEngine(folder, !readOnly, options);
 }

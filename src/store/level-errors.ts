@@ -36,24 +36,37 @@ export function openError(folder: string, error: unknown): GatelogError {
   const code = systemCodeOf(inner);
   const text = messageOf(inner);
   if (code === 'LEVEL_LOCKED') {
-    return new GatelogError(
-      'STORE_LOCKED',
-      `the data folder ${folder} is in use by another process: stop the gatelog that runs on it, ` +
-        `or give this one a folder of its own with --data`,
-      { cause: error },
-    );
+    return lockedError(folder, error);
   }
   const trouble = troubleOf(inner);
   const isLevels = code?.startsWith('LEVEL_') === true || text.startsWith('Invalid argument');
   if (trouble === undefined && isLevels) {
     return new GatelogError('STORE_CORRUPT', `the database in ${folder} is damaged (${text})`, {
-      cause: error,
+      cause: inner,
     });
   }
   const { code: ours, advice } = trouble === undefined ? unknown(code) : WORDS[trouble];
   return new GatelogError(ours, `the data folder ${folder} can't be opened (${text}): ${advice}`, {
-    cause: error,
+    cause: inner,
   });
+}
+
+export function lockedError(folder: string, cause?: unknown): GatelogError {
+  return new GatelogError(
+    'STORE_LOCKED',
+    `the data folder ${folder} is in use by another process: stop the gatelog that runs on it, or ` +
+      `give this one a folder of its own with --data`,
+    { cause },
+  );
+}
+
+/** `deaths`: processes in a row that ended while the database was open. */
+export function suspectError(path: string, deaths: number): GatelogError {
+  return new GatelogError(
+    'STORE_SUSPECT',
+    `${deaths} processes in a row ended while ${path} was open: a process of its own looks into it ` +
+      `first, which may take half a minute`,
+  );
 }
 
 function unknown(code: string | undefined): Words {

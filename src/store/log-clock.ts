@@ -1,15 +1,17 @@
+import type { TrustState } from '../clock-status.ts';
 import type { ClockTrust } from '../clock-trust.ts';
 import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
-import { unpackBoots, type Boots, type ClockStamp, type KnownBoot } from './boots.ts';
-import type { Checkpoint } from './checkpoint.ts';
+import type { Marks } from '../time-source.ts';
+import { isOther, unpackBoots, type Boots, type ClockStamp, type KnownBoot } from './boots.ts';
 import type { KeyValue } from './log.ts';
 import { packed } from './pack.ts';
 import { unpackedList } from './unpack.ts';
 
-/** The one key of its space in the state database. */
+/** The keys of its space in the state database. */
 const BOOTS_KEY = 'boots';
+const MARKS_KEY = 'marks';
 
 export interface LogClockOptions {
   readonly trust: ClockTrust;
@@ -20,6 +22,14 @@ export interface LogClockOptions {
 export interface CommitReading {
   readonly stamp: ClockStamp;
   readonly jumpMs: number;
+}
+
+/** What a checkpoint tells of the age of what stands before it in a stream. */
+export interface AgedPlace {
+  /** The clocks at its last commit; undefined: written before commits carried them. */
+  readonly stamp: ClockStamp | undefined;
+  /** Latest timestamp in the segment so far; -1 is none. */
+  readonly latest: number;
 }
 
 /**
@@ -35,6 +45,8 @@ export class LogClock {
   /** Retention asks for each stream in turn. */
   #aged: { readonly stamp: ClockStamp; readonly atMs: number; readonly ageMs: number } | undefined;
   #saving: Promise<void> = Promise.resolve();
+  #savedMarks: Marks = new Map();
+  #savedMarksMs = -Infinity;
 
   private constructor({ trust, logger }: LogClockOptions, boots: Boots, values: KeyValue) {
     this.#trust = trust;
@@ -58,42 +70,58 @@ export class LogClock {
     const { monoMs } = trust.read();
     const { boot, isNew } = this.#boots.begin(trust.boot, monoMs);
     this.#boot = boot;
-    if (boot.knownMs !== undefined) trust.resume(boot.knownMs);
-    trust.onLearned = (offsetMs) => {
-      this.#learn(boot, offsetMs);
+    const sureMs = this.#boots.sureBefore(boot.number);
+    const ms = sureMs ?? this.#boots.unopposed();
+    const isSure = sureMs !== undefined;
+    // Of the same boot an earlier process may have been the one that nothing spoke against.
+    const beganMonoMs = isSure ? boot.firstMs : monoMs;
+    if (ms !== undefined) trust.began({ ms, isSure, beganMonoMs });
+    const { knownMs: offsetMs, lastMs } = boot;
+    if (offsetMs !== undefined)
+      trust.resume({ offsetMs, lastMs, marks: await this.#marksOf(boot) });
+    trust.onLearned = (learnedMs) => {
+      this.#learn(boot, learnedMs);
       void this.#save();
+      this.#saveMarks();
+    };
+    trust.onAsked = () => {
+      const now = trust.read();
+      const isDue = now.monoMs - this.#savedMarksMs >= LIMITS.clockMarksMs;
+      if (isDue || now.trust !== 'trusted') this.#saveMarks();
     };
     if (trust.knownMs !== undefined) this.#learn(boot, trust.knownMs);
     if (isNew || trust.knownMs !== undefined) await this.#save();
+    this.#saveMarks();
   }
 
   /** Both clocks now, for a commit. */
   read(): CommitReading {
     const { wallMs, monoMs, trust, jumpMs } = this.#trust.read();
     const boot = this.#boot?.number ?? 0;
-    this.#assume(wallMs, monoMs, trust !== 'trusted');
+    this.#assume(wallMs, monoMs, trust);
     return { stamp: { boot, monoMs, wallMs, trust }, jumpMs };
   }
 
   /**
-   * Whether everything in the stream before the checkpoint is surely older than `ms`: by when it
-   * was stored, not by what its timestamps say.
+   * Whether everything in a stream before a checkpoint is surely older than `ms`: by when it was
+   * stored, not by what its timestamps say, of which the checkpoint knows the `latest`.
    */
-  isOlder(checkpoint: Checkpoint, stream: number, ms: number): boolean {
-    const { clock } = checkpoint;
-    if (clock !== undefined) return this.#ageMs(clock.stamp) > ms;
-    const { stamp } = this.read();
+  isOlder({ stamp, latest }: AgedPlace, ms: number): boolean {
+    if (stamp !== undefined) return this.#ageMs(stamp) > ms;
+    const { stamp: now } = this.read();
     // Written before commits carried the clock.
-    if (stamp.trust === 'suspect') return false;
-    return (checkpoint.latest[stream] ?? -1) < stamp.wallMs - ms;
+    if (now.trust === 'suspect') return false;
+    return latest < now.wallMs - ms;
   }
 
   /** On closing: how long the boot was, so far. */
   async close(): Promise<void> {
     this.#trust.onLearned = () => {};
+    this.#trust.onAsked = () => {};
     if (this.#boot === undefined) return;
     this.#boot.lastMs = Math.max(this.#boot.lastMs, this.#trust.read().monoMs);
     this.#boots.version++;
+    this.#saveMarks();
     await this.#save();
   }
 
@@ -115,26 +143,51 @@ export class LogClock {
   }
 
   /** A possible time that nobody confirmed is better than an impossible one. */
-  #assume(wallMs: number, monoMs: number, isUnsure: boolean): void {
+  #assume(wallMs: number, monoMs: number, trust: TrustState): void {
     const boot = this.#boot;
-    if (!isUnsure || boot === undefined || boot.knownMs !== undefined) return;
+    if (trust === 'trusted' || boot === undefined || boot.knownMs !== undefined) return;
     if (wallMs < LIMITS.clockEarliestMs) return;
     const offset = wallMs - monoMs;
-    if (boot.assumedMs !== undefined && Math.abs(boot.assumedMs - offset) <= LIMITS.clockDriftMs) {
-      return;
-    }
-    boot.assumedMs = offset;
+    const isNews = isOther(boot.assumedMs, offset);
+    if (isNews) boot.assumedMs = offset;
+    const isTaken = trust === 'unconfirmed' && this.#boots.taken(boot, offset, monoMs);
+    if (!isNews && !isTaken) return;
     this.#boots.version++;
     void this.#save();
   }
 
-  /** One after the other. A failure is not the log's: what is not kept is learned again. */
   #save(): Promise<void> {
+    return this.#put(BOOTS_KEY, () => packed(this.#boots.packed()));
+  }
+
+  /** What the sources of time said, for the next process of this boot. */
+  #saveMarks(): void {
+    const { marks, boot } = this.#trust;
+    if (marks === this.#savedMarks) return;
+    this.#savedMarks = marks;
+    this.#savedMarksMs = this.#trust.read().monoMs;
+    void this.#put(MARKS_KEY, () => packed([boot, ...[...marks].flat()]));
+  }
+
+  async #marksOf({ id }: KnownBoot): Promise<Marks> {
+    const stored = await this.#values.get(MARKS_KEY);
+    const [boot, ...texts] = (stored === undefined ? undefined : unpackedList(stored)) ?? [];
+    const marks = new Map<string, string>();
+    if (boot !== id) return marks;
+    for (let at = 0; at < texts.length; at += 2) {
+      const [name, mark] = texts.slice(at);
+      if (typeof name === 'string' && typeof mark === 'string') marks.set(name, mark);
+    }
+    return marks;
+  }
+
+  /** One after the other. A failure is not the log's: what is not kept is learned again. */
+  #put(key: string, value: () => Uint8Array): Promise<void> {
     const before = this.#saving;
     this.#saving = (async () => {
       await before;
       try {
-        await this.#values.put(BOOTS_KEY, packed(this.#boots.packed()));
+        await this.#values.put(key, value());
       } catch (error) {
         const text = 'what is known of the clock could not be kept';
         this.#logger.warn({ error: messageOf(error) }, text);

@@ -39,6 +39,8 @@ export class LogState {
     commit: -1,
   };
   recordsAppended = 0;
+  /** Offsets told by the commits met so far, also by those whose write was reported as failed. */
+  offsetsGiven = 0;
   bytesAppended = 0;
   commits = 0;
   /** Times the disk was asked to make commits durable. */
@@ -54,6 +56,8 @@ export class LogState {
       heads.stored[stream] = checkpoint.stored[stream] ?? 0;
       heads.latest[stream] = checkpoint.previous < 0 ? -1 : (checkpoint.latest[stream] ?? -1);
       heads.newest[stream] = checkpoint.newest[stream] ?? -1;
+      heads.start[stream] = checkpoint.start?.[stream] ?? 0;
+      heads.storedBefore[stream] = checkpoint.storedBefore?.[stream] ?? 0;
     }
     this.lastCommit = checkpoint.commit;
     this.boots.restore(checkpoint.clock?.boots ?? []);
@@ -90,7 +94,11 @@ export class LogState {
     this.lastCommit = lastOf(checkpoint, commits);
     if (lost === 0) return { skipped: false, holes };
     logger.error(
-      { event: 'store.tail-damaged', damage },
+      {
+        event: 'store.tail-damaged',
+        places: damage.length,
+        damage: damage.slice(0, LIMITS.placesLogged),
+      },
       'commits at the end of the log are missing or damaged; every partition goes on after the ' +
         'offsets they may have held, and readers get the range as a gap',
     );
@@ -125,27 +133,11 @@ export class LogState {
     });
   }
 
-  /** The log was once as far as `checkpoint` says: it goes on there, whatever it holds. */
-  raiseTo(checkpoint: Checkpoint): void {
-    for (const topic of checkpoint.topics) this.registry.restore(topic);
-    const { heads } = this;
-    heads.ensure(Math.max(this.registry.streams, checkpoint.next.length));
-    for (const [stream, next] of checkpoint.next.entries()) {
-      heads.committed[stream] = Math.max(heads.committed[stream] ?? 0, next);
-      heads.stored[stream] = Math.max(heads.stored[stream] ?? 0, checkpoint.stored[stream] ?? 0);
-      heads.newest[stream] = Math.max(heads.newest[stream] ?? -1, checkpoint.newest[stream] ?? -1);
-    }
-    for (const [producer, sequence] of checkpoint.producers) {
-      if (sequence > this.producers.last(producer)) this.producers.restore(producer, sequence);
-    }
-    this.lastCommit = Math.max(this.lastCommit, checkpoint.commit);
-  }
-
-  /** Leaves out what may have come after the last place that the state database remembers. */
-  skipUnknown(): void {
+  /** Leaves out so many offsets of every stream: what may have come after the last known place. */
+  skipUnknown(records: number): void {
     const { committed } = this.heads;
     for (let stream = 0; stream < this.registry.streams; stream++) {
-      committed[stream] = (committed[stream] ?? 0) + LIMITS.reservedRecords;
+      committed[stream] = (committed[stream] ?? 0) + records;
     }
     // A commit holds a record or a definition, and there are fewer of those.
     this.lastCommit += LIMITS.reservedRecords + LIMITS.streams;
@@ -170,6 +162,7 @@ export class LogState {
     for (const run of runs) bytes += run.bytes + run.count;
     for (const run of runs) {
       const { stream } = run;
+      this.offsetsGiven += run.count;
       committed[stream] = run.baseOffset + run.count;
       stored[stream] =
         (stored[stream] ?? 0) + Math.round((storedBytes * (run.bytes + run.count)) / bytes);

@@ -1,4 +1,6 @@
+import type { Coverage, Coverages } from '../coverage.ts';
 import type { LedgerEntry, Loss, LossTotals } from '../loss.ts';
+import type { OffsetRange } from '../range-set.ts';
 import type { Durability, LogRecord, StreamId } from '../record.ts';
 
 /**
@@ -36,8 +38,11 @@ export interface TopicInfo {
   readonly streams: readonly StreamId[];
 }
 
-/** Called once, in arrival order over all appends. `offset` is -1 when there is an error. */
-export type AppendDone = (error: Error | null, offset: number) => void;
+/**
+ * Called once, in arrival order over all appends. `offset` is -1 when there is an error. `last` is
+ * given for a repeat only: the last sequence of its producer.
+ */
+export type AppendDone = (error: Error | null, offset: number, last?: number) => void;
 
 export interface LogWriter {
   /**
@@ -69,8 +74,8 @@ export interface LogWriter {
 
   /**
    * As `append`, but only if `sequence` is greater than the last one that this producer appended;
-   * else it is a repeat: nothing is stored and `done` is called (offset -1, no error) once the
-   * original is durable. The producer's last sequence is stored in the same commit as the record,
+   * else it is a repeat: nothing is stored and `done` is called (offset -1, no error, `last`)
+   * once the original is durable. The producer's last sequence is stored in the same commit as the record,
    * so this holds across crashes (the idea of Kafka's idempotent producer, KIP-98). `timeIsGiven`
    * is true by default: the producer's.
    */
@@ -161,21 +166,29 @@ export interface LogReader {
   cursor(from: ReadonlyMap<StreamId, number>): LogCursor;
 }
 
+/** A number is a coverage with nothing ahead. */
+export type Positions = ReadonlyMap<StreamId, number | Coverage>;
+
 /**
  * Resume points of one reader (a mirror), kept by the same engine. A position is the next offset
- * wanted. Retention keeps what lies at or after the positions of every pinning reader until a
- * topic's byte cap forces it out.
+ * wanted; a reader that does not read in order has had more beyond it (`coverage`). Retention keeps
+ * what lies at or after the positions of every pinning reader until a topic's byte cap forces it out.
  */
 export interface PositionStore {
   /** Its positions were lost with the state database: a stream without one may have had one. */
   readonly lost: boolean;
+  /** Only of streams below this number, which were there then; 0 when nothing was lost. */
+  readonly lostBelow: number;
   /** undefined when the reader has none for that stream. */
   get(stream: StreamId): number | undefined;
   all(): ReadonlyMap<StreamId, number>;
-  /** Durable when resolved. MUST NOT move a position backwards: asserted. */
-  advance(positions: ReadonlyMap<StreamId, number>): Promise<void>;
+  /** The position, and what was had beyond it. */
+  coverage(stream: StreamId): Coverage | undefined;
+  coverages(): Coverages;
+  /** Durable when resolved. MUST NOT take back anything that was had: asserted. */
+  advance(positions: Positions): Promise<void>;
   /** A person's decision, either way; logged by the caller. Durable when resolved. */
-  seek(positions: ReadonlyMap<StreamId, number>): Promise<void>;
+  seek(positions: Positions): Promise<void>;
 }
 
 /** A walled-off space of small values, each write synced when resolved. */
@@ -195,6 +208,11 @@ export interface LossLedger {
   record(losses: readonly Loss[]): Promise<void>;
   /** In the order in which they were closed; those that may still grow come last. */
   entries(): AsyncIterable<LedgerEntry>;
+  /**
+   * The parts of the offsets [from, to) that stand in it as lost for every reader. Of a partition
+   * with very many losses only the latest are known.
+   */
+  lost(topic: string, partition: number, from: number, to: number): readonly OffsetRange[];
   /** Since the data folder was made. */
   totals(): LossTotals;
 }
@@ -245,6 +263,8 @@ export interface DiskStatus {
   /** Segments given up for space since start, and records in them that no mirror had. */
   readonly segmentsDropped: number;
   readonly recordsDropped: number;
+  /** When such records were last given up, wall clock in ms; null: not since start. */
+  readonly lastDroppedMs: number | null;
   /** Appends that were refused for want of space since start. */
   readonly refused: number;
   /** Why nothing is stored at present; null when it is. */
@@ -254,6 +274,8 @@ export interface DiskStatus {
 }
 
 export interface StoreCounters {
+  /** Why the disk takes no record at present, so that none is acknowledged; null when it does. */
+  readonly trouble: string | null;
   readonly recordsAppended: number;
   readonly bytesAppended: number;
   readonly commits: number;
@@ -279,17 +301,24 @@ export interface Store {
   readonly identity: StoreIdentity;
   readonly writer: LogWriter;
   readonly reader: LogReader;
-  /** `pins`: retention keeps what this reader has not had. Same name, same positions, for ever. */
-  positions(name: string, options: { readonly pins: boolean }): Promise<PositionStore>;
+  /**
+   * `pins`: retention keeps what this reader has not had; absent, that stays as it is. Same name, same
+   * positions, for ever.
+   */
+  positions(name: string, options: { readonly pins?: boolean }): Promise<PositionStore>;
   /** Removes a reader's positions, and its hold on retention. */
   forgetPositions(name: string): Promise<void>;
   keyValue(space: string): KeyValue;
   readonly ledger: LossLedger;
+  /** What was wrong with the state database, and so with the ledger, when it was opened. */
+  readonly stateDamage: string | undefined;
   /** Checks everything that is stored, as fast as it can be read; what is lost is in the ledger then. */
   scrub(): Promise<void>;
   /** Runs retention once; resolves when the bounded steps it decided on are done. */
   retain(): Promise<void>;
   counters(): StoreCounters;
+  /** The same with the disk looked at just now, unless it does not answer soon. Never rejects. */
+  measured(): Promise<StoreCounters>;
   /** Commits what waits, closes, releases the folder. Idempotent. */
   close(): Promise<void>;
 }

@@ -1,23 +1,29 @@
-import { cp, mkdtemp, readdir, rm, statfs } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { cp, readdir, rm, statfs } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import type { LedgerEntry, LossTotals } from '../loss.ts';
 import { silentLogger } from '../telemetry.ts';
 import { systemClock } from '../time.ts';
+import { troubleOf } from './damage.ts';
 import { Catalog } from './catalog.ts';
 import { CheckedDatabase, alteredKeys } from './checked-database.ts';
-import { bytesOf, kindOf } from './files.ts';
+import { ANSWER_FILE, bytesOf, kindOf } from './files.ts';
 import { Ledger } from './ledger.ts';
 import { openLevel } from './level-database.ts';
+import { segmentOf, segmentPath } from './segment-folder.ts';
+import { lookError } from './look-error.ts';
+import { endScratch, newScratch } from './look-scratch.ts';
+import { holdsData, lookAtBooks } from './look-books.ts';
+import { mendTables } from './mend-tables.ts';
 import { listAside, type AsideItem } from './quarantine-folder.ts';
 import { MARKERS_FILE, readDeaths, type Deaths } from './start-markers.ts';
 import { readIdentity, type StoredIdentity } from './state.ts';
+import { saveRest } from './wal-rest.ts';
 
 /** A data folder as its files show it: nothing of it is opened, nothing is changed. */
 export interface FolderLook {
   readonly segments: readonly { readonly first: number; readonly bytes: number }[];
-  /** Names in the folder and in `log/` that gatelog did not put there. */
+  /** Names in the folder and in `log/` of what gatelog did not put there. */
   readonly strange: readonly string[];
   readonly stateBytes: number;
   readonly aside: readonly AsideItem[];
@@ -34,23 +40,55 @@ export interface StateLook {
   readonly cleanlyClosed: boolean;
   /** First commits of segments that are remembered and not there. */
   readonly missing: readonly number[];
+  /** What is wrong with the files of databases: the next start repairs what it can. */
+  readonly damaged: readonly DamagedBooks[];
   readonly losses: LossTotals | undefined;
   /** What the disk lost. */
   readonly corruption: readonly LedgerEntry[];
 }
 
-const SEGMENT = /^\d{16}$/u;
-const OURS = new Set(['state', 'log', 'quarantine', 'agent.sock', 'reserve', MARKERS_FILE]);
+export interface DamagedBooks {
+  /** First commit of the segment. */
+  readonly what: number | 'state';
+  readonly troubles: readonly string[];
+}
 
+/** What we put into the folder, and what it is. */
+const OURS = new Map<string, 'folder' | 'file' | 'other'>([
+  ['state', 'folder'],
+  ['log', 'folder'],
+  ['quarantine', 'folder'],
+  ['agent.sock', 'other'],
+  ['reserve', 'file'],
+  [MARKERS_FILE, 'file'],
+  [ANSWER_FILE, 'file'], // Of a process that was killed while it asked.
+]);
+const LOCK = 'LOCK';
+
+/** Throws STORE_FORBIDDEN, and what else keeps it from being looked at. */
 export async function lookAtFolder(folder: string): Promise<FolderLook> {
+  try {
+    return await look(folder);
+  } catch (error) {
+    throw lookError(folder, error);
+  }
+}
+
+async function look(folder: string): Promise<FolderLook> {
   const names = await readdir(folder);
   const inLog: string[] = await readdir(join(folder, 'log')).catch(() => []);
   const segments = [];
   const strange = names.filter((name) => !OURS.has(name));
+  for (const [name, kind] of OURS) {
+    // Of the state database it is told why it can't be read.
+    if (name === 'state' || !names.includes(name)) continue;
+    if ((await kindOf(join(folder, name))) !== kind) strange.push(name);
+  }
   for (const name of inLog.toSorted()) {
     const path = join(folder, 'log', name);
-    const isSegment = SEGMENT.test(name) && (await kindOf(path)) === 'folder';
-    if (isSegment) segments.push({ first: Number(name), bytes: await bytesOf(path) });
+    const first = segmentOf(name);
+    const isSegment = first !== undefined && (await kindOf(path)) === 'folder';
+    if (isSegment) segments.push({ first, bytes: await bytesOf(path) });
     else strange.push(join('log', name));
   }
   const { bavail, blocks, bsize } = await statfs(folder);
@@ -66,27 +104,70 @@ export async function lookAtFolder(folder: string): Promise<FolderLook> {
 
 /** Only for a folder whose agent does not run. Never rejects for what it finds. */
 export async function lookAtState(folder: string, { segments }: FolderLook): Promise<StateLook> {
-  const copy = await mkdtemp(join(tmpdir(), 'gatelog-look-'));
+  const state = join(folder, 'state');
+  const copy = await newScratch();
+  const firsts = segments.map(({ first }) => first);
   try {
-    await cp(join(folder, 'state'), copy, { recursive: true });
-    return await read(copy, folder, new Set(segments.map(({ first }) => first)));
+    const isNoLock = (path: string): boolean => basename(path) !== LOCK;
+    await cp(state, copy, { recursive: true, filter: isNoLock });
+    const damaged = await damagedOf(state, 'state');
+    await mendTables({ folder: copy, extent: 'all', logger: silentLogger, take: removed });
+    const { known, ...found } = await read(copy, folder, new Set(firsts));
+    return { ...found, damaged: [...damaged, ...(await damagedSegments(folder, firsts, known))] };
   } catch (error) {
+    if (troubleOf(error) === 'forbidden') throw lookError(folder, error);
+    const trouble = await whyUnreadable(state, error);
     return {
-      trouble: messageOf(error),
+      trouble: trouble.replaceAll(copy, state),
       identity: undefined,
       cleanlyClosed: false,
       missing: [],
+      damaged: await damagedSegments(folder, firsts, new Set()),
       losses: undefined,
       corruption: [],
     };
   } finally {
-    await rm(copy, { recursive: true, force: true });
+    await endScratch(copy);
   }
 }
 
-async function read(copy: string, folder: string, there: ReadonlySet<number>): Promise<StateLook> {
+async function whyUnreadable(state: string, error: unknown): Promise<string> {
+  const kind = await kindOf(state);
+  if (kind === 'nothing') return 'it is missing, and with it what mirrors have sent';
+  if (kind !== 'folder') return `${state} is no folder`;
+  const troubles = await lookAtBooks(state).catch(() => []);
+  return troubles.length === 0 ? messageOf(error) : troubles.join(', ');
+}
+
+const removed = (file: string): Promise<void> => rm(file);
+
+async function damagedOf(folder: string, what: number | 'state'): Promise<DamagedBooks[]> {
+  const troubles = await lookAtBooks(folder);
+  return troubles.length === 0 ? [] : [{ what, troubles }];
+}
+
+async function damagedSegments(
+  folder: string,
+  firsts: readonly number[],
+  known: ReadonlySet<number>,
+): Promise<DamagedBooks[]> {
+  const found: DamagedBooks[] = [];
+  for (const first of firsts) {
+    const path = segmentPath(folder, first);
+    // One that was only just made, and of which nobody knows, is removed by the next start.
+    const counts = known.has(first) || (await holdsData(path));
+    if (counts) found.push(...(await damagedOf(path, first)));
+  }
+  return found;
+}
+
+type KnownState = Omit<StateLook, 'damaged'> & { readonly known: ReadonlySet<number> };
+
+async function read(copy: string, folder: string, there: ReadonlySet<number>): Promise<KnownState> {
+  const rest = await saveRest(copy, () => {});
   const raw = await openLevel(copy, false);
   try {
+    for (const batch of rest?.batches ?? []) await raw.write(batch);
     const altered = await alteredKeys(raw);
     const database = new CheckedDatabase(raw, silentLogger);
     const identity = await readIdentity(database, folder);
@@ -97,11 +178,12 @@ async function read(copy: string, folder: string, there: ReadonlySet<number>): P
     for await (const entry of ledger.entries()) {
       if (entry.reason === 'corruption') corruption.push(entry);
     }
-    const trouble = altered.length === 0 ? undefined : `${altered.length} values are altered`;
+    const trouble = altered.length === 0 ? rest?.why : `${altered.length} values are altered`;
     return {
       trouble,
       identity,
       cleanlyClosed: catalog.end?.clean === true,
+      known: catalog.known,
       missing: [...catalog.known].filter((first) => !there.has(first)),
       losses: ledger.totals(),
       corruption,

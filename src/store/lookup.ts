@@ -1,10 +1,14 @@
 import { LIMITS } from '../limits.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { isDamage } from './damage.ts';
+import { isDamage, isUnsteady } from './damage.ts';
 import type { Database } from './database.ts';
 import type { LogState } from './log-state.ts';
+import { unreadableError } from './patience.ts';
 import { readCheckpoint, readTail } from './recovery.ts';
-import type { Segments } from './segments.ts';
+import { nameOf, type Segments } from './segments.ts';
+
+/** A segment's place, as failed reads are counted: its checkpoints, wherever they stand. */
+const BOOKS = -1;
 
 interface KnownCheckpoints {
   readonly list: readonly Checkpoint[];
@@ -29,6 +33,16 @@ export class Lookup {
     this.#lists = new Kept(({ list }) => list.reduce((sum, { next }) => sum + next.length, 0));
   }
 
+  /** A segment begins so: it need not be opened for that. */
+  begun(checkpoint: Checkpoint): void {
+    this.#firsts.set(checkpoint.commit + 1, withoutProducers(checkpoint));
+  }
+
+  /** Where it begins is known without opening it. */
+  knows(first: number): boolean {
+    return this.#firsts.get(first) !== undefined;
+  }
+
   /** What a segment knew when it began; undefined when that can't be read, or it is gone. */
   async beginning(first: number): Promise<Checkpoint | undefined> {
     const known = this.#firsts.get(first);
@@ -37,8 +51,10 @@ export class Lookup {
     const checkpoint = await this.#reading(first, undefined, (database) =>
       readCheckpoint(database, first - 1),
     );
-    if (checkpoint !== undefined) this.#firsts.set(first, checkpoint);
-    return checkpoint;
+    if (checkpoint === undefined) return undefined;
+    const kept = withoutProducers(checkpoint);
+    this.#firsts.set(first, kept);
+    return kept;
   }
 
   /** What was known after a segment: by the next one's beginning, or by a later one's if that is damaged. */
@@ -58,9 +74,11 @@ export class Lookup {
     const { segment, commit } = this.#state.lastCheckpoint;
     const last = segment === first && commit >= 0 ? commit : undefined;
     const whole = first < segment;
-    const list = await this.#reading(first, [], (database) =>
-      checkpointsAfter(database, known?.list ?? [], last),
-    );
+    const list = await this.#reading(first, [], async (database) => {
+      const examine = (place: number): Promise<number> =>
+        this.#segments.examine(first, { commit: place, bytes: 1 });
+      return checkpointsAfter(database, known?.list ?? [], last, examine);
+    });
     this.#lists.set(first, { list, whole });
     return list;
   }
@@ -112,13 +130,30 @@ export class Lookup {
     otherwise: T,
     task: (database: Database) => Promise<T>,
   ): Promise<T> {
-    try {
-      return await this.#segments.using(first, task);
-    } catch (error) {
-      if (!this.#segments.has(first) || isDamage(error)) return otherwise;
-      throw error;
+    const segments = this.#segments;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const found = await segments.using(first, task);
+        segments.couldRead(first, BOOKS, BOOKS);
+        return found;
+      } catch (error) {
+        if (!segments.has(first)) return otherwise;
+        if (isDamage(error)) {
+          await segments.requirePresent();
+          return otherwise;
+        }
+        if (!isUnsteady(error)) throw error;
+        const verdict = await segments.afterFailedRead(first, BOOKS, attempt);
+        if (verdict === 'lost') return otherwise;
+        if (verdict === 'wait') throw unreadableError(nameOf(first), error);
+      }
     }
   }
+}
+
+/** They are not looked for here, and may be many. */
+function withoutProducers(checkpoint: Checkpoint): Checkpoint {
+  return { ...checkpoint, producers: [] };
 }
 
 /** The newest entries, up to a bound on the sum of their sizes. */
@@ -153,19 +188,27 @@ class Kept<T> {
   }
 }
 
-/** `known` and those after them, back from `last`, or from what the segment ends with. */
+/**
+ * `known` and those after them, back from `last`, or from what the segment ends with. `examine`:
+ * called before it reads at a commit.
+ */
 async function checkpointsAfter(
   database: Database,
   known: readonly Checkpoint[],
   last: number | undefined,
+  examine: (commit: number) => Promise<unknown>,
 ): Promise<Checkpoint[]> {
   const newestFirst: Checkpoint[] = [];
   const stop = known.at(-1)?.commit ?? -1;
-  let current = last === undefined ? undefined : await readCheckpoint(database, last);
+  const read = async (commit: number): Promise<Checkpoint | undefined> => {
+    await examine(commit);
+    return readCheckpoint(database, commit);
+  };
+  let current = last === undefined ? undefined : await read(last);
   current ??= (await readTail(database)).checkpoint;
   while (current !== undefined && current.commit > stop) {
-    newestFirst.push(current);
-    current = current.previous < 0 ? undefined : await readCheckpoint(database, current.previous);
+    newestFirst.push(withoutProducers(current));
+    current = current.previous < 0 ? undefined : await read(current.previous);
   }
   return [...known, ...newestFirst.toReversed()];
 }

@@ -4,6 +4,9 @@ import { streamId } from '../record.ts';
 import type { Logger } from '../telemetry.ts';
 import type { HeldRange } from './aside-note.ts';
 import type { Catalog } from './catalog.ts';
+import { readHead } from './commit-head.ts';
+import { CommitWalk } from './commit-walk.ts';
+import type { DamageReport } from './damage-report.ts';
 import { isDamage, isUnsteady } from './damage.ts';
 import type { LossLedger, ReadGap } from './log.ts';
 import type { Hole, LogState } from './log-state.ts';
@@ -17,6 +20,7 @@ export interface LostSegmentsOptions {
   readonly state: LogState;
   readonly ledger: LossLedger;
   readonly catalog: Catalog;
+  readonly report: DamageReport;
   readonly logger: Logger;
 }
 
@@ -27,6 +31,7 @@ export interface LostSegmentsOptions {
 export class LostSegments {
   readonly #options: LostSegmentsOptions;
   #telling: Promise<void> = Promise.resolve();
+  #isEnding = false;
 
   constructor(options: LostSegmentsOptions) {
     this.#options = options;
@@ -54,22 +59,29 @@ export class LostSegments {
     });
   }
 
-  /** What a reader could not read. Never rejects. */
-  damaged(gaps: readonly ReadGap[]): void {
-    const { state, ledger } = this.#options;
+  /** What a reader could not read; after what is said of lost segments. Never rejects. */
+  damaged(gaps: readonly ReadGap[]): Promise<void> {
+    const { state, report } = this.#options;
     const losses = lossesOf(gaps, state, 'a part of the log can not be read');
-    this.#later(undefined, () => ledger.record(losses));
+    this.#later(undefined, () => report.tell(losses, 'reader'));
+    return this.#telling;
   }
 
-  /** Resolves when nothing is being worked out any more. */
+  /** Before anything that is told from now on; `isEnding`: somebody waits for the end. Never rejects. */
+  before(task: (isEnding: () => boolean) => Promise<void>): void {
+    this.#later(undefined, () => task(() => this.#isEnding));
+  }
+
+  /** Nothing more is told after it. Resolves when nothing is being worked out any more. */
   settled(): Promise<void> {
+    this.#isEnding = true;
     return this.#telling;
   }
 
   #later(first: number | undefined, task: () => Promise<void>): void {
     this.#telling = this.#telling.then(task).catch((error: unknown) => {
       this.#options.logger.error(
-        { segment: first, error: messageOf(error) },
+        { event: 'store.untold', segment: first, error: messageOf(error) },
         'what was lost could not be told to the loss ledger',
       );
     });
@@ -80,10 +92,10 @@ export class LostSegments {
   }
 
   async #tell(first: number, why: string, aside: string | undefined): Promise<void> {
-    const { segments, state, ledger, logger } = this.#options;
+    const { segments, state, ledger, report, logger } = this.#options;
     const holes = await this.#holes(first);
     const detail = `the segment of the log that begins with commit ${first} was lost: ${why}`;
-    const losses = lossesOf(holes, state, detail);
+    const losses = await report.sized(lossesOf(holes, state, detail));
     logger.error({ event: 'store.segment-lost', segment: first, losses, aside }, detail);
     await ledger.record(losses);
     if (aside !== undefined) await segments.annotate(aside, { held: heldOf(losses) });
@@ -94,21 +106,48 @@ export class LostSegments {
     const { lookup, state } = this.#options;
     const { start, durable } = state.heads;
     const from = await this.#endBefore(first);
-    const to = (await lookup.endOf(first))?.next;
+    const end = await lookup.endOf(first);
+    const readable = await this.#readableAfter(first, end?.commit ?? state.durableCommit);
     const holes: Hole[] = [];
     for (let stream = 0; stream < state.registry.streams; stream++) {
       const fromOffset = Math.max(from[stream] ?? 0, start[stream] ?? 0);
-      const toOffset = to === undefined ? (durable[stream] ?? 0) : (to[stream] ?? 0);
+      const before = (end === undefined ? durable[stream] : end.next[stream]) ?? 0;
+      const toOffset = Math.min(before, readable.get(stream) ?? before);
       if (toOffset > fromOffset) holes.push({ stream, fromOffset, toOffset });
     }
     return holes;
+  }
+
+  /**
+   * By stream the first offset that can be read in the commits after the segment up to `last`: where
+   * what follows does not tell how it begins. Else nothing.
+   */
+  async #readableAfter(first: number, last: number): Promise<ReadonlyMap<number, number>> {
+    const { segments, lookup, state, logger } = this.#options;
+    const offsets = new Map<number, number>();
+    const next = segments.after(first);
+    if (next === undefined || (await lookup.beginning(next)) !== undefined) return offsets;
+    const walk = new CommitWalk({ segments, logger });
+    walk.startAt(next);
+    await walk.to(last, (frame) => {
+      const head = readHead(frame.head);
+      if (head === undefined || !state.mayHold(head)) return true;
+      for (const { stream, baseOffset } of head.runs) {
+        if (!offsets.has(stream)) offsets.set(stream, baseOffset);
+      }
+      return true;
+    });
+    return offsets;
   }
 
   async #endBefore(first: number): Promise<readonly number[]> {
     const { segments } = this.#options;
     for (const before of segments.firsts.filter((other) => other < first).toReversed()) {
       try {
-        const end = await segments.using(before, readEnd);
+        const end = await segments.using(before, async (database) => {
+          await segments.examineWhole(before);
+          return readEnd(database);
+        });
         if (end !== undefined) return end;
       } catch (error) {
         if (!isDamage(error) && !isUnsteady(error) && segments.has(before)) throw error;

@@ -22,14 +22,15 @@ const LOST_END =
  * from going on: readers find the same gaps again.
  */
 export async function tellLosses(
-  { holes, asideAtEnd }: Recovered,
+  { holes, asideAtEnd, identity }: Recovered,
   stateDamage: string | undefined,
   { state, segments, ledger, logger }: Told,
 ): Promise<void> {
   const losses = lossesOf(holes, state, LOST_END);
   try {
     if (losses.length > 0) await ledger.record(losses);
-    if (stateDamage !== undefined) await ledger.record([positionsLost(stateDamage, logger)]);
+    if (stateDamage !== undefined)
+      await ledger.record([positionsLost(stateDamage, identity === undefined, logger)]);
     for (const name of asideAtEnd) await segments.annotate(name, { held: heldOf(losses) });
   } catch (error) {
     logger.error(
@@ -40,10 +41,11 @@ export async function tellLosses(
 }
 
 /** Positions are nobody's records, but a mirror without one sends again what it sent before. */
-function positionsLost(damage: string, logger: Logger): Loss {
+function positionsLost(damage: string, isEmpty: boolean, logger: Logger): Loss {
   const detail =
-    `the state database was damaged: ${damage}; positions and pauses of mirrors in it may be ` +
-    `lost: Kafka keeps the positions of exactly-once mirrors itself, others send again from the start`;
+    `the state database was damaged: ${damage}; positions and pauses of mirrors in it, and the ` +
+    `loss ledger, may be lost: Kafka keeps the positions of exactly-once mirrors itself, others send again from the start` +
+    (isEmpty ? '; and the log holds nothing: whatever it held is lost, nobody knows how much' : '');
   logger.error({ event: 'store.state-lost', damage }, detail);
   const nowhere = { partition: undefined, fromOffset: undefined, toOffset: undefined } as const;
   const none = { records: 0, bytes: undefined, mirror: undefined } as const;

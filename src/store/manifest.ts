@@ -1,6 +1,7 @@
 import { open, readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32c, masked } from './crc32c.ts';
+import { BLOCK_BYTES, FIRST, FULL, HEADER_BYTES, LAST } from './wal.ts';
 
 /**
  * LevelDB's own list of its files, as far as it is needed to see whether it is the list of these. An
@@ -14,12 +15,6 @@ interface Files {
   readonly previousLog: number;
 }
 
-const BLOCK_BYTES = 32_768;
-const HEADER_BYTES = 7;
-/** A record is whole, or its first, middle or last part. */
-const FULL = 1;
-const FIRST = 2;
-const LAST = 4;
 /** So many times a first recovery may have begun, and left a table no larger than its logs. */
 const FIRST_RECOVERIES = 4;
 
@@ -44,6 +39,21 @@ export async function isOfOtherFiles(folder: string): Promise<boolean> {
   // A database that was never closed has no table yet; of its first recovery one may be left.
   const tableBytes = [...tables.values()].reduce((sum, size) => sum + size, 0);
   return tableBytes > FIRST_RECOVERIES * logBytes;
+}
+
+/**
+ * Numbers of the tables that an opening reads: those that are not among them it deletes, as the half
+ * ones that a crash leaves behind. undefined: it would not open it, or by another database's list.
+ */
+export async function listedTables(folder: string): Promise<ReadonlySet<number> | undefined> {
+  const files = await readFiles(folder);
+  if (files === undefined || (await isOfOtherFiles(folder))) return undefined;
+  return new Set(files.tables.keys());
+}
+
+/** The first write-ahead file that an opening takes in; 0: any, for the list can't be read. */
+export async function oldestLogOf(folder: string): Promise<number> {
+  return (await readFiles(folder))?.oldestLog ?? 0;
 }
 
 interface FilesBelow {
@@ -85,6 +95,15 @@ export async function cutTornEnd(folder: string): Promise<boolean> {
   return true;
 }
 
+/** False: LevelDB's list is missing, or damaged otherwise than by a torn end. */
+export async function hasSoundList(folder: string): Promise<boolean> {
+  const path = await listOf(folder);
+  const manifest = path === undefined ? undefined : await readFile(path).catch(() => undefined);
+  if (manifest === undefined) return false;
+  const end = goodEnd(manifest);
+  return end > 0 && (end === manifest.length || !isGoodAfter(manifest, end));
+}
+
 /** Where the last whole edit of an unbroken row of them ends. */
 function goodEnd(manifest: Buffer): number {
   let end = 0;
@@ -108,8 +127,8 @@ function isGoodAfter(manifest: Buffer, end: number): boolean {
   return false;
 }
 
-/** undefined when there is none that can be read. */
-async function readFiles(folder: string): Promise<Files | undefined> {
+/** Of the list that counts; undefined when there is none that can be read. */
+export async function readFiles(folder: string): Promise<Files | undefined> {
   const path = await listOf(folder);
   try {
     return path === undefined ? undefined : filesIn(await readFile(path));

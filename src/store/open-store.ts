@@ -1,10 +1,12 @@
 import type { DropCount } from '../drop-count.ts';
 import { messageOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import type { Catalog } from './catalog.ts';
 import type { CommitLog } from './commit-log.ts';
 import type { CountedDatabase } from './counted-database.ts';
+import type { Engine } from './database.ts';
 import type { DiskKeeper } from './disk-keeper.ts';
 import type { DiskUsage } from './disk-usage.ts';
 import type { Ledger } from './ledger.ts';
@@ -27,11 +29,13 @@ import { scheduled, type Schedule } from './schedule.ts';
 import type { Scrub } from './scrub.ts';
 import type { Segments } from './segments.ts';
 import { StateSpace, writePositionsLost } from './state.ts';
+import type { SyncMark } from './sync-mark.ts';
 import type { Waiters } from './waiters.ts';
 import type { Writer } from './writer.ts';
 
 /** What an open store is made of. */
 export interface StoreParts {
+  readonly engine: Engine;
   readonly identity: StoreIdentity;
   readonly writer: Writer;
   readonly reader: LogReader;
@@ -41,6 +45,7 @@ export interface StoreParts {
   readonly state: LogState;
   readonly log: CommitLog;
   readonly ledger: Ledger;
+  readonly stateDamage: string | undefined;
   readonly retention: Retention;
   readonly scrub: Scrub;
   readonly usage: DiskUsage;
@@ -51,6 +56,7 @@ export interface StoreParts {
   readonly catalog: Catalog;
   readonly lost: LostSegments;
   readonly logClock: LogClock;
+  readonly mark: SyncMark;
 }
 
 /** The parts, behind the door of log.ts. */
@@ -58,6 +64,7 @@ export class OpenStore implements Store {
   readonly #parts: StoreParts;
   readonly #schedules: readonly Schedule[];
   readonly #logger: Logger;
+  readonly #clock: Clock;
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -70,6 +77,7 @@ export class OpenStore implements Store {
   ) {
     this.#parts = parts;
     this.#logger = surroundings.logger;
+    this.#clock = surroundings.clock;
     const task = (name: string, cron: string | undefined, run: () => Promise<void>): Schedule[] =>
       cron === undefined ? [] : [scheduled(name, cron, run, surroundings)];
     this.#schedules = [
@@ -90,7 +98,7 @@ export class OpenStore implements Store {
     return this.#parts.reader;
   }
 
-  positions(name: string, { pins }: { readonly pins: boolean }): Promise<PositionStore> {
+  positions(name: string, { pins }: { readonly pins?: boolean }): Promise<PositionStore> {
     return this.#parts.positions.open(name, pins);
   }
 
@@ -104,6 +112,10 @@ export class OpenStore implements Store {
 
   get ledger(): LossLedger {
     return this.#parts.ledger;
+  }
+
+  get stateDamage(): string | undefined {
+    return this.#parts.stateDamage;
   }
 
   async retain(): Promise<void> {
@@ -120,9 +132,11 @@ export class OpenStore implements Store {
   }
 
   counters(): StoreCounters {
-    const { state, segments, retention, scrub, usage, keeper, ledger, database } = this.#parts;
+    const { state, segments, retention, scrub, usage, keeper, ledger, database, writer } =
+      this.#parts;
     if (!this.#parts.readOnly && this.#closing === undefined) keeper.touch();
     return {
+      trouble: writer.trouble,
       recordsAppended: state.recordsAppended,
       bytesAppended: state.bytesAppended,
       commits: state.commits,
@@ -138,6 +152,15 @@ export class OpenStore implements Store {
     };
   }
 
+  async measured(): Promise<StoreCounters> {
+    const { usage, keeper } = this.#parts;
+    const done = new AbortController();
+    const looked = Promise.all([usage.measured(), keeper.measured()]);
+    await Promise.race([looked, this.#clock.sleep(LIMITS.statusDiskMs, done.signal)]);
+    done.abort();
+    return this.counters();
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -145,7 +168,7 @@ export class OpenStore implements Store {
 
   async #close(): Promise<void> {
     const { writer, log, retention, ledger, usage, waiters, database, readOnly } = this.#parts;
-    const { lost, catalog, scrub, logClock, keeper, drops } = this.#parts;
+    const { lost, catalog, mark, scrub, logClock, keeper, drops, engine } = this.#parts;
     for (const schedule of this.#schedules) await schedule.stop();
     await scrub.stop();
     await keeper.close();
@@ -159,8 +182,10 @@ export class OpenStore implements Store {
     await drops.close();
     if (!readOnly) await this.#rememberEnd();
     await catalog.settled();
+    await mark.settled();
     await logClock.close();
     await database.close();
+    await engine.end?.();
   }
 
   /** What was written and not synced is not remembered. */
@@ -168,7 +193,7 @@ export class OpenStore implements Store {
     const { log, identity, catalog, database } = this.#parts;
     try {
       if (!log.unsynced) await catalog.closed(log.describe(identity));
-      await writePositionsLost(database, false);
+      await writePositionsLost(database, 0);
     } catch (error) {
       this.#logger.error({ error: messageOf(error) }, 'the end of the log could not be noted');
     }

@@ -7,15 +7,21 @@ import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import { Catalog } from './catalog.ts';
 import { CommitLog } from './commit-log.ts';
+import { DamageReport } from './damage-report.ts';
 import type { LogIdentity } from './opened-log.ts';
 import { CountedDatabase } from './counted-database.ts';
-import type { Database, Engine } from './database.ts';
+import { troubleOf } from './damage.ts';
+import type { Engine } from './database.ts';
 import { DiskGate } from './disk-gate.ts';
 import { keepDisk } from './disk.ts';
 import { DiskUsage } from './disk-usage.ts';
-import { GAPS, gapsOutlet } from './ledger-outlet.ts';
+import { gapsGiven, gapsOutlet } from './ledger-outlet.ts';
+import { refillLedger } from './ledger-refill.ts';
 import { Ledger } from './ledger.ts';
 import { levelEngine } from './level-engine.ts';
+import { openError } from './level-errors.ts';
+import { LookEngine } from './look-engine.ts';
+import type { LogKnowledge } from './log-knowledge.ts';
 import type { ReadGap, Store, StoreIdentity } from './log.ts';
 import { LogState } from './log-state.ts';
 import { LogClock } from './log-clock.ts';
@@ -24,24 +30,35 @@ import { tellLosses } from './lost-telling.ts';
 import { LostSegments, lossesOf } from './lost-segments.ts';
 import { OpenStore } from './open-store.ts';
 import { openState, type OpenedState } from './open-state.ts';
-import { applyStarts, guardSegments, recoverLog, requireOwnFolder, whichLog } from './opening.ts';
+import {
+  applyStarts,
+  forgetLostLog,
+  guardSegments,
+  newStarts,
+  recoverLog,
+  requireOwnFolder,
+  startWithOldest,
+  whichLog,
+  writeMovedEnd,
+} from './opening.ts';
+import { Patience } from './patience.ts';
 import { Positions } from './positions.ts';
 import { requirePresence } from './presence.ts';
 import { Reader } from './reader.ts';
 import { Retention } from './retention.ts';
 import { Scrub } from './scrub.ts';
 import { Segments } from './segments.ts';
+import { SyncMark } from './sync-mark.ts';
 import {
   FORMAT_VERSION,
   StateSpace,
-  forgetStarts,
   readIdentity,
   readPositionsLost,
   readStarts,
+  startWrites,
   writeIdentity,
   writePositionsLost,
   type StoredIdentity,
-  type StreamStart,
 } from './state.ts';
 import { Waiters } from './waiters.ts';
 import { Writer } from './writer.ts';
@@ -79,6 +96,8 @@ export interface StoreOptions {
   readonly maxBytes?: number | undefined;
   /** For looking into a folder whose agent does not run: nothing is created, appended or removed. */
   readonly readOnly?: boolean;
+  /** False: what may take long throws STORE_SUSPECT; true by default. */
+  readonly patient?: boolean;
   /** What the log stands on; LevelDB in `folder` unless a test says otherwise. */
   readonly engine?: Engine;
 }
@@ -86,27 +105,49 @@ export interface StoreOptions {
 /**
  * Opens the data folder, or makes it, whatever is damaged in it. Throws GatelogError STORE_LOCKED,
  * STORE_FORMAT_NEWER, STORE_FOREIGN, and for what stands in the way of reading or writing at all
- * STORE_FORBIDDEN, STORE_READ_ONLY, STORE_FULL, STORE_MISSING, STORE_FAILING or STORE_UNAVAILABLE. Only a read-only look throws
- * STORE_CORRUPT.
+ * STORE_FORBIDDEN, STORE_READ_ONLY, STORE_FULL, STORE_MISSING, STORE_FAILING or STORE_UNAVAILABLE; who is not patient
+ * STORE_SUSPECT too. Only a read-only look throws STORE_CORRUPT.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { folder, logger, clock } = options;
+  const engine = options.engine ?? engineOf(options);
+  try {
+    return await openOn(options, engine);
+  } catch (error) {
+    await engine.end?.();
+    // A first write that failed, too.
+    throw troubleOf(error) === undefined ? error : openError(options.folder, error);
+  }
+}
+
+async function openOn(options: StoreOptions, engine: Engine): Promise<Store> {
+  const { folder, logger } = options;
   const readOnly = options.readOnly ?? false;
-  const engine = options.engine ?? levelEngine(folder, readOnly, logger, clock);
   if (!readOnly && options.engine === undefined) {
     await requirePresence(folder, options.mustExist ?? false);
   }
   const trust = options.trust ?? unaskedTrust(options.clock, logger);
   const believed = believedClock(options.clock, trust);
-  const decided = { ...options, clock: believed, trust, readOnly, engine };
-  const opened = await openState(engine, readOnly, logger);
+  const patience = readOnly ? undefined : Patience.over(folder, options);
+  const decided = { ...options, clock: believed, trust, readOnly, engine, patience };
+  const opened = await openState(engine, decided, logger);
   const outcome = await openWith(decided, opened);
-  if (outcome !== 'foreign state') return outcome;
+  if (outcome !== 'foreign state') {
+    await engine.opened?.();
+    return outcome;
+  }
   await engine.setAside?.('state', { why: FOREIGN_STATE });
-  const anew = await openState(engine, readOnly, logger);
+  const anew = await openState(engine, decided, logger);
   const store = await openWith(decided, { ...anew, damage: FOREIGN_STATE });
   assert(store !== 'foreign state', 'a new state database remembers no log');
+  await engine.opened?.();
   return store;
+}
+
+function engineOf(options: StoreOptions): Engine {
+  const { folder } = options;
+  return options.readOnly === true
+    ? new LookEngine(folder, options)
+    : levelEngine(folder, false, options);
 }
 
 const EMPTIED_STATE = 'it was gone or empty, and there is a log';
@@ -118,7 +159,7 @@ async function openWith(
   opened: OpenedState,
 ): Promise<Store | 'foreign state'> {
   const database = new CountedDatabase(opened.database);
-  const segments = new Segments(options.engine);
+  const segments = new Segments(options.engine, options.patience);
   const close = async (): Promise<void> => {
     await segments.close();
     await database.close();
@@ -126,6 +167,8 @@ async function openWith(
   try {
     const known = await readIdentity(database, options.folder);
     const catalog = await Catalog.load(database);
+    const mark = await SyncMark.load(database, options.logger);
+    options.engine.knowledge = () => rememberedOf(catalog, mark.synced(known?.incarnation));
     await segments.load(catalog.known);
     const { incarnation, stateIsOdd } = await whichLog(segments, known?.incarnation);
     if (stateIsOdd && !options.readOnly) {
@@ -134,13 +177,25 @@ async function openWith(
     }
     guardSegments(segments, incarnation);
     const isEmptied = known === undefined && incarnation !== undefined;
-    const damage = opened.damage ?? (isEmptied ? EMPTIED_STATE : undefined);
-    const begun = { database, damage, segments, catalog, known };
+    const odd = stateIsOdd ? FOREIGN_STATE : undefined;
+    const damage = opened.damage ?? (isEmptied ? EMPTIED_STATE : odd);
+    const begun = { database, damage, segments, catalog, mark, known };
     return await openLog(options, begun);
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** As long as the log is not open. A segment is synced before the next one holds anything. */
+function rememberedOf({ end, known }: Catalog, synced: number = 0): LogKnowledge {
+  const sealed = Math.max(0, ...known) - 1;
+  return { synced: Math.max(synced, sealed), topics: end?.checkpoint.topics ?? [] };
+}
+
+/** From then on. */
+function liveOf({ durableCommit, registry }: LogState): LogKnowledge {
+  return { synced: durableCommit, topics: registry.all() };
 }
 
 interface Begun {
@@ -149,10 +204,14 @@ interface Begun {
   readonly damage: string | undefined;
   readonly segments: Segments;
   readonly catalog: Catalog;
+  readonly mark: SyncMark;
   readonly known: StoredIdentity | undefined;
 }
 
-type DecidedOptions = StoreOptions & Required<Pick<StoreOptions, 'engine' | 'readOnly' | 'trust'>>;
+type DecidedOptions = StoreOptions &
+  Required<Pick<StoreOptions, 'engine' | 'readOnly' | 'trust'>> & {
+    readonly patience: Patience | undefined;
+  };
 
 async function openLog(options: DecidedOptions, begun: Begun): Promise<Store> {
   const { clock, logger, readOnly } = options;
@@ -168,15 +227,27 @@ async function openLog(options: DecidedOptions, begun: Begun): Promise<Store> {
   const onDamage = readOnly ? undefined : (gaps: readonly ReadGap[]) => lost.damaged(gaps);
   const reader = new Reader({ state, segments, lookup, waiters, logger, onDamage });
   const stored = { state, segments, lookup, ledger };
-  const retention = new Retention({ ...stored, positions, log, clock: logClock, logger });
+  const kept = { ...stored, positions, log };
+  const retention = new Retention({ ...kept, clock: logClock, logger });
   const usage = new DiskUsage(options.engine, segments, clock, logger);
   const keeper = await keepDisk({ ...loaded, ...options, retention, usage }, options);
   const notes = new StateSpace(begun.database, 'scrub');
-  const scrub = new Scrub({ ...options, ...stored, notes });
+  const scrub = new Scrub({ ...options, ...stored, report: loaded.report, notes });
   await scrub.begin(isClean(begun.catalog, state));
   const { retentionSchedule, scrubSchedule } = options;
   return new OpenStore(
-    { ...loaded, identity, reader, retention, scrub, usage, keeper, readOnly },
+    {
+      ...loaded,
+      engine: options.engine,
+      identity,
+      stateDamage: begun.damage,
+      reader,
+      retention,
+      scrub,
+      usage,
+      keeper,
+      readOnly,
+    },
     readOnly ? {} : { retentionSchedule, scrubSchedule },
     { clock, logger },
   );
@@ -188,14 +259,16 @@ function isClean({ end }: Catalog, state: LogState): boolean {
 }
 
 /** What stands in the state database, and the parts that need nothing of the log yet. */
-async function load(options: DecidedOptions, { database, damage, segments, catalog }: Begun) {
+async function load(options: DecidedOptions, begun: Begun) {
+  const { database, damage, segments, catalog, mark } = begun;
   const { clock, logger, readOnly } = options;
-  if (damage !== undefined && !readOnly) await writePositionsLost(database, true);
+  if (damage !== undefined && !readOnly) await writePositionsLost(database, Infinity);
   segments.beforeRemoval = (first) => catalog.removed(first);
   const idleMs = options.ledgerIdleMs ?? LIMITS.ledgerIdleMs;
-  const ledger = await Ledger.load({ database, clock, logger, idleMs });
+  const ledger = await Ledger.load({ database, clock, logger, idleMs, isAllWanted: readOnly });
   const state = new LogState();
   const logClock = await LogClock.load(options, state.boots, new StateSpace(database, 'clock'));
+  const lookup = new Lookup(segments, state);
   const log = new CommitLog({
     segments,
     state,
@@ -205,6 +278,7 @@ async function load(options: DecidedOptions, { database, damage, segments, catal
     segmentBytes: options.segmentBytes ?? LIMITS.segmentBytes,
     compression: options.compression ?? 'zstd',
     note: (first, checkpoint) => catalog.note(first, checkpoint),
+    onBegun: (checkpoint) => lookup.begun(checkpoint),
     onLost: (lost) => ledger.record(lossesOf(lost, state, LOST_BY_DISK)),
   });
   const waiters = new Waiters();
@@ -213,19 +287,22 @@ async function load(options: DecidedOptions, { database, damage, segments, catal
   const onForgotten = (stream: number, bytes: number): void =>
     drops.add(state.registry.topicOf(stream)?.name ?? '', bytes, FORGOTTEN);
   const lingerMs = providerOf(options.lingerMs ?? 0);
-  const onDurable = (): void => waiters.wake();
+  const onDurable = (): void => {
+    mark.renew();
+    waiters.wake();
+  };
   const parts = { log, state, clock, logger, lingerMs, readOnly, gate };
   const writer = new Writer({ ...parts, onDurable, onForgotten });
   const positions = new Positions({
     database,
     topicsDurable: () => writer.topicsDurable(),
-    lost: await readPositionsLost(database),
+    lostBelow: await readPositionsLost(database),
   });
   await positions.load();
   const starts = await readStarts(database);
-  const lookup = new Lookup(segments, state);
-  const lost = new LostSegments({ segments, lookup, state, ledger, catalog, logger });
-  const books = { database, catalog, segments, positions, starts, lookup, ledger };
+  const report = new DamageReport({ state, segments, lookup, ledger, logger });
+  const lost = new LostSegments({ segments, lookup, state, ledger, catalog, report, logger });
+  const books = { database, catalog, mark, segments, positions, starts, lookup, ledger, report };
   return { ...books, lost, state, log, writer, waiters, logClock, logger, gate, drops };
 }
 
@@ -241,9 +318,15 @@ async function lookAt(
 ): Promise<StoreIdentity> {
   const { log, ledger, state, starts } = loaded;
   const { identity: found } = await log.open(begun.catalog.end?.checkpoint);
+  options.engine.knowledge = () => liveOf(state);
   const identity = identityOf(options, begun.known, found);
   ledger.incarnation = identity.incarnation;
   applyStarts(state, starts);
+  if (begun.damage !== undefined) await startWithOldest(loaded);
+  // What is looked at is a copy where it could be damaged.
+  if (begun.damage !== undefined && options.engine.repairState !== undefined) {
+    await refillLedger({ ...loaded, clock: options.clock }, identity.incarnation, Infinity);
+  }
   return identity;
 }
 
@@ -254,7 +337,9 @@ async function recover(
   loaded: Loaded,
 ): Promise<StoreIdentity> {
   const { state, log, segments, catalog, positions, starts, ledger, lost, writer, logger } = loaded;
-  const recovered = await recoverLog(loaded);
+  const { mark } = loaded;
+  const recovered = await recoverLog(loaded, damage === undefined);
+  options.engine.knowledge = () => liveOf(state);
   if (recovered.identity === undefined && known !== undefined) {
     ledger.incarnation = known.incarnation;
     await forgetLostLog(database, positions, starts, logger);
@@ -262,12 +347,25 @@ async function recover(
   const identity = identityOf(options, known, recovered.identity);
   ledger.incarnation = identity.incarnation;
   guardSegments(segments, identity.incarnation);
+  if (damage !== undefined) {
+    await database.write(startWrites(newStarts(state, starts)));
+    await refillLedger({ ...loaded, clock: options.clock }, identity.incarnation, LIMITS.refillMs);
+  }
   await tellLosses(recovered, damage, loaded);
+  if (positions.lostBelow === Infinity) {
+    await positions.counted(state.registry.streams);
+    await writePositionsLost(database, positions.lostBelow);
+  }
   if (!sameIdentity(known, identity)) await writeIdentity(database, identity);
   await catalog.opened(segments.firsts, recovered.lostBetween, log.describe(identity));
   await loaded.logClock.begin();
+  mark.begin(state, identity.incarnation, database);
+  segments.onNewFile = () => mark.newFile();
+  database.mark = mark;
   await log.start(identity);
-  ledger.begin(state.producers.last(GAPS) + 1, gapsOutlet(writer, state));
+  if (recovered.isMoved) await writeMovedEnd(log, logger);
+  const outlet = gapsOutlet(writer, state, { positions, log, lookup: loaded.lookup });
+  ledger.begin(gapsGiven(state), outlet);
   lost.missing(recovered.lostBetween);
   segments.onUnopenable = (first, error) => lost.unopenable(first, error);
   return identity;
@@ -289,21 +387,6 @@ function identityOf(
     gateway: gatewayGiven === false ? (known?.gateway ?? gateway) : (gateway ?? known?.gateway),
     createdMs: found?.createdMs ?? known?.createdMs ?? clock.nowMs(),
   };
-}
-
-/** Offsets begin anew, so what was said of the old ones is put away with the old incarnation. */
-async function forgetLostLog(
-  database: Database,
-  positions: Positions,
-  starts: ReadonlyMap<number, StreamStart>,
-  logger: Logger,
-): Promise<void> {
-  logger.error(
-    {},
-    'the data folder knows a log and holds none: the log begins anew, as a new incarnation',
-  );
-  await positions.forgetAll();
-  await forgetStarts(database, starts.keys());
 }
 
 function sameIdentity(known: StoredIdentity | undefined, identity: StoreIdentity): boolean {

@@ -1,15 +1,21 @@
-import { GatelogError } from '../errors.ts';
+import { GatelogError, messageOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
+import { Batch } from './batch.ts';
 import { requireBelonging } from './belonging.ts';
 import type { Catalog } from './catalog.ts';
 import type { CommitLog } from './commit-log.ts';
+import type { Database } from './database.ts';
 import type { LogIdentity } from './opened-log.ts';
 import type { Hole, LogState } from './log-state.ts';
+import type { Lookup } from './lookup.ts';
 import { passLostEnd } from './lost-end.ts';
 import type { Positions } from './positions.ts';
 import { readCheckpoint, readTail } from './recovery.ts';
 import type { Segments } from './segments.ts';
-import type { StoredIdentity, StreamStart } from './state.ts';
+import { forgetStarts, type StoredIdentity, type StreamStart } from './state.ts';
+import type { SyncMark } from './sync-mark.ts';
+import { joined } from './told-end.ts';
 
 /** Segments that must all be of another log than the state database before that is the odd one. */
 const WITNESSES = 2;
@@ -87,12 +93,17 @@ export interface FoundLog {
   readonly segments: Segments;
   readonly catalog: Catalog;
   readonly positions: Positions;
+  /** The last commit that is noted to have been synced, of which log it may be. */
+  readonly mark: SyncMark;
   readonly starts: ReadonlyMap<number, StreamStart>;
+  readonly lookup: Lookup;
   readonly logger: Logger;
 }
 
 export interface Recovered {
   readonly identity: LogIdentity | undefined;
+  /** Heads are beyond what the log says. */
+  readonly isMoved: boolean;
   /** What was left out at the end, for the loss ledger. */
   readonly holes: readonly Hole[];
   /** Lost ones that others stand after. */
@@ -101,16 +112,20 @@ export interface Recovered {
   readonly asideAtEnd: readonly string[];
 }
 
-/** Finds where the log goes on, whatever is damaged or missing. For who may write. */
-export async function recoverLog(found: FoundLog): Promise<Recovered> {
-  const { state, log, segments, catalog, positions, starts, logger } = found;
-  const missing = [...catalog.known].filter((first) => !segments.has(first));
+/**
+ * Finds where the log goes on, whatever is damaged or missing. For who may write. `isStateSound`: false
+ * where the state database may have stepped back, and know segments that were removed on purpose.
+ */
+export async function recoverLog(found: FoundLog, isStateSound: boolean): Promise<Recovered> {
+  const { state, log, segments, catalog, positions, mark, starts, logger } = found;
+  const absent = isStateSound ? [...catalog.known].filter((first) => !segments.has(first)) : [];
   const { end } = catalog;
-  const { identity, unreadable, holes } = await log.open(end?.checkpoint);
+  const { identity, unreadable, holes, ...told } = await log.open(end?.checkpoint);
   if (identity === undefined) {
-    return { identity, holes: [], lostBetween: [], asideAtEnd: [] };
+    return { identity, isMoved: false, holes: [], lostBetween: [], asideAtEnd: [] };
   }
   applyStarts(state, starts);
+  if (!isStateSound && unreadable.length === 0) await startWithOldest(found);
   // Of a log of which nothing is left, all is lost that retention had left.
   const isWhole = log.active === 0;
   if (isWhole && end !== undefined && end.checkpoint.commit > 0) {
@@ -119,15 +134,33 @@ export async function recoverLog(found: FoundLog): Promise<Recovered> {
       'nothing of the log can be read: it goes on after the offsets that it gave',
     );
   }
-  const ends = isWhole ? state.heads.start.slice() : state.heads.committed.slice();
-  const lost = [...missing, ...unreadable.map(({ first }) => first)];
-  // Heads moved beyond what the log says: the next commit says so.
-  if (passLostEnd({ state, remembered: end, lost, positions, logger })) log.checkpointSoon();
+  const missing = joined(told.missing, state.heads.start);
+  const { lastCommit } = told;
+  const isBehind = lastCommit < (end?.checkpoint.commit ?? 0);
+  if (missing.length > 0 && !isBehind) {
+    logger.error(
+      {
+        event: 'store.tail-damaged',
+        places: missing.length,
+        missing: missing.slice(0, LIMITS.placesLogged),
+      },
+      'commits at the end of the log are missing or damaged; readers get what they held as gaps',
+    );
+    log.checkpointSoon(); // What was looked for once is not looked for at every start.
+  }
+  const ends = state.heads.committed.slice();
+  const lost = [...absent, ...unreadable.map(({ first }) => first)];
+  const synced = mark.synced(identity.incarnation);
+  const { prepared } = segments;
+  const { isFull } = log;
+  const input = { state, remembered: end, synced, lost, lastCommit, prepared, isFull };
+  const isMoved = passLostEnd({ ...input, positions, logger });
   const newest = segments.newest ?? 0;
   const isAtEnd = (first: number): boolean => first > newest;
   return {
     identity,
-    holes: [...holes, ...movedFrom(ends, state)],
+    isMoved,
+    holes: joined([...missing, ...holes, ...movedFrom(ends, state)], state.heads.start),
     lostBetween: lost.filter((first) => !isAtEnd(first)),
     asideAtEnd: unreadable.flatMap(({ first, aside }) =>
       aside === undefined || !isAtEnd(first) ? [] : [aside],
@@ -135,12 +168,55 @@ export async function recoverLog(found: FoundLog): Promise<Recovered> {
   };
 }
 
-export function applyStarts(state: LogState, starts: ReadonlyMap<number, StreamStart>): void {
-  for (const [stream, { offset, storedBefore }] of starts) {
-    state.heads.ensure(stream + 1);
-    state.heads.start[stream] = offset;
-    state.heads.storedBefore[stream] = storedBefore;
+/**
+ * When the log was started: it says itself how far its heads were moved. Until it does every start would
+ * move them once more. Where it can't be written the next commit says it.
+ */
+export async function writeMovedEnd(log: CommitLog, logger: Logger): Promise<void> {
+  log.checkpointSoon();
+  try {
+    await log.write(new Batch(), true);
+  } catch (error) {
+    logger.warn({ error: messageOf(error) }, 'the new end of the log could not be written');
+    await log.recover();
   }
+}
+
+/** Starts only move forward: what the log's checkpoints told of them before may be newer. */
+export function applyStarts(state: LogState, starts: ReadonlyMap<number, StreamStart>): void {
+  const { heads } = state;
+  for (const [stream, { offset, storedBefore }] of starts) {
+    heads.ensure(stream + 1);
+    if (offset <= (heads.start[stream] ?? 0)) continue;
+    heads.start[stream] = offset;
+    heads.storedBefore[stream] = storedBefore;
+  }
+}
+
+/** The state database may have lost starts: what stood before the oldest segment was removed. */
+export async function startWithOldest({
+  state,
+  segments,
+  lookup,
+}: Pick<FoundLog, 'state' | 'segments' | 'lookup'>): Promise<void> {
+  const { oldest } = segments;
+  const { next = [], stored = [] } = (oldest && (await lookup.beginning(oldest))) || {};
+  const began = next.map((offset, stream) => ({ offset, storedBefore: stored[stream] ?? 0 }));
+  applyStarts(state, new Map(began.entries()));
+}
+
+/** Where streams begin now that are not known to begin there. */
+export function newStarts(
+  { heads, registry }: LogState,
+  starts: ReadonlyMap<number, StreamStart>,
+): Map<number, StreamStart> {
+  const found = new Map<number, StreamStart>();
+  for (let stream = 0; stream < registry.streams; stream++) {
+    const offset = heads.start[stream] ?? 0;
+    if (offset <= (starts.get(stream)?.offset ?? 0)) continue;
+    found.set(stream, { offset, storedBefore: heads.storedBefore[stream] ?? 0 });
+  }
+  return found;
 }
 
 function movedFrom(ends: Float64Array, state: LogState): Hole[] {
@@ -151,4 +227,19 @@ function movedFrom(ends: Float64Array, state: LogState): Hole[] {
     if (toOffset > fromOffset) holes.push({ stream, fromOffset, toOffset });
   }
   return holes;
+}
+
+/** Offsets begin anew, so what was said of the old ones is put away with the old incarnation. */
+export async function forgetLostLog(
+  database: Database,
+  positions: Positions,
+  starts: ReadonlyMap<number, StreamStart>,
+  logger: Logger,
+): Promise<void> {
+  logger.error(
+    {},
+    'the data folder knows a log and holds none: the log begins anew, as a new incarnation',
+  );
+  await positions.forgetAll();
+  await forgetStarts(database, starts.keys());
 }

@@ -1,27 +1,44 @@
 import { assert } from '../assert.ts';
+import {
+  type Coverage,
+  type Coverages,
+  covers,
+  flatAhead,
+  fromFlat,
+  holesIn,
+  topOf,
+  upTo,
+} from '../coverage.ts';
 import { GatelogError } from '../errors.ts';
+import { type OffsetRange, RangeSet } from '../range-set.ts';
 import { streamId, type StreamId } from '../record.ts';
 import type { Database } from './database.ts';
-import type { PositionStore } from './log.ts';
+import type { Positions as Given, PositionStore } from './log.ts';
 import { packed, unpacked } from './pack.ts';
 
 const PREFIX = 'position/';
+
+/** The last part is there only when something is ahead: programs that know nothing of it read the rest. */
+type StoredPosition = [stream: number, next: number, ahead?: number[]];
 
 export interface PositionsOptions {
   readonly database: Database;
   /** Resolves when every topic defined so far is in the log: positions name its streams. */
   readonly topicsDurable: () => Promise<void>;
-  /** The state database was damaged: who comes without positions now may have had some. */
-  readonly lost: boolean;
+  /** The state database was damaged: who comes without positions may have had some of these streams. */
+  readonly lostBelow: number;
 }
 
 /** The resume points of all readers, in the state database. */
 export class Positions {
   readonly #options: PositionsOptions;
   readonly #readers = new Map<string, Reader>();
+  /** Streams below this number were there when positions were lost. */
+  lostBelow: number;
 
   constructor(options: PositionsOptions) {
     this.#options = options;
+    this.lostBelow = options.lostBelow;
   }
 
   async load(): Promise<void> {
@@ -37,10 +54,12 @@ export class Positions {
           const name = Buffer.from(key).toString('utf8').slice(PREFIX.length);
           const [pins, positions, lost] = unpacked(value) as [
             boolean,
-            [number, number][],
-            boolean | undefined,
+            StoredPosition[],
+            boolean | number | undefined,
           ];
-          const reader = new Reader(name, this.#options, lost === true);
+          // What a repair gives back may be older than what was there.
+          const lostBelow = Math.max(lost === true ? Infinity : Number(lost ?? 0), this.lostBelow);
+          const reader = new Reader(name, this.#options, lostBelow);
           reader.restore(pins, positions);
           this.#readers.set(name, reader);
         }
@@ -50,13 +69,21 @@ export class Positions {
     }
   }
 
-  async open(name: string, pins: boolean): Promise<PositionStore> {
+  /** The log has so many streams: of those positions may have been lost, where it was not said yet. */
+  async counted(streams: number): Promise<void> {
+    if (this.lostBelow !== Infinity) return;
+    this.lostBelow = streams;
+    for (const reader of this.#readers.values()) await reader.lose(streams);
+  }
+
+  /** `pins` is left as it is when it is not given. */
+  async open(name: string, pins: boolean | undefined): Promise<PositionStore> {
     let reader = this.#readers.get(name);
     if (reader === undefined) {
-      reader = new Reader(name, this.#options, this.#options.lost);
+      reader = new Reader(name, this.#options, this.lostBelow);
       this.#readers.set(name, reader);
     }
-    if (reader.pins !== pins) await reader.setPins(pins);
+    if (pins !== undefined && reader.pins !== pins) await reader.setPins(pins);
     return reader;
   }
 
@@ -75,8 +102,8 @@ export class Positions {
   highest(): Map<StreamId, number> {
     const highest = new Map<StreamId, number>();
     for (const reader of this.#readers.values()) {
-      for (const [stream, position] of reader.all()) {
-        highest.set(stream, Math.max(position, highest.get(stream) ?? 0));
+      for (const [stream, coverage] of reader.coverages()) {
+        highest.set(stream, Math.max(topOf(coverage), highest.get(stream) ?? 0));
       }
     }
     return highest;
@@ -87,6 +114,17 @@ export class Positions {
     return [...this.#readers]
       .filter(([, reader]) => reader.pins && (reader.get(stream) ?? Infinity) < offset)
       .map(([name]) => name);
+  }
+
+  /** The parts of [from, to) that some pinning reader has not had. */
+  missing(stream: StreamId, from: number, to: number): OffsetRange[] {
+    const missing = new RangeSet('keep');
+    for (const reader of this.#readers.values()) {
+      const coverage = reader.pins ? reader.coverage(stream) : undefined;
+      if (coverage === undefined) continue;
+      for (const hole of holesIn(coverage, from, to)) missing.add(hole.from, hole.to);
+    }
+    return missing.within(from, to);
   }
 
   /** Lowest position of the pinning readers that have one for the stream. */
@@ -103,36 +141,55 @@ export class Positions {
 class Reader implements PositionStore {
   readonly #name: string;
   readonly #options: PositionsOptions;
-  #positions = new Map<StreamId, number>();
+  #positions = new Map<StreamId, Coverage>();
   #changing: Promise<void> = Promise.resolve();
   #forgotten = false;
   pins = false;
-  readonly lost: boolean;
+  lostBelow: number;
 
-  constructor(name: string, options: PositionsOptions, lost: boolean) {
+  constructor(name: string, options: PositionsOptions, lostBelow: number) {
     this.#name = name;
     this.#options = options;
-    this.lost = lost;
+    this.lostBelow = lostBelow;
   }
 
-  restore(pins: boolean, positions: readonly (readonly [number, number])[]): void {
+  get lost(): boolean {
+    return this.lostBelow > 0;
+  }
+
+  async lose(below: number): Promise<void> {
+    this.lostBelow = below;
+    await this.#change(new Map(), false);
+  }
+
+  restore(pins: boolean, positions: readonly StoredPosition[]): void {
     this.pins = pins;
-    this.#positions = new Map(positions.map(([stream, next]) => [streamId(stream), next]));
+    this.#positions = new Map(
+      positions.map(([stream, next, ahead]) => [streamId(stream), fromFlat(next, ahead)]),
+    );
   }
 
   get(stream: StreamId): number | undefined {
-    return this.#positions.get(stream);
+    return this.#positions.get(stream)?.next;
   }
 
   all(): ReadonlyMap<StreamId, number> {
+    return new Map([...this.#positions].map(([stream, { next }]) => [stream, next]));
+  }
+
+  coverage(stream: StreamId): Coverage | undefined {
+    return this.#positions.get(stream);
+  }
+
+  coverages(): Coverages {
     return this.#positions;
   }
 
-  async advance(positions: ReadonlyMap<StreamId, number>): Promise<void> {
+  async advance(positions: Given): Promise<void> {
     await this.#change(positions, true);
   }
 
-  async seek(positions: ReadonlyMap<StreamId, number>): Promise<void> {
+  async seek(positions: Given): Promise<void> {
     await this.#change(positions, false);
   }
 
@@ -150,12 +207,17 @@ class Reader implements PositionStore {
   }
 
   /** One change after the other; a position shows (and frees what it pinned) once it is durable. */
-  #change(positions: ReadonlyMap<StreamId, number>, forward: boolean): Promise<void> {
+  #change(given: Given, forward: boolean): Promise<void> {
+    const positions = [...given].map(([stream, at]): [StreamId, Coverage] => [
+      stream,
+      typeof at === 'number' ? upTo(at) : at,
+    ]);
     const before = this.#changing;
     const change = (async () => {
       await before;
-      for (const [stream, next] of forward ? positions : []) {
-        assert(next >= (this.#positions.get(stream) ?? 0), 'a position never moves backwards');
+      for (const [stream, at] of forward ? positions : []) {
+        const held = this.#positions.get(stream) ?? upTo(0);
+        assert(covers(at, held), 'a position never moves backwards');
       }
       await this.#options.topicsDurable();
       if (this.#forgotten) return;
@@ -167,8 +229,12 @@ class Reader implements PositionStore {
     return change;
   }
 
-  async #write(positions: ReadonlyMap<StreamId, number>): Promise<void> {
-    const value = packed([this.pins, [...positions], this.lost]);
+  async #write(positions: Coverages): Promise<void> {
+    const lost = this.lostBelow === Infinity ? true : this.lostBelow;
+    const stored = [...positions].map(([stream, at]): StoredPosition =>
+      at.ahead.length === 0 ? [stream, at.next] : [stream, at.next, flatAhead(at)],
+    );
+    const value = packed([this.pins, stored, lost]);
     try {
       await this.#options.database.write([{ key: keyOf(this.#name), value }]);
     } catch (error) {

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GatelogError, systemCodeOf } from '../errors.ts';
 import { kindOf } from './files.ts';
+import { QUARANTINE } from './quarantine-folder.ts';
 
 /**
  * A disk that is not mounted leaves an empty folder behind, and a gateway that begins anew in it
@@ -37,6 +38,17 @@ async function holdsData(folder: string): Promise<boolean> {
     // Whatever stands in the way is told when the folder is opened.
     return systemCodeOf(error) !== 'ENOENT';
   }
+}
+
+/**
+ * Why a log begins anew in a folder that was used before: what stands beside the state database and
+ * the log is made after them. undefined: it does not.
+ */
+export async function emptied(folder: string): Promise<string | undefined> {
+  const kinds = ['state', 'log'].map((name) => kindOf(join(folder, name)));
+  if ((await Promise.all(kinds)).some((kind) => kind !== 'nothing')) return undefined;
+  if ((await kindOf(join(folder, QUARANTINE))) === 'nothing') return undefined;
+  return 'it was gone, and the log with it: a new log begins in a folder that was used before';
 }
 
 /**

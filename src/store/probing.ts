@@ -18,11 +18,10 @@ type Fate = 'lived' | 'died' | 'unknown';
 
 interface Trial {
   readonly mode: 'read' | 'repair';
-  readonly mayTakeMs: number;
   readonly clock: Clock;
 }
 
-function fateOf(folder: string, { mode, mayTakeMs, clock }: Trial): Promise<Fate> {
+function fateOf(folder: string, { mode, clock }: Trial): Promise<Fate> {
   return new Promise((answer) => {
     // It ends with us, by the channel.
     const stdio = ['ignore', 'ignore', 'ignore', 'ipc'] as const;
@@ -36,7 +35,7 @@ function fateOf(folder: string, { mode, mayTakeMs, clock }: Trial): Promise<Fate
     // It says when it begins: starting may take long on a busy machine.
     child.once('message', () => {
       timer.cancel();
-      timer = clock.after(mayTakeMs, end);
+      timer = clock.after(LIMITS.probeMs, end);
     });
     child.once('error', () => answer('unknown'));
     child.once('exit', (_, signal) => {
@@ -55,23 +54,20 @@ function fateOf(folder: string, { mode, mayTakeMs, clock }: Trial): Promise<Fate
 export async function makeHarmless(
   folder: string,
   surroundings: {
-    readonly deaths: number;
     readonly clock: Clock;
     readonly logger: Logger;
     readonly take: (file: string) => Promise<unknown>;
   },
 ): Promise<'harmless' | 'deadly' | 'unknown'> {
-  const { deaths, clock, logger, take } = surroundings;
+  const { clock, logger, take } = surroundings;
   const names = (await readdir(folder)).filter((name) => !OWN.test(name));
-  const isPatient = deaths >= LIMITS.deathsBeforePatience;
-  const mayTakeMs = isPatient ? LIMITS.probeMs : LIMITS.probeFirstMs;
   // A repair looks at every key, which a reader meets only if it comes the right way.
   const fates = await Promise.all([
-    tried(folder, names, { mode: 'read', mayTakeMs, clock }),
-    tried(folder, names, { mode: 'repair', mayTakeMs, clock }),
+    tried(folder, names, { mode: 'read', clock }),
+    tried(folder, names, { mode: 'repair', clock }),
   ]);
   if (!fates.includes('died')) return fates.includes('unknown') ? 'unknown' : 'harmless';
-  const trial: Trial = { mode: 'repair', mayTakeMs: LIMITS.probeMs, clock };
+  const trial: Trial = { mode: 'repair', clock };
   logger.error(
     { event: 'store.deadly', folder },
     'reading a database ends the process that reads it: its files are looked at one by one',

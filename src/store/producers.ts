@@ -37,6 +37,15 @@ export class Producers {
     }
   }
 
+  /**
+   * On opening. What no checkpoint of the log holds, the next one has to: those after it point to it,
+   * and one before it knows older sequences.
+   */
+  restoreAll(producers: Iterable<readonly [string, number]>, isHeld: boolean): void {
+    if (!isHeld) this.commit(producers);
+    else for (const [producer, sequence] of producers) this.restore(producer, sequence);
+  }
+
   forgetPending(): void {
     this.#pending.clear();
   }

@@ -105,9 +105,9 @@ export class Queue {
   }
 }
 
-/** As `done`, of an append that was a repeat. */
-export function repeated(done: AppendDone): AppendDone {
-  return (error) => done(error, -1);
+/** As `done`, of an append that was a repeat: its producer had come to `last`. */
+export function repeated(done: AppendDone, last: number): AppendDone {
+  return (error) => done(error, -1, error === null ? last : undefined);
 }
 
 /** Gives its error in its turn. */

@@ -25,6 +25,10 @@ export function quotaEngine(folder: string, quota: () => number): Engine {
       if (how === 'create') refuseIfFull(0);
       return limited(await engine.openSegment(first, how), refuseIfFull);
     },
+    makeReplacement: async (first, note, write) =>
+      (await engine.makeReplacement?.(first, note, (target) =>
+        write(limited(target, refuseIfFull)),
+      )) ?? false,
     room: async () => {
       await measure();
       return { freeBytes: Math.max(0, quota() - fill.usedBytes), totalBytes: quota() };

@@ -55,6 +55,16 @@ export class Reading {
     this.#maxBytes = limits.maxBytes;
   }
 
+  /** There is nothing to hand out, neither records nor gaps. */
+  get empty(): boolean {
+    return this.#records === 0 && this.#gaps.length === 0;
+  }
+
+  /** Records of the commits that were read. */
+  get planned(): number {
+    return this.#plannedRecords;
+  }
+
   batch(): CursorBatch {
     return {
       slices: this.#slices.filter(({ records }) => records.length > 0),

@@ -1,7 +1,9 @@
 import { must } from '../assert.ts';
+import { LIMITS } from '../limits.ts';
 import { unpackCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { readHead, type CommitHead } from './commit-head.ts';
 import { entryKey, parseKey } from './commit-key.ts';
+import { isDamage, isUnsteady } from './damage.ts';
 import type { Database } from './database.ts';
 import { readFrame } from './frame.ts';
 
@@ -18,7 +20,7 @@ export interface Tail {
   readonly checkpoint: Checkpoint | undefined;
   /** Commits after the checkpoint (or all there are), ascending; numbers may have holes. */
   readonly commits: TailCommit[];
-  /** Entries read to find this: bounded by the distance of checkpoints. */
+  /** Entries read to find this: to the last checkpoint that can be read, or all of the segment. */
   readonly entriesRead: number;
 }
 
@@ -52,6 +54,29 @@ export async function readTail(database: Database): Promise<Tail> {
   return { checkpoint: undefined, commits: commits.toReversed(), entriesRead };
 }
 
+/**
+ * LevelDB passes over a block that the disk does not read, and tells at the end of a scan only: so it is
+ * asked for what the tail does not hold, in so many places. Rejects when the disk does not answer.
+ */
+export async function requireRead(
+  database: Database,
+  { checkpoint, commits }: Tail,
+): Promise<void> {
+  const last = commits.at(-1)?.commit ?? checkpoint?.commit ?? 0;
+  const after = database.entries({ gte: entryKey(last + 1, 'commit') });
+  try {
+    const holes = damageIn(checkpoint?.commit ?? last, commits);
+    for (const { fromCommit } of holes.slice(0, LIMITS.tailHolesRead)) {
+      await database.get(entryKey(fromCommit, 'commit'));
+    }
+    while ((await after.next()).length > 0);
+  } catch (error) {
+    if (isUnsteady(error)) throw error;
+  } finally {
+    await after.close();
+  }
+}
+
 /** The next offset of each stream after the segment, as its last checkpoint and commits tell it. */
 export async function readEnd(database: Database): Promise<readonly number[] | undefined> {
   const { checkpoint, commits } = await readTail(database);
@@ -71,9 +96,19 @@ export async function readCheckpoint(
   commit: number,
 ): Promise<Checkpoint | undefined> {
   const key = entryKey(commit, 'checkpoint');
-  const value = await database.get(key);
+  const value = await readable(database, key);
   const frame = value === undefined ? undefined : readFrame(key, value);
   return frame === undefined ? undefined : unpackCheckpoint(frame.head);
+}
+
+/** undefined: the engine does not find it, or can't read the place. */
+async function readable(database: Database, key: Uint8Array): Promise<Uint8Array | undefined> {
+  try {
+    return await database.get(key);
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Every producer known at `last`: its own and those of the checkpoints it points back to. */

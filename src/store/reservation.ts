@@ -5,8 +5,8 @@ import type { Logger } from '../telemetry.ts';
 export interface ReservationOptions {
   /** Makes durable where the log stands now, and that it goes on from there. */
   readonly note: () => Promise<void>;
-  /** Records appended so far, by this process. */
-  readonly appended: () => number;
+  /** Offsets given so far, whether or not their write was confirmed. */
+  readonly given: () => number;
   readonly logger: Logger;
 }
 
@@ -22,6 +22,11 @@ export class Reservation {
 
   constructor(options: ReservationOptions) {
     this.#options = options;
+  }
+
+  /** Opened: where the log stands is noted. */
+  begin(): void {
+    this.#notedAt = this.#options.given();
   }
 
   /** Before so many records are written. Rejects when the place can't be noted. */
@@ -47,11 +52,11 @@ export class Reservation {
   }
 
   #used(): number {
-    return this.#options.appended() - this.#notedAt;
+    return this.#options.given() - this.#notedAt;
   }
 
   async #note(): Promise<void> {
-    const at = this.#options.appended();
+    const at = this.#options.given();
     await this.#options.note();
     this.#notedAt = Math.max(this.#notedAt, at);
   }

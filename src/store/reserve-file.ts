@@ -2,6 +2,7 @@ import { open, stat, truncate } from 'node:fs/promises';
 import { systemCodeOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { SpaceReserve } from './database.ts';
+import { isFull } from './write-errors.ts';
 
 const BLOCK_BYTES = 512;
 
@@ -54,5 +55,17 @@ export class ReserveFile implements SpaceReserve {
     if (bytes === 0) return false;
     await this.shrink(Math.max(0, bytes - LIMITS.reserveReliefBytes));
     return true;
+  }
+
+  /** Runs a task that needs room, again after each bit that is given back for it. */
+  async lent<T>(task: () => Promise<T>, onRelief: () => void): Promise<T> {
+    for (;;) {
+      try {
+        return await task();
+      } catch (error) {
+        if (!isFull(error) || !(await this.relieve())) throw error;
+        onRelief();
+      }
+    }
   }
 }

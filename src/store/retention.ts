@@ -4,6 +4,7 @@ import { LIMITS } from '../limits.ts';
 import type { Loss } from '../loss.ts';
 import { streamId } from '../record.ts';
 import type { Logger } from '../telemetry.ts';
+import { formatSize } from '../units.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { CommitLog } from './commit-log.ts';
 import type { Ledger } from './ledger.ts';
@@ -12,6 +13,8 @@ import type { LogClock } from './log-clock.ts';
 import type { LogState } from './log-state.ts';
 import type { Lookup } from './lookup.ts';
 import type { Positions } from './positions.ts';
+import { cutPlace, RetentionNotes, type CutPlace } from './retention-notes.ts';
+import { extentOf } from './segment-extent.ts';
 import type { Segments } from './segments.ts';
 import { startWrites, type StreamStart } from './state.ts';
 
@@ -42,12 +45,14 @@ interface Dropped {
  */
 export class Retention {
   readonly #options: RetentionOptions;
+  readonly #notes: RetentionNotes;
   #running: Promise<void> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   readonly dropped: Dropped = { records: 0, bytes: 0 };
 
   constructor(options: RetentionOptions) {
     this.#options = options;
+    this.#notes = new RetentionNotes(options.state, options.segments);
   }
 
   /** Whoever calls while it runs gets the same run. */
@@ -77,7 +82,7 @@ export class Retention {
       .filter(
         ({ options }) => options.retentionMs !== undefined || options.retentionBytes !== undefined,
       )
-      .map((topic) => new Plan(topic, this.#options));
+      .map((topic) => new Plan(topic, this.#options, this.#notes));
     try {
       await this.#walk(plans);
     } catch (error) {
@@ -123,11 +128,19 @@ export class Retention {
   /** Shows the plans every place where they may cut, oldest first, as long as one wants more. */
   async #walk(plans: readonly Plan[]): Promise<void> {
     const { segments, lookup } = this.#options;
+    /** Of which nothing was met yet. */
+    const passing = new Set(plans);
     for (const first of segments.firsts) {
-      const open = plans.filter((plan) => !plan.done);
-      if (open.length === 0) return;
+      const wanting = plans.filter((plan) => !plan.done);
+      if (wanting.length === 0) return;
+      const open = wanting.filter((plan) => !plan.isPast(first));
+      if (open.length === 0) continue;
       const next = segments.after(first);
       const end = next === undefined ? undefined : await lookup.beginning(next);
+      for (const plan of open) {
+        if (!passing.has(plan)) continue;
+        if (next === undefined || end === undefined || !plan.pass(end, next)) passing.delete(plan);
+      }
       if (end !== undefined && open.every((plan) => plan.takesWhole(end))) continue;
       let previous: Checkpoint | undefined;
       for (const checkpoint of await lookup.checkpoints(first)) {
@@ -141,38 +154,40 @@ export class Retention {
     }
   }
 
-  /** One directory at a time, each a bounded step. */
+  /** One directory at a time, each a bounded step; also between those that stay. */
   async #removeSegments(): Promise<void> {
     const { segments, lookup, logger, log } = this.#options;
+    let opened = 0;
+    this.#notes.forget();
     for (const first of segments.firsts) {
-      const next = segments.after(first);
-      const end = first === log.active ? undefined : await lookup.endOf(first);
-      if (end === undefined || !this.#isBeforeEveryStart(end)) return;
+      if (this.#notes.isAlive(first)) continue;
+      // After a start a large log is looked at bit by bit.
+      if (!lookup.knows(first)) opened++;
+      if (first >= log.active || opened > LIMITS.retentionLooks) return;
       try {
-        if (!(await segments.remove(first))) return; // Somebody reads it; the next run comes.
+        if (!(await this.#isEmpty(first))) continue;
+        if (!(await segments.remove(first))) continue; // Somebody reads it; the next run comes.
       } catch (error) {
         logger.error(
           { segment: first, error: messageOf(error) },
-          'a segment whose records all expired could not be removed; retention tries again',
+          'a segment of which nothing is kept any more could not be removed; retention tries again',
         );
-        return;
+        continue;
       }
-      logger.info(
-        { segment: first, nextSegment: next },
-        'a segment whose records all expired was removed',
-      );
+      logger.info({ segment: first }, 'a segment of which nothing is kept any more was removed');
     }
   }
 
-  #isBeforeEveryStart({ next }: Checkpoint): boolean {
-    const { start } = this.#options.state.heads;
-    return next.every((offset, stream) => offset <= (start[stream] ?? 0));
+  /** Nothing in it can be read any more. */
+  async #isEmpty(first: number): Promise<boolean> {
+    const extent = await extentOf(first, this.#options.lookup);
+    return extent !== undefined && !this.#notes.look(first, extent);
   }
 
   /** When most of the segment being written has expired, a new one lets its space be given back. */
   async #rollIfWorthIt(): Promise<void> {
-    const { state, lookup, log, segments } = this.#options;
-    if (log.activeBytes < LIMITS.segmentBytesMin || segments.oldest !== log.active) return;
+    const { state, lookup, log } = this.#options;
+    if (log.activeBytes < LIMITS.segmentBytesMin) return;
     const beginning = await lookup.beginning(log.active);
     if (beginning === undefined) return;
     const { stored, storedBefore } = state.heads;
@@ -196,19 +211,35 @@ class Plan {
   readonly #pins: readonly number[];
   /** Streams that time moves no further. */
   readonly #stopped = new Set<number>();
+  readonly #notes: RetentionNotes;
   readonly starts: Map<number, StreamStart> = new Map();
 
-  constructor(topic: TopicInfo, options: RetentionOptions) {
+  constructor(topic: TopicInfo, options: RetentionOptions, notes: RetentionNotes) {
     this.#topic = topic;
     this.#options = options;
+    this.#notes = notes;
     const { retentionMs, retentionBytes } = topic.options;
     this.#keepMs = retentionMs ?? Infinity;
     this.#capBytes = retentionBytes ?? Infinity;
     this.#pins = topic.streams.map((stream) => options.positions.pinnedFrom(stream) ?? Infinity);
     const { start, durable } = options.state.heads;
-    for (const stream of topic.streams) {
-      if ((start[stream] ?? 0) >= (durable[stream] ?? 0)) this.#stopped.add(stream);
+    for (const [index, stream] of topic.streams.entries()) {
+      const stop = notes.stopOf(stream);
+      const stays = stop !== undefined && !this.#expired(stop, index);
+      if (stays || (start[stream] ?? 0) >= (durable[stream] ?? 0)) this.#stopped.add(stream);
     }
+  }
+
+  isPast(first: number): boolean {
+    return this.#notes.isPast(this.#topic.name, first);
+  }
+
+  /** False: something of the topic lives before the end of a segment; else it is known to begin after it. */
+  pass(end: Checkpoint, next: number): boolean {
+    const { start } = this.#options.state.heads;
+    const lives = this.#topic.streams.some((at) => (end.next[at] ?? 0) > (start[at] ?? 0));
+    if (!lives) this.#notes.passed(this.#topic.name, next);
+    return !lives;
   }
 
   get done(): boolean {
@@ -220,7 +251,7 @@ class Plan {
     const wanted = this.#topic.streams.every((stream, index) => {
       const next = end.next[stream] ?? 0;
       if (next <= this.#startOf(stream).offset) return true;
-      return !this.#stopped.has(stream) && this.#expired(end, index);
+      return !this.#stopped.has(stream) && this.#expired(cutPlace(end, stream), index);
     });
     if (!wanted && this.#bytesAfter(end) <= this.#capBytes) return false;
     this.offer(end);
@@ -235,8 +266,12 @@ class Plan {
       if (next <= this.#startOf(stream).offset) continue;
       // Written a moment ago and not told to be durable yet: the next run's.
       if (next > (durable[stream] ?? 0)) continue;
-      const expired = !this.#stopped.has(stream) && this.#expired(checkpoint, index);
-      if (!expired) this.#stopped.add(stream);
+      const place = cutPlace(checkpoint, stream);
+      const expired = !this.#stopped.has(stream) && this.#expired(place, index);
+      if (!expired && !this.#stopped.has(stream)) {
+        this.#stopped.add(stream);
+        this.#notes.stopped(place);
+      }
       if (expired || force) {
         this.starts.set(stream, { offset: next, storedBefore: checkpoint.stored[stream] ?? 0 });
       }
@@ -251,32 +286,31 @@ class Plan {
     for (const [stream, to] of this.starts) {
       const partition = this.#topic.streams.indexOf(streamId(stream));
       const before = start[stream] ?? 0;
-      const from = Math.max(before, must(this.#pins[partition], 'each partition has a pin'));
-      if (from >= to.offset) continue;
-      const records = to.offset - from;
       const leaving = to.storedBefore - (storedBefore[stream] ?? 0);
       const readers = positions.behind(streamId(stream), to.offset).join(', ');
-      losses.push({
-        topic: this.#topic.name,
-        partition,
-        fromOffset: from,
-        toOffset: to.offset,
-        records,
-        bytes: Math.round((leaving * records) / (to.offset - before)),
-        reason: 'retention',
-        detail: `the topic’s cap of ${this.#capBytes} bytes was reached before ${readers} had them`,
-        mirror: undefined,
-      });
+      // Readers went on while the log was walked.
+      for (const range of positions.missing(streamId(stream), before, to.offset)) {
+        const records = range.to - range.from;
+        losses.push({
+          topic: this.#topic.name,
+          partition,
+          fromOffset: range.from,
+          toOffset: range.to,
+          records,
+          bytes: Math.round((leaving * records) / (to.offset - before)),
+          reason: 'retention',
+          detail: `the topic’s cap of ${formatSize(this.#capBytes)} was reached before ${readers} had them`,
+          mirror: undefined,
+        });
+      }
     }
     return losses;
   }
 
-  #expired(checkpoint: Checkpoint, index: number): boolean {
-    const stream = must(this.#topic.streams[index], 'the partition exists');
-    const next = checkpoint.next[stream] ?? 0;
+  #expired(place: CutPlace, index: number): boolean {
     return (
-      next <= must(this.#pins[index], 'each partition has a pin') &&
-      this.#options.clock.isOlder(checkpoint, stream, this.#keepMs)
+      place.next <= must(this.#pins[index], 'each partition has a pin') &&
+      this.#options.clock.isOlder(place, this.#keepMs)
     );
   }
 

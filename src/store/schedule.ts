@@ -1,7 +1,7 @@
-import { createTask, validate } from 'node-cron';
-import { GatelogError, messageOf } from '../errors.ts';
+import { cronMatcher, requireCron } from '../cron.ts';
+import { messageOf } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
-import { dateOf, type Clock, type Timer } from '../time.ts';
+import type { Clock, Timer } from '../time.ts';
 
 export interface Schedule {
   stop(): Promise<void>;
@@ -22,14 +22,8 @@ export function scheduled(
   task: () => Promise<void>,
   { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
 ): Schedule {
-  if (!validate(cron)) {
-    throw new GatelogError(
-      'CONFIG_INVALID',
-      `${JSON.stringify(cron)} is no cron expression: five fields (minute, hour, day of month, ` +
-        `month, day of week) are expected, as in "*/5 * * * *"`,
-    );
-  }
-  const moments = createTask(cron, () => {});
+  requireCron(cron);
+  const isMeant = cronMatcher(cron);
   const unitMs = cron.trim().split(/\s+/u).length > 5 ? SECOND_MS : MINUTE_MS;
   let last = Math.floor(clock.nowMs() / unitMs);
   let running: Promise<void> | undefined;
@@ -47,15 +41,15 @@ export function scheduled(
   };
   const look = (): void => {
     const unit = Math.floor(clock.nowMs() / unitMs);
-    if (unit !== last && moments.match(dateOf(unit * unitMs))) running ??= run();
+    if (unit !== last && isMeant(unit * unitMs)) running ??= run();
     last = unit;
     wait();
   };
   wait();
   return {
-    stop: async () => {
+    stop: () => {
       timer.cancel();
-      await moments.destroy();
+      return Promise.resolve();
     },
   };
 }

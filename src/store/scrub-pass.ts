@@ -39,15 +39,17 @@ export class ScrubPass {
   readonly #until: number;
   /** The last commit that was as it should be. */
   #good: number;
+  /** The last place where numbers are missing counts as a finding. */
+  #counted = false;
   #losses: Loss[] = [];
-  /** Damaged places met: holes in the numbers, and commits that say what can't be. */
+  /** Damaged places met that hold something which can still be read. */
   findings = 0;
 
   constructor(options: ScrubPassOptions) {
     const { state, fromCommit, next } = options;
     const { registry, heads, durableCommit } = state;
     this.#options = options;
-    this.#walk = new CommitWalk(options);
+    this.#walk = new CommitWalk({ ...options, anew: true });
     this.#walk.startAt(fromCommit);
     this.#good = fromCommit - 1;
     this.#until = durableCommit;
@@ -87,9 +89,7 @@ export class ScrubPass {
       if (baseOffset > next) this.#lose(stream, next, baseOffset, commit);
       this.#next[stream] = Math.max(next, baseOffset + count);
     }
-    // Before a segment's first commit another may have been given up for space: no damage then.
-    const lost = this.#losses.length > lostBefore || !this.#options.segments.has(commit);
-    if (commit > this.#good + 1 && lost) this.findings++;
+    this.#count(commit, this.#losses.length > lostBefore);
     this.#good = commit;
   }
 
@@ -106,10 +106,21 @@ export class ScrubPass {
   }
 
   #finish(): void {
-    if (this.#good < this.#until) this.findings++;
+    const lostBefore = this.#losses.length;
     for (const [stream, end] of this.#ends.entries()) {
       const next = this.#next[stream] ?? end;
       if (next < end) this.#lose(stream, next, end, this.#until + 1);
+    }
+    this.#count(this.#until + 1, this.#losses.length > lostBefore);
+  }
+
+  /** Numbers are missing where segments were given up or thinned, too: only with offsets it is damage. */
+  #count(commit: number, lost: boolean): void {
+    if (commit > this.#good + 1) this.#counted = false;
+    // What else went at the same place shows at the next commit that goes on with it.
+    if (lost && !this.#counted) {
+      this.findings++;
+      this.#counted = true;
     }
   }
 

@@ -1,20 +1,21 @@
 import { messageOf } from '../errors.ts';
-import type { Loss } from '../loss.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import { holdProcess, type Clock, type Timer } from '../time.ts';
-import type { KeyValue, LossLedger, ScrubStatus } from './log.ts';
+import { isUnsteady } from './damage.ts';
+import type { DamageReport } from './damage-report.ts';
+import type { KeyValue, ScrubStatus } from './log.ts';
 import type { LogState } from './log-state.ts';
 import type { Lookup } from './lookup.ts';
 import { lastPassOf, placeOf, stored, type LastPass, type Place } from './scrub-notes.ts';
-import { ScrubPass, startsOf } from './scrub-pass.ts';
+import { ScrubPass, startsOf, type ScrubStep } from './scrub-pass.ts';
 import type { Segments } from './segments.ts';
 
 export interface ScrubOptions {
   readonly state: LogState;
   readonly segments: Segments;
   readonly lookup: Lookup;
-  readonly ledger: LossLedger;
+  readonly report: DamageReport;
   /** Its own space of the state database. */
   readonly notes: KeyValue;
   readonly clock: Clock;
@@ -121,7 +122,7 @@ export class Scrub {
   }
 
   async #pass(extent: Extent, paced: boolean): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, report } = this.#options;
     this.#stopPass = new AbortController();
     const place = extent === 'rest' ? await this.#place() : undefined;
     const pass = await this.#passFrom(extent, place);
@@ -130,11 +131,12 @@ export class Scrub {
     let noted = clock.monotonicMs();
     while (!this.#stopPass.signal.aborted) {
       const begun = clock.monotonicMs();
-      const step = await pass.step(LIMITS.scrubStepBytes);
+      const step = await this.#step(pass);
+      if (step === undefined) break;
       bytes += step.bytes;
       this.#bytesChecked += step.bytes;
       this.#findings = before + pass.findings;
-      if (step.losses.length > 0) await this.#tell(step.losses);
+      if (step.losses.length > 0) await report.tell(step.losses, 'check');
       if (step.done) {
         if (extent !== 'newest segment') await this.#finished(bytes);
         return;
@@ -151,6 +153,25 @@ export class Scrub {
     }
   }
 
+  /** Waits at a place that the disk does not read until it does or counts as damaged; or until it is stopped. */
+  async #step(pass: ScrubPass): Promise<ScrubStep | undefined> {
+    const { clock, logger } = this.#options;
+    const { signal } = this.#stopPass;
+    for (let waitMs = 1000; !signal.aborted; waitMs *= 2) {
+      try {
+        return await pass.step(LIMITS.scrubStepBytes);
+      } catch (error) {
+        if (!isUnsteady(error)) throw error;
+        logger.warn(
+          { commit: pass.commit, error: messageOf(error) },
+          'the check of the stored log waits for the disk',
+        );
+        await clock.sleep(Math.min(waitMs, LIMITS.backoffMaxMs), signal);
+      }
+    }
+    return undefined;
+  }
+
   /** Where the pass begins, and which offsets are due there by the segment's own word. */
   async #passFrom(extent: Extent, place: Place | undefined): Promise<ScrubPass> {
     const { state, segments, lookup } = this.#options;
@@ -163,17 +184,6 @@ export class Scrub {
     }
     const next = starts.map((start, stream) => Math.max(start, beginning.next[stream] ?? 0));
     return new ScrubPass({ ...this.#options, fromCommit: first, next });
-  }
-
-  async #tell(losses: readonly Loss[]): Promise<void> {
-    const { ledger, logger } = this.#options;
-    await ledger.record(losses);
-    for (const { topic, partition, fromOffset, toOffset, records, detail } of losses) {
-      logger.error(
-        { topic, partition, fromOffset, toOffset, records, detail },
-        'the check of the stored log found records lost; they are in the loss ledger',
-      );
-    }
   }
 
   async #finished(bytes: number): Promise<void> {

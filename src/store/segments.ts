@@ -3,7 +3,8 @@ import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { AsideNote } from './aside-note.ts';
 import { isUnopenable } from './damage.ts';
-import type { Database, Engine } from './database.ts';
+import type { Database, Engine, ExamineHow } from './database.ts';
+import type { Patience } from './patience.ts';
 
 interface Segment {
   readonly first: number;
@@ -12,6 +13,9 @@ interface Segment {
   users: number;
   used: number;
 }
+
+/** For who has no patience. */
+const UNKNOWN_RETRIES = 3;
 
 /** Throws STORE_CORRUPT when what stands in the segment is not its own. */
 export type SegmentCheck = (first: number, database: Database) => Promise<void>;
@@ -22,6 +26,7 @@ export type SegmentCheck = (first: number, database: Database) => Promise<void>;
  */
 export class Segments {
   readonly #engine: Engine;
+  readonly #patience: Patience | undefined;
   #list: Segment[] = [];
   #uses = 0;
   #closed = false;
@@ -31,16 +36,23 @@ export class Segments {
   check: SegmentCheck | undefined;
   /** Resolved before one is removed on purpose. */
   beforeRemoval: ((first: number) => Promise<void>) | undefined;
+  /** The newest that stood there without an entry: it was made ahead of its first commit. 0: none. */
+  prepared = 0;
+  /** Told when one goes on in a new write-ahead file. */
+  onNewFile: (() => void) | undefined;
   /** Told when one can't be opened and nobody uses it. */
   onUnopenable: ((first: number, error: unknown) => void) | undefined;
 
-  constructor(engine: Engine) {
+  /** Without patience what the disk does not read counts as damaged at once: for who only looks. */
+  constructor(engine: Engine, patience?: Patience) {
     this.#engine = engine;
+    this.#patience = patience;
   }
 
   /** `known`: those that held something once. */
   async load(known?: ReadonlySet<number>): Promise<void> {
     this.#list = (await this.#engine.segments(known)).map(fresh);
+    this.prepared = this.#engine.prepared ?? 0;
   }
 
   get firsts(): readonly number[] {
@@ -83,6 +95,7 @@ export class Segments {
     let database: Database;
     try {
       database = await this.#engine.openSegment(first, 'create');
+      database.onNewFile = () => this.onNewFile?.();
     } catch (error) {
       // Half made, it would stand in the way of finding commits by their segment's name.
       await this.#engine.removeSegment(first).catch(() => {});
@@ -110,6 +123,54 @@ export class Segments {
       segment.users--;
       await this.#closeIdle();
     }
+  }
+
+  /** Before it is read; resolves with the commit before which it can be read now. */
+  async examine(first: number, how: ExamineHow): Promise<number> {
+    return (await this.#engine.examineSegment?.(first, how)) ?? Infinity;
+  }
+
+  /** The same for all of it. */
+  async examineWhole(first: number): Promise<void> {
+    for (let commit = first; commit < Infinity;) commit = await this.examine(first, { commit });
+  }
+
+  /**
+   * The disk did not answer when something at `place` of the segment was read, for the so manieth time
+   * in one call. `again`: at once, opened anew. `lost`: it counts as damaged. `wait`: whoever reads
+   * comes again later.
+   */
+  async afterFailedRead(
+    first: number,
+    place: number,
+    attempt: number,
+  ): Promise<'again' | 'wait' | 'lost'> {
+    if (this.#patience === undefined) return attempt < UNKNOWN_RETRIES ? 'again' : 'lost';
+    const answers = async (): Promise<boolean> => (await this.#engine.answers?.()) ?? true;
+    const verdict = await this.#patience.afterFailure(nameOf(first), place, attempt, answers);
+    if (verdict === 'again') await this.#refresh(first);
+    return verdict;
+  }
+
+  /** The places of a segment between the two could be read. */
+  couldRead(first: number, from: number, to: number): void {
+    this.#patience?.read(nameOf(first), from, to);
+  }
+
+  /** Before anything is called damaged. Throws STORE_MISSING when the whole data folder is gone. */
+  async requirePresent(): Promise<void> {
+    await this.#engine.requirePresent?.();
+  }
+
+  /** The next read opens the segment anew, unless somebody else uses it. */
+  async #refresh(first: number): Promise<void> {
+    const segment = this.#list.find((candidate) => candidate.first === first);
+    if (segment?.users === 0) await this.#close(segment);
+  }
+
+  /** Somebody has it open at present. */
+  isUsed(first: number): boolean {
+    return this.#find(first).users > 0;
   }
 
   has(first: number): boolean {
@@ -183,6 +244,38 @@ export class Segments {
     return true;
   }
 
+  /**
+   * Puts a database of what `fill` writes in the segment's place; `before` is run when it is made.
+   * `unwanted`: by `fill`, or the engine has no such way; `used`: somebody reads the segment.
+   */
+  async replace(
+    first: number,
+    note: string,
+    fill: (from: Database, to: Database) => Promise<boolean>,
+    before: () => Promise<void>,
+  ): Promise<'replaced' | 'unwanted' | 'used'> {
+    const engine = this.#engine;
+    if (this.#find(first).users > 0) return 'used';
+    let taken = false;
+    try {
+      await this.examineWhole(first);
+      const make = (from: Database): Promise<boolean> | undefined =>
+        engine.makeReplacement?.(first, note, (to) => fill(from, to));
+      if ((await this.using(first, async (from) => make(from))) !== true) return 'unwanted';
+      await before();
+      const segment = this.#list.find((candidate) => candidate.first === first);
+      if (segment === undefined || segment.users > 0) return 'used';
+      const closing = this.#close(segment);
+      const taking = closing.then(() => engine.takeReplacement?.(first));
+      segment.closing = taking.catch(() => {}); // Whoever opens it meanwhile waits.
+      await taking;
+      taken = true;
+    } finally {
+      if (!taken) await engine.dropReplacement?.(first);
+    }
+    return 'replaced';
+  }
+
   /** As after a restart: whoever needs one opens it anew. */
   async closeAll(): Promise<void> {
     for (const segment of this.#list) await this.#close(segment);
@@ -215,6 +308,7 @@ export class Segments {
 
   async #openChecked(first: number): Promise<Database> {
     const database = await this.#engine.openSegment(first, 'existing');
+    database.onNewFile = () => this.onNewFile?.();
     try {
       await this.check?.(first, database);
     } catch (error) {
@@ -238,12 +332,19 @@ export class Segments {
       .filter((segment) => segment.opening !== undefined && segment.users === 0)
       .toSorted((left, right) => right.used - left.used)
       .slice(LIMITS.idleSegmentsOpen);
-    for (const segment of idle) await this.#close(segment);
+    for (const segment of idle) {
+      // Somebody may have come while another one was closed.
+      if (segment.users === 0) await this.#close(segment);
+    }
   }
 }
 
 function fresh(first: number): Segment {
   return { first, opening: undefined, closing: Promise.resolve(), users: 0, used: 0 };
+}
+
+export function nameOf(first: number): string {
+  return `segment ${first}`;
 }
 
 function at(list: readonly Segment[], index: number): Segment {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemBoot } from '../boot.ts';
 import { LIMITS } from '../limits.ts';
@@ -12,7 +12,7 @@ export type Deaths = Readonly<Record<string, number>>;
 
 /**
  * LevelDB ends the whole process when it meets certain damage (a zeroed page in a block that is not
- * compressed: research/store.md, section 10), at every start anew. So each database is marked while
+ * compressed: docs/leveldb.md), at every start anew. So each database is marked while
  * it is opened and read, and the mark counts: one that is found there at a start was open when a
  * process ended. A kill leaves it too, so a count is a suspicion only, never a verdict.
  *
@@ -79,6 +79,7 @@ export class StartMarkers {
   /** A disk that can't be written has other troubles. */
   #write(): void {
     try {
+      if (!isPlain(this.#file)) return; // Such as a pipe, which would be waited for.
       writeFileSync(this.#file, JSON.stringify({ boot: this.#boot, deaths: this.#deaths }));
     } catch {
       // The next mark tries again.
@@ -89,6 +90,7 @@ export class StartMarkers {
 /** Empty where there is no such file, a torn one, or one of another boot. */
 export function readDeaths(file: string, boot: string = systemBoot()?.id ?? ''): Deaths {
   try {
+    if (!isPlain(file)) return {};
     const found = JSON.parse(readFileSync(file, 'utf8')) as {
       readonly boot: string;
       readonly deaths: Record<string, unknown>;
@@ -99,4 +101,9 @@ export function readDeaths(file: string, boot: string = systemBoot()?.id ?? ''):
   } catch {
     return {};
   }
+}
+
+/** A file, or nothing. */
+function isPlain(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? true;
 }

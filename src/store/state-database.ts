@@ -3,11 +3,14 @@ import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Database, Engine, Entries, KeyRange, Write } from './database.ts';
 import { isClosed } from './damage.ts';
+import { IDENTITY_KEY } from './state.ts';
 import { isFull } from './write-errors.ts';
 
 export interface StateDatabaseOptions {
   readonly engine: Engine;
   readonly logger: Logger;
+  /** Whose data folder it is, as it stands there; undefined: nobody's yet. */
+  readonly identity: Uint8Array | undefined;
 }
 
 /**
@@ -21,6 +24,8 @@ export class StateDatabase implements Database {
   readonly #options: StateDatabaseOptions;
   readonly #journal = new Journal();
   #database: Database | undefined;
+  /** What may stand there to say whose it is. */
+  readonly #ours: Uint8Array[];
   #turn: Promise<unknown> = Promise.resolve();
   #mending: Promise<Database> | undefined;
   #closed = false;
@@ -28,6 +33,7 @@ export class StateDatabase implements Database {
   constructor(options: StateDatabaseOptions, database: Database) {
     this.#options = options;
     this.#database = database;
+    this.#ours = options.identity === undefined ? [] : [options.identity];
   }
 
   put(key: Uint8Array, value: Uint8Array): Promise<void> {
@@ -77,6 +83,10 @@ export class StateDatabase implements Database {
 
   async #write(writes: readonly Write[]): Promise<void> {
     let again = true;
+    for (const { key, value } of writes) {
+      // Before the write: one that fails may have arrived nevertheless.
+      if (sameBytes(key, IDENTITY_KEY) && value !== undefined) this.#ours.push(Buffer.from(value));
+    }
     for (;;) {
       const database = await this.#open();
       try {
@@ -128,6 +138,7 @@ export class StateDatabase implements Database {
     try {
       const database = await engine.openState();
       try {
+        await this.#requireOurs(database);
         await this.#verify(database);
       } catch (error) {
         await database.close().catch(() => {});
@@ -144,6 +155,17 @@ export class StateDatabase implements Database {
         { cause: error },
       );
     }
+  }
+
+  /** Somebody may have put another disk there meanwhile. */
+  async #requireOurs(database: Database): Promise<void> {
+    const found = await database.get(IDENTITY_KEY);
+    if (found === undefined || this.#ours.length === 0) return;
+    if (this.#ours.some((identity) => sameBytes(found, identity))) return;
+    throw new GatelogError(
+      'STORE_FOREIGN',
+      "another gateway's data folder stands there now: put the disk back that was there before",
+    );
   }
 
   /** What was confirmed must be there; a write that failed must not have half replaced it. */

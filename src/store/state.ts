@@ -8,7 +8,7 @@ export const FORMAT_VERSION = 2;
 /** Before the values of the state database were checked. */
 const UNCHECKED_VERSION = 1;
 
-const IDENTITY_KEY = Buffer.from('identity');
+export const IDENTITY_KEY: Buffer = Buffer.from('identity');
 const POSITIONS_LOST_KEY = Buffer.from('positions-lost');
 const START_PREFIX = 'start/';
 
@@ -53,17 +53,24 @@ export async function hasUncheckedIdentity(database: Database): Promise<boolean>
   }
 }
 
-/** The state database was damaged: readers that have no positions may have had some. */
-export async function readPositionsLost(database: Database): Promise<boolean> {
-  return (await database.get(POSITIONS_LOST_KEY)) !== undefined;
+/**
+ * The state database was damaged: readers that have no positions may have had some of the streams
+ * below this number, which were there then. 0: it never was. Infinity: nobody counted them yet.
+ */
+export async function readPositionsLost(database: Database): Promise<number> {
+  const value = await database.get(POSITIONS_LOST_KEY);
+  if (value === undefined) return 0;
+  const below = unpacked(value);
+  return typeof below === 'number' ? below : Infinity;
 }
 
 export async function writePositionsLost(
   database: Database,
-  lost: boolean,
+  below: number,
   alongside: readonly Write[] = [],
 ): Promise<void> {
-  const mark = { key: POSITIONS_LOST_KEY, value: lost ? packed(true) : undefined };
+  const value = below === 0 ? undefined : packed(below === Infinity ? true : below);
+  const mark = { key: POSITIONS_LOST_KEY, value };
   await database.write([...alongside, mark]);
 }
 

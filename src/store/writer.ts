@@ -44,6 +44,8 @@ export class Writer implements LogWriter {
   #retryTimer: Timer | undefined;
   #retryMs: number = LIMITS.recoverFirstMs;
   readonly #idle: (() => void)[] = [];
+  /** Why the log can't be written at present, for people; null when it can. */
+  trouble: string | null = null;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -88,9 +90,10 @@ export class Writer implements LogWriter {
     const bytes = bytesOf(key, value, headers);
     if (this.#refuses(stream, bytes, done)) return;
     const { producers } = this.#state;
-    if (sequence <= producers.last(producer)) {
+    const last = producers.last(producer);
+    if (sequence <= last) {
       // The original may be in a commit that was written and not synced.
-      this.#mark(durability !== 'os', repeated(done));
+      this.#mark(durability !== 'os', repeated(done, last));
       return;
     }
     producers.note(producer, sequence);
@@ -322,10 +325,11 @@ export class Writer implements LogWriter {
     const { logger, gate } = this.#options;
     const closing = this.#phase === 'closing';
     this.#phase = 'recovering';
+    const { waiting, answered: lost } = this.#queue;
+    const also = lost === 0 ? '' : `, and ${lost} of class none that were in it are lost`;
     logger.error(
-      { error: messageOf(cause), waiting: this.#queue.waiting, lost: this.#queue.answered },
-      'a commit could not be written; nothing of it is acknowledged, and records of class none ' +
-        'in it are lost; the log is opened again',
+      { event: 'store.write-failed', error: messageOf(cause), waiting, lost },
+      `a commit could not be written; nothing of it is acknowledged${also}; the log is opened again`,
     );
     this.#queue.forEachAnswered(this.#options.onForgotten);
     this.#queue.settleAll(failedError(cause));
@@ -339,6 +343,7 @@ export class Writer implements LogWriter {
     try {
       await log.recover();
       this.#phase = closing ? 'closing' : 'ready';
+      this.trouble = null;
       this.#retryMs = LIMITS.recoverFirstMs;
       logger.info(
         { commit: this.#state.lastCommit },
@@ -347,6 +352,7 @@ export class Writer implements LogWriter {
       onDurable();
     } catch (error) {
       this.#phase = 'broken';
+      this.trouble = messageOf(error);
       logger.error(
         { error: messageOf(error), retryMs: this.#retryMs },
         'the log could not be opened again; appends are refused until it can',
