@@ -1,5 +1,7 @@
 import { LIMITS } from '../limits.ts';
-import type { AuditGap, AuditPlace, AuditReport, DisorderSample, SourceReport } from './audit.ts';
+import { counted } from '../words.ts';
+import type { AuditGap } from './audit-gaps.ts';
+import type { AuditPlace, AuditReport, DisorderSample, SourceReport } from './audit.ts';
 
 /** The report as a person reads it: a line of verdict, a table, and the findings in full words. */
 export function formatAudit(report: AuditReport): string {
@@ -13,7 +15,10 @@ export function formatAudit(report: AuditReport): string {
   if (report.foreign > 0) {
     const example = report.foreignSamples[0];
     const where = example === undefined ? '' : `, the first at ${place(example)}`;
-    lines.push(`${report.foreign} records carry no identity (other writers'${where})`);
+    const carry = report.foreign === 1 ? 'carries' : 'carry';
+    lines.push(
+      `${counted(report.foreign, 'record')} ${carry} no identity (other writers'${where})`,
+    );
   }
   if (report.keysUnchecked > 0) {
     lines.push(
@@ -43,8 +48,15 @@ function verdict(report: AuditReport): string {
   const partitions = unread.length === 1 ? '1 partition' : `${unread.length} partitions`;
   const rest = unread.length === 0 ? '' : `, ${partitions} not read to the end`;
   const declared = declaredText(report);
-  if (report.clean) return `clean: ${records} records, each once and in order${declared}`;
-  return `NOT clean: ${records} records, ${missing} ${missingWord(report)}, ${repeats} repeated, ${disorder} out of order${rest}${declared}`;
+  if (report.clean)
+    return `clean: ${counted(records, 'record')}, each once and in order${reorderedText(report)}${declared}`;
+  return `NOT clean: ${counted(records, 'record')}, ${missing} ${missingWord(report)}, ${repeats} repeated, ${disorder} out of order${rest}${declared}`;
+}
+
+function reorderedText({ reordered }: AuditReport): string {
+  return reordered === 0
+    ? ''
+    : `, but for ${reordered} that their mirror sends later than newer ones`;
 }
 
 function declaredText({ declaredLost, declaredRepeats }: AuditReport): string {

@@ -1,6 +1,8 @@
 import { identityPrefix, type RecordIdentity } from '../identity.ts';
 import { LIMITS } from '../limits.ts';
-import { RangeSet, type OffsetRange } from '../range-set.ts';
+import type { OffsetRange } from '../range-set.ts';
+import { Declarations, endOf, gapsOf } from './audit-gaps.ts';
+import type { AuditGap, Expected } from './audit-gaps.ts';
 import { OffsetSet } from './offset-set.ts';
 
 /** Where the auditor read a record. */
@@ -38,19 +40,6 @@ export type DisorderSample =
       readonly at: AuditPlace;
     };
 
-export interface AuditGap extends OffsetRange {
-  /** Why, where the loss was declared by the gateway; undefined is an unexplained gap. */
-  readonly declared: string | undefined;
-}
-
-/** What must be there by the log's own word. */
-export interface Expected {
-  /** Where the log begins; undefined: where it began to be sent is not known. */
-  readonly from: number | undefined;
-  /** One past the last. */
-  readonly to: number;
-}
-
 /** Central records that could not be had: what they are nobody knows. */
 export interface UnreadRange extends OffsetRange {
   readonly topic: string;
@@ -76,6 +65,8 @@ export interface SourceReport extends AuditSource {
   readonly repeatSamples: readonly RepeatSample[];
   readonly disorder: number;
   readonly disorderSamples: readonly DisorderSample[];
+  /** Records out of order of a topic that its mirror does not send in order. */
+  readonly reordered: number;
 }
 
 export interface AuditReport {
@@ -87,6 +78,7 @@ export interface AuditReport {
   readonly repeats: number;
   readonly declaredRepeats: number;
   readonly disorder: number;
+  readonly reordered: number;
   readonly unread: readonly UnreadRange[];
   readonly sources: readonly SourceReport[];
   /** Records without an identity: other writers' on the same topics. */
@@ -94,12 +86,6 @@ export interface AuditReport {
   readonly foreignSamples: readonly AuditPlace[];
   /** Records whose key could not be checked, because LIMITS.auditKeys keys were known already. */
   readonly keysUnchecked: number;
-}
-
-/** `records`: how many of the range are lost, if not all. */
-interface Declared extends OffsetRange {
-  readonly records: number;
-  readonly reason: string;
 }
 
 interface SourceState {
@@ -110,14 +96,13 @@ interface SourceState {
   expected: Expected | undefined;
   /** Gaps at or above it are not judged. */
   judgedTo: number;
-  readonly declared: Declared[];
-  /** A person had these sent again. */
-  readonly resent: RangeSet;
+  readonly told: Declarations;
   repeats: number;
   declaredRepeats: number;
   readonly repeatSamples: RepeatSample[];
   disorder: number;
   readonly disorderSamples: DisorderSample[];
+  reordered: number;
 }
 
 /**
@@ -129,7 +114,10 @@ interface SourceState {
  * partition, up to LIMITS.auditKeys keys.
  */
 export class Auditor {
+  readonly #isUnordered: (topic: string) => boolean;
   readonly #sources = new Map<string, SourceState>();
+  /** Also of sources that nothing was met of: they are none for that. */
+  readonly #told = new Map<string, Declarations>();
   /** Per gateway, central topic: key → central partition. */
   readonly #keys = new Map<string, Map<string, number>>();
   #keyCount = 0;
@@ -139,6 +127,11 @@ export class Auditor {
   readonly #unread: UnreadRange[] = [];
   /** Of sources that are met from now on. */
   #judgedTo = Number.POSITIVE_INFINITY;
+
+  /** `isUnordered`: topics whose mirror sends new records before their backlog. */
+  constructor(isUnordered: (topic: string) => boolean = () => false) {
+    this.#isUnordered = isUnordered;
+  }
 
   /** `key` is anything that stands for the record's key (its bytes as latin1, a good hash). */
   feed(identity: RecordIdentity | undefined, key: string | null, at: AuditPlace): void {
@@ -150,7 +143,7 @@ export class Auditor {
     const state = this.#state(identity);
     const { offset } = identity;
     if (!state.seen.add(offset)) {
-      if (state.resent.rest(offset, offset + 1).length === 0) {
+      if (state.told.resent.rest(offset, offset + 1).length === 0) {
         state.declaredRepeats++;
         return;
       }
@@ -161,6 +154,7 @@ export class Auditor {
     const partition = `${at.topic}/${at.partition}`;
     const after = state.latest.get(partition) ?? -1;
     if (offset > after) state.latest.set(partition, offset);
+    else if (this.#isUnordered(identity.topic)) state.reordered++;
     else {
       state.disorder++;
       sample(state.disorderSamples, { kind: 'order', offset, after, at });
@@ -214,12 +208,12 @@ export class Auditor {
     reason: string,
     records: number = to - from,
   ): void {
-    this.#state(source).declared.push({ from, to, records, reason });
+    this.#toldOf(identityPrefix(source)).addLost({ from, to }, reason, records);
   }
 
   /** A person moved the mirror back: these come again, and that is no fault. Before they are fed. */
   declareResent(source: AuditSource, { from, to }: OffsetRange): void {
-    this.#state(source).resent.add(from, to);
+    this.#toldOf(identityPrefix(source)).resent.add(from, to);
   }
 
   report(): AuditReport {
@@ -237,6 +231,7 @@ export class Auditor {
       repeats,
       declaredRepeats: total((source) => source.declaredRepeats),
       disorder,
+      reordered: total((source) => source.reordered),
       unread: this.#unread,
       sources,
       foreign: this.#foreign,
@@ -256,16 +251,24 @@ export class Auditor {
       latest: new Map(),
       expected: undefined,
       judgedTo: this.#judgedTo,
-      declared: [],
-      resent: new RangeSet('forget'),
+      told: this.#toldOf(name),
       repeats: 0,
       declaredRepeats: 0,
       repeatSamples: [],
       disorder: 0,
       disorderSamples: [],
+      reordered: 0,
     };
     this.#sources.set(name, state);
     return state;
+  }
+
+  #toldOf(name: string): Declarations {
+    const known = this.#told.get(name);
+    if (known !== undefined) return known;
+    const told = new Declarations();
+    this.#told.set(name, told);
+    return told;
   }
 
   #checkKey(state: SourceState, offset: number, key: string, at: AuditPlace): void {
@@ -295,7 +298,7 @@ function sample<T>(samples: T[], one: T): void {
 
 function reportSource(state: SourceState): SourceReport {
   const { source, seen, expected, repeats, declaredRepeats } = state;
-  const { repeatSamples, disorder, disorderSamples } = state;
+  const { repeatSamples, disorder, disorderSamples, reordered } = state;
   const gaps: AuditGap[] = [];
   let missing = 0;
   let declaredLost = 0;
@@ -318,69 +321,8 @@ function reportSource(state: SourceState): SourceReport {
     repeatSamples,
     disorder,
     disorderSamples,
+    reordered,
   };
-}
-
-function endOf({ seen, expected }: SourceState): number {
-  return Math.max(expected?.to ?? 0, seen.last + 1);
-}
-
-/** Ascending; each before the log's start, or behind it. */
-function* gapsOf(state: SourceState): Generator<AuditGap> {
-  const { seen, expected, judgedTo } = state;
-  // What explains its whole range goes before what explains some of it.
-  const declared = state.declared
-    .map((loss) => ({ ...loss }))
-    .toSorted((one, other) => holesIn(one) - holesIn(other));
-  const from = Math.min(expected?.from ?? Number.POSITIVE_INFINITY, seen.first);
-  const to = Math.min(judgedTo, endOf(state));
-  if (from >= to) return;
-  for (const hole of seen.missing(from, to)) {
-    for (const part of splitAt(hole, expected?.from ?? 0)) yield* explain(part, declared);
-  }
-}
-
-function splitAt({ from, to }: OffsetRange, at: number): OffsetRange[] {
-  return from < at && at < to
-    ? [
-        { from, to: at },
-        { from: at, to },
-      ]
-    : [{ from, to }];
-}
-
-function holesIn({ from, to, records }: Declared): number {
-  return to - from - records;
-}
-
-/**
- * Splits a hole by what was declared lost. Overlapping declarations: the first one counts; each
- * explains as many records as it says, and no more.
- */
-function explain(
-  hole: OffsetRange,
-  declared: { -readonly [Key in keyof Declared]: Declared[Key] }[],
-): AuditGap[] {
-  let open: OffsetRange[] = [hole];
-  const gaps: AuditGap[] = [];
-  for (const loss of declared) {
-    const rest: OffsetRange[] = [];
-    for (const { from, to } of open) {
-      const lostFrom = Math.max(from, loss.from);
-      const lostTo = Math.min(to, loss.to, lostFrom + loss.records);
-      if (lostFrom >= lostTo) {
-        rest.push({ from, to });
-        continue;
-      }
-      loss.records -= lostTo - lostFrom;
-      gaps.push({ from: lostFrom, to: lostTo, declared: loss.reason });
-      if (from < lostFrom) rest.push({ from, to: lostFrom });
-      if (lostTo < to) rest.push({ from: lostTo, to });
-    }
-    open = rest;
-  }
-  for (const { from, to } of open) gaps.push({ from, to, declared: undefined });
-  return gaps.toSorted((one, other) => one.from - other.from);
 }
 
 function bySource(one: SourceReport, other: SourceReport): number {

@@ -1,10 +1,11 @@
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
-import type { CursorBatch } from '../store/log.ts';
+import { MIRROR_LIMITS } from '../mirror-limits.ts';
 import type { Logger } from '../telemetry.ts';
 import { formatSize } from '../units.ts';
+import type { MirrorBatch } from './mirror-cursor.ts';
 import type { Owed } from './pump.ts';
-import type { Batching } from './upstream.ts';
+import type { Batching, LinkPace } from './upstream.ts';
 
 const DEFAULT: Batching = {
   maxRecords: LIMITS.mirrorBatchRecords,
@@ -18,6 +19,11 @@ const DEFAULT: Batching = {
  * batch that did not get through halves the size, and those that do double it again. A size that
  * fails as soon as it was grown into waits for twice as many successes below it, so that a link
  * which never carries it loses little to trying.
+ *
+ * Where the far side's receipts tell how long the link was busy with a batch, a session begins with
+ * small ones, and they grow until one keeps the link busy for a while (MIRROR_LIMITS.carryMs): what
+ * comes later waits no longer than that, and a broken link loses no more. So many travel at once as it
+ * takes to keep the link busy; one where there is no backlog, so that what comes meanwhile gathers.
  */
 export class BatchSize implements Batching {
   readonly maxRecords: number;
@@ -33,6 +39,10 @@ export class BatchSize implements Batching {
   #carried = 0;
   #wanted = 1;
   #isReduced = false;
+  /** By the link's pace; no bound where that is not told. */
+  #paced = Number.POSITIVE_INFINITY;
+  #window: number = LIMITS.mirrorWindow;
+  #recent = new Recent();
 
   constructor(
     configured: Partial<Batching>,
@@ -49,20 +59,69 @@ export class BatchSize implements Batching {
   }
 
   get maxBytes(): number {
-    return this.#bytes;
+    return Math.min(this.#bytes, this.#paced);
+  }
+
+  /** Batches sent and not settled, at most. */
+  get window(): number {
+    return this.#window;
+  }
+
+  /** A session begins whose receipts tell the link's pace: what an earlier one measured is old. */
+  begin(): void {
+    this.#paced = MIRROR_LIMITS.startBytes;
+    this.#window = LIMITS.mirrorWindow;
+    this.#recent = new Recent();
   }
 
   /**
    * A batch got through. One that is small for want of records tells nothing of the link. Full it
    * is from half of a bound on: a batch ends before a commit that does not fit any more.
    */
-  settled({ records, bytes }: CursorBatch): void {
+  settled({ records, bytes }: MirrorBatch): void {
     if (!this.#isReduced) return;
     if (bytes * 2 <= this.#bytes && records * 2 <= this.maxRecords) return;
     if (this.#isTrial) this.#wanted = 1;
     this.#isTrial = false;
     if (this.#bytes === this.#configured) this.#restored();
     else if (++this.#carried >= this.#wanted) this.#resize(this.#bytes * 2, true);
+  }
+
+  /** The link took a batch at this pace. */
+  follow(
+    { leastMs, mostMs, idleMs }: LinkPace,
+    {
+      batch: { bytes, isBeside = false },
+      isFull,
+    }: { readonly batch: MirrorBatch; readonly isFull: boolean },
+  ): void {
+    const { carryMs, growth, growthMaybe, shortIdleMs, window } = MIRROR_LIMITS;
+    // Without a backlog: what comes while one is under way goes together, and small ones tell little.
+    if (!isFull) {
+      if (!isBeside) this.#window = 1;
+      if (leastMs <= carryMs * 1.5) return;
+    }
+    this.#recent.add(leastMs, mostMs, bytes);
+    // One alone is late for many reasons, but not by that much.
+    if (leastMs > carryMs * 2.5) this.#recent = new Recent(leastMs, mostMs, bytes);
+    if (this.#recent.leastMs(this.maxBytes) > carryMs * 1.5) {
+      const fitting = this.maxBytes * (carryMs / this.#recent.leastMs(this.maxBytes));
+      this.#paced = Math.max(Math.floor(fitting), this.#smallest);
+    }
+    if (!isFull) return;
+    // One that was read before the size last grew says nothing of the size.
+    if (bytes * 2 > this.#paced && this.#recent.leastMs(this.maxBytes) < carryMs * 0.75) {
+      const mostEach = this.#recent.mostMs(this.maxBytes);
+      const isSure = mostEach < carryMs * 0.75;
+      const factor = isSure ? Math.min(carryMs / mostEach, growth) : growthMaybe;
+      this.#paced = Math.min(Math.ceil(this.#paced * factor), this.#configured);
+    }
+    const eachMs = this.#recent.leastMs(this.maxBytes);
+    const needed = Math.ceil((idleMs + eachMs) / eachMs) + 1;
+    const wanted = idleMs < shortIdleMs ? LIMITS.mirrorWindow + 1 : Math.min(needed, window);
+    const { underWayMs, underWayBytes } = MIRROR_LIMITS;
+    const bearable = Math.floor(Math.min(underWayMs / eachMs, underWayBytes / this.maxBytes));
+    this.#window = Math.min(wanted, Math.max(bearable, LIMITS.mirrorWindow), this.#window + 1);
   }
 
   /**
@@ -99,6 +158,35 @@ export class BatchSize implements Batching {
       { event: 'mirror.batch-size', mirror: this.#name, maxBytes, configured },
       `mirror ${this.#name}: batches of at most ${formatSize(maxBytes)}${instead} ${why}`,
     );
+  }
+}
+
+/** What the last few batches took together: the answers to two may come at once, late by a loss before. */
+class Recent {
+  #leastMs: number;
+  #mostMs: number;
+  #bytes: number;
+
+  constructor(leastMs = 0, mostMs = 0, bytes = 0) {
+    this.#leastMs = leastMs;
+    this.#mostMs = mostMs;
+    this.#bytes = bytes;
+  }
+
+  add(leastMs: number, mostMs: number, bytes: number): void {
+    const { paceMemory } = MIRROR_LIMITS;
+    this.#leastMs = this.#leastMs * paceMemory + leastMs;
+    this.#mostMs = this.#mostMs * paceMemory + mostMs;
+    this.#bytes = this.#bytes * paceMemory + bytes;
+  }
+
+  /** For so many bytes as read; at least 1 ms. */
+  leastMs(bytes: number): number {
+    return Math.max((this.#leastMs / this.#bytes) * bytes, 1);
+  }
+
+  mostMs(bytes: number): number {
+    return Math.max((this.#mostMs / this.#bytes) * bytes, 1);
   }
 }
 

@@ -1,12 +1,15 @@
 import { assert, must } from '../assert.ts';
+import { type Coverage, covers } from '../coverage.ts';
 import { LIMITS } from '../limits.ts';
 import type { StreamId } from '../record.ts';
-import type { LogReader, TopicInfo } from '../store/log.ts';
+import type { LogReader, LossLedger, TopicInfo } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import type { Decisions } from './decisions.ts';
 import type { Refused, Settlement } from './pump.ts';
 import { groupRefused, type RefusedGroup } from './rejections.ts';
+import type { Treatment } from './selection.ts';
+import { SettledRate } from './settled-rate.ts';
 import {
   greatestLag,
   LagMeter,
@@ -17,6 +20,7 @@ import {
   newProgress,
   partitionStatus,
   type RejectionReport,
+  type StatusSources,
   type StreamProgress,
   type TopicStatus,
 } from './status.ts';
@@ -30,6 +34,29 @@ interface TopicStop {
   out: boolean;
 }
 
+/** Beside the wall clock, which may be set: for how long something has been so. */
+interface Moment {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
+/** A session is wanted and none stands. */
+const TRYING: ReadonlySet<MirrorState> = new Set<MirrorState>([
+  'connecting',
+  'backing off',
+  'refused',
+]);
+
+/** What a status tells besides the book's own. */
+export interface Circumstances {
+  readonly name: string;
+  readonly topics: readonly TopicInfo[];
+  readonly decisions: Decisions | undefined;
+  /** For how long the far side has kept silent that should have answered; 0: it has not. */
+  readonly silentMs: number;
+  readonly slowness: string | undefined;
+}
+
 /** Records that are neither here nor, as far as we know, at the far side. */
 export interface Loss {
   readonly stream: StreamId;
@@ -39,33 +66,47 @@ export interface Loss {
   readonly reason: GapReason;
 }
 
+export interface MirrorBookOptions {
+  readonly reader: LogReader;
+  readonly ledger: LossLedger;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly treatmentOf: (topic: string) => Treatment;
+}
+
 /** A mirror's account of itself: state, counts, gaps, stopped topics. Decides nothing. */
 export class MirrorBook {
   readonly lag: LagMeter;
-  readonly #reader: LogReader;
+  readonly #sources: StatusSources;
+  readonly #treatmentOf: (topic: string) => Treatment;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #progress = new Map<StreamId, StreamProgress>();
   readonly #stops = new Map<string, TopicStop>();
+  /** By topic. */
+  readonly #rates = new Map<string, SettledRate>();
   readonly #gaps: GapReport[] = [];
   /** By kind of reason, the latest last. */
   readonly #rejections = new Map<string, RejectionReport>();
   readonly #startedMs: number;
   #state: MirrorState = 'stopped';
-  #sinceMs: number;
+  #since: Moment;
+  /** When the last session ended, or the first was begun; undefined while one stands or none is wanted. */
+  #down: Moment | undefined;
   #reason: string | undefined;
   #nextTryMs: number | undefined;
   #lastError: MirrorStatus['lastError'];
   #sessions = 0;
   #bytesSent = 0;
 
-  constructor(reader: LogReader, clock: Clock, logger: Logger) {
-    this.#reader = reader;
+  constructor({ reader, ledger, clock, logger, treatmentOf }: MirrorBookOptions) {
+    this.#treatmentOf = treatmentOf;
     this.#clock = clock;
     this.#logger = logger;
     this.lag = new LagMeter(reader);
+    this.#sources = { reader, ledger, lag: this.lag };
     this.#startedMs = clock.nowMs();
-    this.#sinceMs = this.#startedMs;
+    this.#since = this.#now();
   }
 
   get state(): MirrorState {
@@ -75,9 +116,15 @@ export class MirrorBook {
   enter(state: MirrorState, reason?: string, nextTryMs?: number): void {
     this.#reason = reason;
     this.#nextTryMs = nextTryMs;
+    if (TRYING.has(state)) this.#down ??= this.#now();
+    else this.#down = undefined;
     if (state === this.#state) return;
     this.#state = state;
-    this.#sinceMs = this.#clock.nowMs();
+    this.#since = this.#now();
+  }
+
+  #now(): Moment {
+    return { wallMs: this.#clock.nowMs(), monotonicMs: this.#clock.monotonicMs() };
   }
 
   failed(text: string): void {
@@ -89,29 +136,33 @@ export class MirrorBook {
   }
 
   /** Where a stream stands now: at the start, and when a session was begun or a person sought. */
-  place(at: MirrorStream, position: number): void {
+  place(at: MirrorStream, had: Coverage): void {
     const progress = this.#progress.get(at.stream);
-    if (progress === undefined) this.#progress.set(at.stream, newProgress(at, position));
-    else progress.position = position;
+    if (progress === undefined) this.#progress.set(at.stream, newProgress(at, had));
+    else progress.had = had;
   }
 
-  positionOf(stream: StreamId): number {
-    return this.#of(stream).position;
+  hadOf(stream: StreamId): Coverage {
+    return this.#of(stream).had;
   }
 
   settled({ positions, batch, quarantined, bytesSent }: Settlement): void {
     this.#bytesSent += bytesSent;
+    const nowMs = this.#clock.monotonicMs();
     for (const { stream, records } of batch.slices) {
       const progress = this.#of(stream);
       progress.recordsSent += records.length;
+      this.#rateOf(progress.at.topic).note(records.length, nowMs);
       this.#stops.delete(progress.at.topic);
     }
     for (const stream of quarantined) this.#of(stream).recordsSent--;
     for (const gap of batch.gaps) this.lost(gap);
-    for (const [stream, position] of positions) {
+    for (const { stream, offsets } of batch.expired ?? [])
+      this.#of(stream).recordsExpired += offsets.length;
+    for (const [stream, had] of positions) {
       const progress = this.#of(stream);
-      assert(position >= progress.position, 'a position moves only forward by receipts');
-      progress.position = position;
+      assert(covers(had, progress.had), 'a position moves only forward by receipts');
+      progress.had = had;
     }
   }
 
@@ -150,19 +201,21 @@ export class MirrorBook {
     return this.#progress.values();
   }
 
-  status(
-    name: string,
-    topics: readonly TopicInfo[],
-    decisions: Decisions | undefined,
-    stalled: boolean,
-  ): MirrorStatus {
+  status({ name, topics, decisions, silentMs, slowness }: Circumstances): MirrorStatus {
     const nowMs = this.#clock.nowMs();
+    const monotonicMs = this.#clock.monotonicMs();
+    const isStalled = silentMs > 0;
+    const downForMs =
+      this.#down === undefined ? undefined : Math.round(monotonicMs - this.#down.monotonicMs);
     const statuses = topics.map((topic) => this.#topic(topic, decisions, nowMs));
     const partitions = statuses.flatMap((topic) => topic.partitions);
     return {
       name,
-      state: stalled ? 'stalled' : this.#state,
-      sinceMs: this.#sinceMs,
+      state: isStalled ? 'stalled' : this.#state,
+      sinceMs: isStalled ? Math.round(nowMs - silentMs) : this.#since.wallMs,
+      forMs: Math.round(isStalled ? silentMs : monotonicMs - this.#since.monotonicMs),
+      downForMs,
+      slowness,
       reason: this.#reason,
       lastError: this.#lastError,
       nextTryMs: this.#nextTryMs,
@@ -171,6 +224,7 @@ export class MirrorBook {
       bytesSent: this.#bytesSent,
       recordsRejected: sum(partitions, (partition) => partition.recordsRejected),
       recordsMissing: sum(partitions, (partition) => partition.recordsMissing),
+      recordsExpired: sum(partitions, (partition) => partition.recordsExpired),
       lagRecords: sum(partitions, (partition) => partition.lagRecords),
       lagMs: greatestLag(partitions),
       gaps: this.#gaps,
@@ -185,11 +239,21 @@ export class MirrorBook {
     const pausedMs = decisions?.topicPausedSinceMs(topic.name);
     const partitions = topic.streams.flatMap((stream) => {
       const progress = this.#progress.get(stream);
-      return progress === undefined
-        ? []
-        : [partitionStatus(progress, this.#reader, this.lag, nowMs)];
+      return progress === undefined ? [] : [partitionStatus(progress, this.#sources, nowMs)];
     });
-    const base = { topic: topic.name, reason: stop?.reason, partitions };
+    const treatment = this.#treatmentOf(topic.name);
+    const lagRecords = sum(partitions, (partition) => partition.lagRecords);
+    const perMs = this.#rateOf(topic.name).at(this.#clock.monotonicMs());
+    const base = {
+      topic: topic.name,
+      reason: stop?.reason,
+      class: treatment.class,
+      drain: treatment.drain,
+      lagRecords,
+      lagMs: greatestLag(partitions),
+      etaMs: lagRecords === 0 ? 0 : perMs === 0 ? undefined : Math.round(lagRecords / perMs),
+      partitions,
+    };
     if (pausedMs !== undefined) return { ...base, state: 'paused', sinceMs: pausedMs };
     if (stop?.out === true) return { ...base, state: 'stopped', sinceMs: stop.sinceMs };
     return { ...base, state: 'mirrored', sinceMs: stop?.sinceMs ?? this.#startedMs };
@@ -205,7 +269,7 @@ export class MirrorBook {
       reason === 'far-behind'
         ? `the far side has gone back to before ${records}, which this log no longer holds: unless ` +
             `they were a gap before, the far side has lost them; going on after them`
-        : `${records} were lost to ${reason} before they could be mirrored; going on after them`,
+        : `${records} ${LOST[reason]} before they could be mirrored; going on after them`,
     );
   }
 
@@ -241,10 +305,24 @@ export class MirrorBook {
     if (oldest !== undefined) this.#rejections.delete(oldest);
   }
 
+  #rateOf(topic: string): SettledRate {
+    const known = this.#rates.get(topic);
+    if (known !== undefined) return known;
+    const rate = new SettledRate(this.#clock.monotonicMs());
+    this.#rates.set(topic, rate);
+    return rate;
+  }
+
   #of(stream: StreamId): StreamProgress {
     return must(this.#progress.get(stream), 'every mirrored stream was placed before');
   }
 }
+
+const LOST: Readonly<Record<Exclude<GapReason, 'far-behind'>, string>> = {
+  skipped: 'were skipped by a person',
+  retention: 'were removed, by retention or for space,',
+  corruption: 'were lost by the disk',
+};
 
 function sum<T>(items: readonly T[], count: (item: T) => number): number {
   return items.reduce((total, item) => total + count(item), 0);

@@ -1,3 +1,4 @@
+import type { PendingSkip } from './skip.ts';
 import type { KeyValue } from '../store/log.ts';
 
 /**
@@ -15,10 +16,11 @@ interface Stored {
   readonly pausedSinceMs: number;
   readonly pausedTopics: Readonly<Record<string, number>>;
   readonly seeks: readonly PendingSeek[];
+  readonly skips: readonly PendingSkip[];
 }
 
 const KEY = 'decisions';
-const NONE: Stored = { paused: false, pausedSinceMs: 0, pausedTopics: {}, seeks: [] };
+const NONE: Stored = { paused: false, pausedSinceMs: 0, pausedTopics: {}, seeks: [], skips: [] };
 
 export class Decisions {
   readonly #space: KeyValue;
@@ -53,6 +55,10 @@ export class Decisions {
 
   get seeks(): readonly PendingSeek[] {
     return this.#stored.seeks;
+  }
+
+  get skips(): readonly PendingSkip[] {
+    return this.#stored.skips;
   }
 
   pause(nowMs: number): Promise<void> {
@@ -96,6 +102,18 @@ export class Decisions {
     return this.#change((stored) => ({
       ...stored,
       seeks: stored.seeks.filter((seek) => !done.includes(seek)),
+    }));
+  }
+
+  addSkip(skip: PendingSkip): Promise<void> {
+    return this.#change((stored) => ({ ...stored, skips: [...stored.skips, skip] }));
+  }
+
+  skipsDone(done: readonly PendingSkip[]): Promise<void> {
+    if (done.length === 0) return Promise.resolve();
+    return this.#change((stored) => ({
+      ...stored,
+      skips: stored.skips.filter((skip) => !done.includes(skip)),
     }));
   }
 

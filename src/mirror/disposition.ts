@@ -1,4 +1,6 @@
-import { systemCodeOf } from '../errors.ts';
+import { type ErrorCode, GatelogError, systemCodeOf } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { Link } from './link.ts';
 import type { PumpFailure } from './pump.ts';
 import type { Disposition, MirrorStream, Upstream } from './upstream.ts';
 
@@ -23,4 +25,32 @@ export function dispositionOf(
   // A topic that is not being mirrored can't be stopped again: wait instead of spinning.
   const known = streams.some(({ topic }) => topic === disposition.topic);
   return known ? disposition : { kind: 'retry' };
+}
+
+/** The far side answered, and said no; everything else may be the way to it. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'UPSTREAM_UNAUTHENTICATED',
+  'UPSTREAM_UNAUTHORIZED',
+  'UPSTREAM_TOPIC_MISSING',
+  'UPSTREAM_REJECTED',
+  'UPSTREAM_UNSUPPORTED',
+]);
+
+/** The state while a failed session's successor is waited for. */
+export function waitingState({ error, local }: PumpFailure): 'refused' | 'backing off' {
+  const isRefusal = !local && error instanceof GatelogError && REFUSALS.has(error.code);
+  return isRefusal ? 'refused' : 'backing off';
+}
+
+/**
+ * How long a far side has kept silent that should not have: it owes an answer, or has not answered
+ * a probe. 0 while it may still count as connected.
+ */
+export function silentForMs(link: Link | undefined, nowMs: number): number {
+  if (link === undefined) return 0;
+  const { waitingSinceMs = nowMs, liveness } = link;
+  const { answeredMs = nowMs, probedAfterMs = 0 } = liveness ?? {};
+  if (nowMs - waitingSinceMs >= LIMITS.mirrorStalledMs) return nowMs - waitingSinceMs;
+  const isOverdue = nowMs - answeredMs >= probedAfterMs + LIMITS.mirrorStalledMs;
+  return isOverdue ? nowMs - answeredMs : 0;
 }

@@ -1,25 +1,47 @@
 import { must } from '../assert.ts';
+import { type Coverage, type Coverages, formatAhead } from '../coverage.ts';
 import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import type { LaneBounds } from '../mirror-limits.ts';
 import type { StreamId } from '../record.ts';
-import type { LogCursor, LogReader, PositionStore } from '../store/log.ts';
+import type { LogReader, PositionStore } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import { formatDuration } from '../units.ts';
+import { ExpiringCursor } from './expiring-cursor.ts';
+import { LaneCursor } from './lane-cursor.ts';
+import type { MirrorCursor } from './mirror-cursor.ts';
+import type { LinkPolicy } from './policy/link-policy.ts';
 import { PositionSaver, resumeFrom, type Resumption } from './positions.ts';
 import { type Owed, Pump, type PumpFailure, type PumpObserver } from './pump.ts';
-import type { Batching, MirrorStream, Rejection, Upstream, UpstreamSession } from './upstream.ts';
+import type { TopicClass, Treatment } from './selection.ts';
+import { afterGaps, gapsOf, SkippingCursor, type Skips } from './skipping-cursor.ts';
+import type {
+  Batching,
+  Liveness,
+  MirrorStream,
+  Rejection,
+  Upstream,
+  UpstreamSession,
+} from './upstream.ts';
 
 export interface LinkOptions {
   readonly upstream: Upstream;
   readonly reader: LogReader;
   readonly positions: PositionStore;
   readonly batching: Batching;
-  readonly window: number;
+  readonly policy: LinkPolicy | undefined;
+  readonly window: () => number;
   readonly sendMs: number;
   readonly drainMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly treatmentOf: (stream: StreamId) => Treatment;
+  readonly laneBounds?: LaneBounds | undefined;
+  /** Wall clock in ms; undefined: nothing expires at present. */
+  readonly expiryNowMs?: (() => number | undefined) | undefined;
+  /** What a person wants left out. */
+  readonly skips: Skips;
   readonly observer: LinkObserver;
 }
 
@@ -28,6 +50,8 @@ export interface LinkObserver extends PumpObserver {
   resuming(resumption: Resumption): Promise<void>;
   /** The session stands and begins at these positions; the seeks it was given are done. */
   begun(resumption: Resumption): Promise<void>;
+  /** What was to be left out is behind the mirror, and the far side knows. */
+  skipped(): Promise<void>;
   /** The far side failed while it owed an answer. */
   undelivered(error: unknown, owed: Owed): void;
 }
@@ -39,8 +63,13 @@ export interface LinkObserver extends PumpObserver {
 export class Link {
   readonly #options: LinkOptions;
   #pump: Pump | undefined;
-  #cursor: LogCursor | undefined;
+  #cursor: MirrorCursor | undefined;
   #saver: PositionSaver | undefined;
+  #session: UpstreamSession | undefined;
+  #sought: Coverages = new Map();
+  /** While it connects. */
+  #connecting: AbortController | undefined;
+  #networkChanged = false;
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -49,6 +78,18 @@ export class Link {
   /** Monotonic ms since when the far side owes an answer. */
   get waitingSinceMs(): number | undefined {
     return this.#pump?.waitingSinceMs;
+  }
+
+  /** undefined while there is no session, and where only receipts tell. */
+  get liveness(): Liveness | undefined {
+    return this.#session?.liveness;
+  }
+
+  /** What was begun on the old way is begun anew; what stands is asked whether it still does. */
+  networkChanged(): void {
+    this.#networkChanged = true;
+    this.#connecting?.abort();
+    this.#session?.probe?.();
   }
 
   /** undefined when it ended because `signal` aborted. Never rejects. */
@@ -65,6 +106,7 @@ export class Link {
     }
     // Handled where the pump sees it; a session may also break before it does.
     session.broken.catch(() => {});
+    this.#session = session;
     let failure: PumpFailure | undefined;
     try {
       const positions = await this.#resume(session, streams, seek);
@@ -79,6 +121,7 @@ export class Link {
   /** In this order: nothing more arrives, the last receipt is handled, its position is saved. */
   async #leave(session: UpstreamSession): Promise<PumpFailure | undefined> {
     try {
+      await this.#options.policy?.leaving();
       await session.close();
       await this.#pump?.finished();
       await this.#cursor?.close();
@@ -95,23 +138,29 @@ export class Link {
     signal: AbortSignal,
   ): Promise<UpstreamSession> {
     const { clock, upstream, positions } = this.#options;
-    const located = streams.map((at) => ({ ...at, position: positions.get(at.stream) }));
+    const located = streams.map((at) => ({ ...at, had: positions.coverage(at.stream) }));
     const limit = new AbortController();
     const timer = clock.after(LIMITS.mirrorConnectMs, () => limit.abort());
+    this.#connecting = limit;
+    const onSought = (had: Coverages): void => {
+      this.#sought = had;
+    };
     const quarantine = async (rejected: readonly Rejection[]): Promise<void> => {
       await must(this.#pump, 'only what the pump sends is rejected').quarantine(rejected);
     };
     try {
       const either = AbortSignal.any([signal, limit.signal]);
-      return await upstream.connect(located, either, { seek, quarantine });
+      return await upstream.connect(located, either, { seek, onSought, quarantine });
     } catch (error) {
       if (!limit.signal.aborted) throw error;
+      if (this.#networkChanged) throw new GatelogError('UPSTREAM_UNREACHABLE', NETWORK_CHANGED);
       const waited = formatDuration(LIMITS.mirrorConnectMs);
       throw new GatelogError('UPSTREAM_UNREACHABLE', `no session within ${waited}`, {
         cause: error,
       });
     } finally {
       timer.cancel();
+      this.#connecting = undefined;
     }
   }
 
@@ -120,17 +169,25 @@ export class Link {
     session: UpstreamSession,
     streams: readonly MirrorStream[],
     seek: ReadonlyMap<StreamId, number>,
-  ): Promise<ReadonlyMap<StreamId, number>> {
+  ): Promise<Coverages> {
     const { reader, positions: store, logger, observer } = this.#options;
-    const local = store.all();
-    const resumption = resumeFrom({ streams, reader, local, far: session.positions, seek });
-    for (const { at, local: ours, far, from } of resumption.farBehind) {
-      if (from === ours) continue; // Nothing of it can be sent again.
+    const local = store.coverages();
+    const resumption = resumeFrom({
+      streams,
+      reader,
+      local,
+      far: session.positions,
+      seek,
+      sought: this.#sought,
+    });
+    for (const { at, local: ours, far, again } of resumption.farBehind) {
+      const [first] = again;
+      if (first === undefined) continue; // Nothing of it can be sent again.
       const { topic, partition } = at;
       logger.warn(
-        { event: 'mirror.far-behind', topic, partition, local: ours, far, from },
-        `the far side has ${topic}/${partition} up to ${far}, though it had confirmed ${ours}: ` +
-          `sending again from ${from}`,
+        { event: 'mirror.far-behind', topic, partition, local: ours, far, again },
+        `the far side has ${topic}/${partition} up to ${said(far)}, though it had confirmed ` +
+          `${said(ours)}: sending again from ${first.from}`,
       );
     }
     await observer.resuming(resumption);
@@ -141,28 +198,40 @@ export class Link {
   }
 
   async #pumpFrom(
-    positions: ReadonlyMap<StreamId, number>,
+    from: Coverages,
     session: UpstreamSession,
     signal: AbortSignal,
   ): Promise<PumpFailure | undefined> {
     const { reader, clock, batching, window, sendMs, drainMs, observer } = this.#options;
+    const { treatmentOf, laneBounds: bounds } = this.#options;
     const saver = new PositionSaver(this.#options.positions, clock, (error) =>
       pump.fail({ error, local: true }),
     );
+    const skipped = (): void => {
+      observer.skipped().catch((error: unknown) => pump.fail({ error, local: true }));
+    };
     const watching: PumpObserver = {
       missing: (gaps) => observer.missing(gaps),
+      expired: (expired) => observer.expired(expired),
       quarantine: (...args) => observer.quarantine(...args),
       settled: (settlement) => {
         observer.settled(settlement);
         saver.note(settlement.positions);
+        if (settlement.batch.gaps.some(({ reason }) => reason === 'skipped')) skipped();
       },
       atEnd: (atEnd) => observer.atEnd(atEnd),
     };
-    const cursor = reader.cursor(positions);
-    const pump = new Pump({ cursor, batching, window, sendMs, clock, observer: watching });
+    const gaps = gapsOf(this.#options.skips, from);
+    const lanes = new LaneCursor({ reader, from: afterGaps(from, gaps), treatmentOf, bounds });
+    const classOf = (stream: StreamId): TopicClass => treatmentOf(stream).class;
+    const timely = new ExpiringCursor(lanes, this.#options.expiryNowMs);
+    const allowed = this.#options.policy?.cursor(timely, classOf, signal) ?? timely;
+    const cursor = new SkippingCursor(allowed, gaps);
+    const pump = new Pump({ cursor, from, batching, window, sendMs, clock, observer: watching });
     this.#saver = saver;
     this.#cursor = cursor;
     this.#pump = pump;
+    if (gaps.length === 0) skipped(); // The far side has, or knows of, all of it.
     const over = new AbortController();
     const drain = async (): Promise<void> => {
       await clock.sleep(drainMs, over.signal);
@@ -180,9 +249,15 @@ export class Link {
   }
 }
 
+const NETWORK_CHANGED = 'the network changed while connecting; begun anew';
+
 function drainError(drainMs: number): GatelogError {
   return new GatelogError(
     'UPSTREAM_UNCERTAIN',
     `the far side did not confirm what was sent within ${formatDuration(drainMs)} of ending the session`,
   );
+}
+
+function said(had: Coverage): string {
+  return had.ahead.length === 0 ? String(had.next) : `${had.next} and ${formatAhead(had)}`;
 }

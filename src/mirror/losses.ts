@@ -1,7 +1,10 @@
 import { must } from '../assert.ts';
+import { type Coverage, holesIn, union, upTo, without } from '../coverage.ts';
 import type { Loss, LossReason } from '../loss.ts';
 import type { StreamId } from '../record.ts';
-import type { LossLedger, ReadGap } from '../store/log.ts';
+import type { LossLedger } from '../store/log.ts';
+import { runsOf } from './batch-ranges.ts';
+import type { Expired, MirrorGap } from './mirror-cursor.ts';
 import type { Resumption } from './positions.ts';
 import type { Refused } from './pump.ts';
 import { groupRefused } from './rejections.ts';
@@ -17,22 +20,22 @@ export class MirrorLosses {
   readonly #ledger: LossLedger;
   readonly #mirror: string;
   /** As far as this mirror has come. */
-  readonly #positionOf: (stream: StreamId) => number;
+  readonly #hadOf: (stream: StreamId) => Coverage;
   /** In quarantine, and not in the ledger because that could not be written. */
   #untold: Loss[] = [];
 
-  constructor(ledger: LossLedger, mirror: string, positionOf: (stream: StreamId) => number) {
+  constructor(ledger: LossLedger, mirror: string, hadOf: (stream: StreamId) => Coverage) {
     this.#ledger = ledger;
     this.#mirror = mirror;
-    this.#positionOf = positionOf;
+    this.#hadOf = hadOf;
   }
 
-  /** Ranges that the log did not hold when their turn came. */
-  missing(streams: Streams, gaps: readonly ReadGap[]): Promise<void> {
+  /** Ranges that the log did not hold when their turn came, or that a person wanted left out. */
+  missing(streams: Streams, gaps: readonly MirrorGap[]): Promise<void> {
     return this.#ledger.record(
       gaps.map(({ stream, fromOffset, toOffset, reason }) =>
-        reason === 'retention'
-          ? this.#loss(streams, stream, fromOffset, toOffset, reason, REMOVED)
+        reason !== 'corruption'
+          ? this.#loss(streams, stream, fromOffset, toOffset, reason, WHY[reason])
           : {
               ...this.#loss(streams, stream, fromOffset, toOffset, reason, UNREADABLE),
               mirror: undefined,
@@ -41,26 +44,43 @@ export class MirrorLosses {
     );
   }
 
+  /** Left out because the time that their devices gave them was over. */
+  expired(streams: Streams, expired: readonly Expired[]): Promise<void> {
+    return this.#ledger.record(
+      expired.flatMap(({ stream, offsets, bytes }) => {
+        const runs = runsOf(offsets);
+        const first = must(runs[0], 'something expired');
+        const last = must(runs.at(-1), 'something expired');
+        // What is told as whole ranges counts once however often it is told.
+        const told = runs.length <= EXACT_RUNS ? runs : [{ from: first.from, to: last.to }];
+        return told.map(({ from, to }) => {
+          const records = told === runs ? to - from : offsets.length;
+          const share = Math.round((bytes * records) / offsets.length);
+          const loss = this.#loss(streams, stream, from, to, 'expired', EXPIRED);
+          return { ...loss, records, bytes: share };
+        });
+      }),
+    );
+  }
+
   /** A session goes on elsewhere than where the one before came to: as the far side, or a person, wants. */
   async resuming(
     streams: Streams,
-    { positions, farBehind }: Resumption,
+    { positions, farBehind, sought: before }: Resumption,
     sought: Iterable<StreamId>,
   ): Promise<void> {
-    const losses = farBehind.map(({ at, far, from }) =>
-      this.#loss(streams, at.stream, far, from, 'far-behind', GONE_BACK),
+    const losses = farBehind.flatMap(({ at, lost }) =>
+      lost.map(({ from, to }) => this.#loss(streams, at.stream, from, to, 'far-behind', GONE_BACK)),
     );
     for (const stream of sought) {
-      const to = must(positions.get(stream), 'a sought stream is positioned');
-      const from = this.#positionOf(stream);
-      losses.push(
-        to > from
-          ? this.#loss(streams, stream, from, to, 'skipped', 'a person moved the mirror forward')
-          : this.#loss(streams, stream, to, from, 'rewound', 'a person moved the mirror back'),
-      );
+      const { next } = must(positions.get(stream), 'a sought stream is positioned');
+      const had = union(this.#hadOf(stream), before.get(stream) ?? upTo(0));
+      for (const { from, to } of holesIn(had, 0, next))
+        losses.push(this.#loss(streams, stream, from, to, 'skipped', MOVED_FORWARD));
+      for (const { from, to } of without(had, upTo(next)))
+        losses.push(this.#loss(streams, stream, from, to, 'rewound', MOVED_BACK));
     }
-    const real = losses.filter(({ records }) => records > 0);
-    if (real.length > 0) await this.#ledger.record(real);
+    if (losses.length > 0) await this.#ledger.record(losses);
   }
 
   /** Records that were put into quarantine; those of an earlier call that failed come with them. */
@@ -95,6 +115,14 @@ export class MirrorLosses {
   }
 }
 
-const REMOVED = 'retention had removed them when their turn came';
+/** An entry each; more of a batch's stream become one entry. */
+const EXACT_RUNS = 8;
+const EXPIRED = 'the time that its device gave it was over when its turn came';
+const MOVED_FORWARD = 'a person moved the mirror forward';
+const MOVED_BACK = 'a person moved the mirror back';
+const WHY = {
+  retention: 'retention had removed them when their turn came',
+  skipped: 'a person had the mirror skip them',
+};
 const UNREADABLE = 'the log did not give them back when a mirror came to them';
 const GONE_BACK = 'the far side went back to before them, and the log no longer holds them';

@@ -1,3 +1,4 @@
+import type { LaneBounds } from '../mirror-limits.ts';
 import type { Random } from '../random.ts';
 import type {
   KeyValue,
@@ -10,6 +11,9 @@ import type {
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import type { BackoffLimits } from './backoff.ts';
+import type { NetworkWatch } from './network-watch.ts';
+import type { LinkPolicy } from './policy/link-policy.ts';
+import type { TopicPattern } from './selection.ts';
 import type { Batching, Upstream } from './upstream.ts';
 
 export interface MirrorOptions {
@@ -24,16 +28,23 @@ export interface MirrorOptions {
   /** This mirror's own space: what a person decided, across restarts. */
   readonly decisions: KeyValue;
   readonly upstream: Upstream;
-  /** Names, or patterns with `*`; see selection.ts. */
-  readonly topics: readonly string[];
+  /** The first that matches a topic says how it is treated; see selection.ts. */
+  readonly topics: readonly TopicPattern[];
   /** For streams without a position when the mirror starts; those that appear later begin at 0. */
   readonly startAt?: 'beginning' | 'end';
+  /** What the link may cost. The upstream MUST have been given its `wire`. */
+  readonly policy?: LinkPolicy | undefined;
   readonly batching?: Partial<Batching>;
   readonly window?: number;
+  readonly laneBounds?: LaneBounds;
+  /** Wall clock in ms by which records expire; undefined: none does at present. */
+  readonly expiryNowMs?: () => number | undefined;
   readonly sendMs?: number;
   readonly backoff?: BackoffLimits;
   readonly stoppedTopicRetryMs?: number;
   readonly drainMs?: number;
+  /** Ends waits when the network comes back. Absent: they are waited out. */
+  readonly network?: NetworkWatch;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

@@ -1,25 +1,31 @@
+import { aborted } from '../abort.ts';
 import { assert, must, unreachable } from '../assert.ts';
-import { GatelogError, messageOf } from '../errors.ts';
+import type { Coverage } from '../coverage.ts';
+import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { StreamId } from '../record.ts';
-import type { TopicInfo } from '../store/log.ts';
 import type { LogFields } from '../telemetry.ts';
 import type { Timer } from '../time.ts';
 import { formatDuration } from '../units.ts';
 import { BatchSize } from './batch-size.ts';
 import { MirrorBook } from './book.ts';
 import { Decisions, type PendingSeek } from './decisions.ts';
-import { dispositionOf } from './disposition.ts';
+import { dispositionOf, silentForMs, waitingState } from './disposition.ts';
 import { Link, type LinkOptions } from './link.ts';
 import { MirrorLosses } from './losses.ts';
 import { Pacer } from './pacer.ts';
+import type { HoldStatus } from './policy/link-status.ts';
 import type { PumpFailure, Settlement } from './pump.ts';
+import { Placement } from './placement.ts';
 import type { Resumption } from './positions.ts';
 import { Quarantine } from './quarantine.ts';
 import type { MirrorOptions } from './mirror-options.ts';
 import { type SeekRequest, seekOffsets } from './seek.ts';
-import { selectTopics, streamsOf, topicMatcher } from './selection.ts';
+import { streamsOf, type Treatment } from './selection.ts';
+import { planSession } from './session-plan.ts';
+import { type PendingSkip, type SkipRequest, skipOf } from './skip.ts';
 import type { MirrorStatus } from './status.ts';
+import { TopicChoice } from './topic-choice.ts';
 import type { MirrorStream } from './upstream.ts';
 
 /**
@@ -30,9 +36,10 @@ import type { MirrorStream } from './upstream.ts';
  */
 export class Mirror {
   readonly #options: MirrorOptions;
-  readonly #matches: (topic: string) => boolean;
-  readonly #linkOptions: Omit<LinkOptions, 'observer'>;
+  readonly #choice: TopicChoice;
+  readonly #linkOptions: Omit<LinkOptions, 'observer' | 'treatmentOf' | 'skips'>;
   readonly #book: MirrorBook;
+  readonly #placement: Placement;
   readonly #quarantine: Quarantine;
   readonly #losses: MirrorLosses;
   readonly #pacer: Pacer;
@@ -44,15 +51,17 @@ export class Mirror {
   #stopping = false;
   #halted: string | undefined;
   #link: Link | undefined;
-  readonly #placed = new Set<StreamId>();
   readonly #timers = new Set<Timer>();
+  #unsubscribe: () => void = () => {};
 
   constructor(options: MirrorOptions) {
     this.#options = options;
-    this.#matches = topicMatcher(options.topics);
     const { name, upstream, reader, positions, clock, gateway, incarnation } = options;
     const logger = options.logger.child({ mirror: name });
-    this.#book = new MirrorBook(reader, clock, logger);
+    this.#choice = new TopicChoice(name, reader, options.topics);
+    const treatmentOf = (topic: string): Treatment => this.#choice.treatmentOf(topic);
+    const { ledger } = options;
+    this.#book = new MirrorBook({ reader, ledger, clock, logger, treatmentOf });
     this.#pacer = new Pacer(options);
     this.#batchSize = new BatchSize({ ...options.upstream.batching, ...options.batching }, options);
     this.#quarantine = new Quarantine({
@@ -65,26 +74,36 @@ export class Mirror {
         return this.#losses.refused(streams, refused);
       },
     });
-    const positionOf = (stream: StreamId): number => this.#book.positionOf(stream);
-    this.#losses = new MirrorLosses(options.ledger, name, positionOf);
-    const { window = LIMITS.mirrorWindow, sendMs = LIMITS.mirrorSendMs } = options;
+    const { matches } = this.#choice;
+    const onPlaced = this.#book.place.bind(this.#book);
+    this.#placement = new Placement({ reader, positions, matches, onPlaced });
+    const hadOf = (stream: StreamId): Coverage => this.#book.hadOf(stream);
+    this.#losses = new MirrorLosses(ledger, name, hadOf);
+    const { sendMs = LIMITS.mirrorSendMs } = options;
+    const window = (): number => options.window ?? this.#batchSize.window;
     const { drainMs = LIMITS.drainMs } = options;
-    const limits = { batching: this.#batchSize, window, sendMs, drainMs };
-    this.#linkOptions = { upstream, reader, positions, clock, logger, ...limits };
+    const { laneBounds, expiryNowMs, policy } = options;
+    const batching = policy?.batching(this.#batchSize) ?? this.#batchSize;
+    const limits = { batching, window, sendMs, drainMs, laneBounds, expiryNowMs };
+    this.#linkOptions = { upstream, reader, positions, clock, logger, policy, ...limits };
   }
 
   /** Resolves when the mirror is on its way; being unable to reach the far side is no error. */
   async start(): Promise<void> {
     assert(this.#running === undefined && !this.#stopping, 'a mirror starts once');
     this.#decisions = await Decisions.load(this.#options.decisions);
-    await this.#placeNewStreams(this.#options.startAt ?? 'beginning');
+    await this.#placement.place(this.#options.startAt ?? 'beginning');
     this.#scanTopics();
+    const { network } = this.#options;
+    this.#unsubscribe = network?.subscribe(() => this.#networkChanged()) ?? this.#unsubscribe;
+    await this.#options.policy?.start(() => this.#kick());
     this.#running = this.#run();
   }
 
   /** Ends the session in good order, waiting at most `drainMs` for the far side. Idempotent. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#unsubscribe();
     this.#kick();
     for (const timer of this.#timers) timer.cancel();
     const { clock, drainMs = LIMITS.drainMs } = this.#options;
@@ -92,16 +111,18 @@ export class Mirror {
     const limit = clock.sleep(drainMs + LIMITS.closeMs, done.signal);
     await Promise.race([this.#running, limit]);
     done.abort();
+    await this.#options.policy?.stop();
     this.#book.enter('stopped');
   }
 
   status(): MirrorStatus {
-    const { name, clock, reader } = this.#options;
-    const waitingSince = this.#link?.waitingSinceMs;
-    const stalled =
-      waitingSince !== undefined && clock.monotonicMs() - waitingSince >= LIMITS.mirrorStalledMs;
-    const topics = selectTopics(reader, this.#matches);
-    return this.#book.status(name, topics, this.#decisions, stalled);
+    const { name, clock, upstream } = this.#options;
+    const silentMs = silentForMs(this.#link, clock.monotonicMs());
+    const topics = this.#choice.topics();
+    const slowness = upstream.slowness?.();
+    const { policy } = this.#options;
+    const sources = { name, topics, decisions: this.#decisions, silentMs, slowness };
+    return { ...this.#book.status(sources), link: policy?.status() };
   }
 
   /** As `status`, with the age of the lag measured now (which may read the log). */
@@ -112,7 +133,7 @@ export class Mirror {
 
   /** The whole mirror, or one topic; survives restarts. Durable when resolved. */
   async pause(topic?: string): Promise<void> {
-    if (topic !== undefined) this.#requireTopic(topic);
+    if (topic !== undefined) this.#choice.require(topic);
     const nowMs = this.#options.clock.nowMs();
     const written =
       topic === undefined ? this.#decided.pause(nowMs) : this.#decided.pauseTopic(topic, nowMs);
@@ -126,7 +147,7 @@ export class Mirror {
    * whole mirror (halted, backing off) and all stopped topics.
    */
   async resume(topic?: string): Promise<void> {
-    if (topic !== undefined) this.#requireTopic(topic);
+    if (topic !== undefined) this.#choice.require(topic);
     const written = topic === undefined ? this.#decided.resume() : this.#decided.resumeTopic(topic);
     if (topic === undefined) this.#halted = undefined;
     this.#book.retryTopic(topic);
@@ -142,7 +163,7 @@ export class Mirror {
    * backward sends them again. Throws NOT_FOUND and USAGE.
    */
   async seek(request: SeekRequest): Promise<readonly PendingSeek[]> {
-    const topic = this.#requireTopic(request.topic);
+    const topic = this.#choice.require(request.topic);
     const seeks = await seekOffsets(this.#options.reader, topic, request.partition, request.to);
     const written = this.#decided.addSeeks(seeks);
     this.#log('warn', 'mirror.seek', { seeks }, `a person moved the position of ${topic.name}`);
@@ -151,30 +172,42 @@ export class Mirror {
     return seeks;
   }
 
-  get #decided(): Decisions {
-    return must(this.#decisions, 'the mirror was started');
+  /**
+   * Leaves out the oldest records that were not sent, ledgered, and lets their topic take part again if
+   * a failure had stopped it. Durable when resolved. What the far side turns out to have is not left
+   * out. Throws NOT_FOUND and USAGE.
+   */
+  async skip(request: SkipRequest): Promise<PendingSkip> {
+    const topic = this.#choice.require(request.topic);
+    const skip = skipOf(this.#options.reader, topic, request, (one) => this.#book.hadOf(one));
+    const written = this.#decided.addSkip(skip);
+    this.#book.retryTopic(topic.name);
+    this.#log('warn', 'mirror.skip', { skip }, `a person has records of ${topic.name} left out`);
+    this.#kick();
+    await written;
+    return skip;
   }
 
-  #requireTopic(name: string): TopicInfo {
-    const topic = this.#options.reader.topic(name);
-    if (topic !== undefined && this.#matches(name)) return topic;
-    const known = selectTopics(this.#options.reader, this.#matches).map((info) => info.name);
-    throw new GatelogError(
-      'NOT_FOUND',
-      `mirror ${this.#options.name} has no topic ${name}; it has: ${known.join(', ') || 'none'}`,
-    );
+  get #decided(): Decisions {
+    return must(this.#decisions, 'the mirror was started');
   }
 
   #kick(): void {
     this.#change.abort();
   }
 
+  #networkChanged(): void {
+    this.#log('info', 'mirror.network', {}, 'the network changed: trying at once');
+    this.#pacer.hurry();
+    this.#link?.networkChanged();
+  }
+
   async #run(): Promise<void> {
     while (!this.#stopping) {
       this.#change = new AbortController();
       const { signal } = this.#change;
-      const streams = this.#streamsToMirror();
-      if (this.#rests(streams)) {
+      const { streams, hold } = this.#streamsToMirror();
+      if (this.#rests(streams, hold)) {
         await aborted(signal);
         continue;
       }
@@ -194,54 +227,43 @@ export class Mirror {
     }
   }
 
-  #streamsToMirror(): MirrorStream[] {
-    const topics = selectTopics(this.#options.reader, this.#matches).filter(
-      ({ name }) =>
-        this.#decided.topicPausedSinceMs(name) === undefined && !this.#book.isStopped(name),
+  /** `hold`: why the link's policy lets none of them go. */
+  #streamsToMirror(): { readonly streams: MirrorStream[]; readonly hold: HoldStatus | undefined } {
+    const topics = this.#choice
+      .topics()
+      .filter(
+        ({ name }) =>
+          this.#decided.topicPausedSinceMs(name) === undefined && !this.#book.isStopped(name),
+      );
+    const { policy } = this.#options;
+    const allowed = topics.filter(
+      ({ name }) => policy?.allows(this.#choice.treatmentOf(name).class) !== false,
     );
-    return streamsOf(topics).filter(({ stream }) => this.#placed.has(stream));
+    const streams = streamsOf(allowed).filter(({ stream }) => this.#placement.has(stream));
+    const classes = new Set(topics.map(({ name }) => this.#choice.treatmentOf(name).class));
+    return { streams, hold: policy?.restOf(classes) };
   }
 
   /** True when there is nothing to do until something changes. */
-  #rests(streams: readonly MirrorStream[]): boolean {
+  #rests(streams: readonly MirrorStream[], hold: HoldStatus | undefined): boolean {
     if (this.#halted !== undefined) this.#book.enter('halted', this.#halted);
     else if (this.#decided.pausedSinceMs !== undefined) this.#book.enter('paused');
+    else if (hold !== undefined) this.#book.enter(hold.cause, hold.reason, hold.untilMs);
     else if (streams.length === 0) this.#book.enter('idle', 'no topic to mirror');
     else return false;
     return true;
   }
 
-  /** Gives streams seen for the first time their position, stored at once so that it pins. */
-  async #placeNewStreams(startAt: 'beginning' | 'end'): Promise<void> {
-    const { reader, positions } = this.#options;
-    const initial = new Map<StreamId, number>();
-    const fresh: [MirrorStream, number][] = [];
-    for (const at of streamsOf(selectTopics(reader, this.#matches))) {
-      if (this.#placed.has(at.stream)) continue;
-      const range = reader.range(at.stream);
-      const stored = positions.get(at.stream);
-      const first = startAt === 'beginning' ? range.startOffset : range.endOffset;
-      if (stored === undefined) initial.set(at.stream, first);
-      fresh.push([at, stored ?? first]);
-    }
-    if (initial.size > 0) await positions.advance(initial);
-    for (const [at, position] of fresh) {
-      this.#book.place(at, position);
-      this.#placed.add(at.stream);
-    }
-  }
-
   #scanTopics(): void {
     this.#later(LIMITS.mirrorTopicScanMs, () => {
-      const seen = streamsOf(selectTopics(this.#options.reader, this.#matches));
-      if (seen.every(({ stream }) => this.#placed.has(stream))) this.#scanTopics();
+      if (this.#placement.isComplete) this.#scanTopics();
       else void this.#adoptTopics();
     });
   }
 
   async #adoptTopics(): Promise<void> {
     try {
-      await this.#placeNewStreams('beginning');
+      await this.#placement.place('beginning');
       this.#kick();
     } catch (error) {
       // The next scan tries again.
@@ -263,16 +285,17 @@ export class Mirror {
     streams: readonly MirrorStream[],
     signal: AbortSignal,
   ): Promise<PumpFailure | undefined> {
-    const byPlace = new Map(streams.map((at) => [placeName(at), at]));
-    const seeks = this.#decided.seeks.filter((seek) => byPlace.has(placeName(seek)));
-    const seek = new Map(seeks.map((one) => [mustGet(byPlace, placeName(one)).stream, one.offset]));
-    const byStream = new Map(streams.map((at) => [at.stream, at]));
+    const { byStream, seeks, seek, skips, skipped } = planSession(streams, this.#decided);
     const link = new Link({
       ...this.#linkOptions,
+      skips: skipped,
+      treatmentOf: (stream) => this.#choice.treatmentOf(mustGet(byStream, stream).topic),
       observer: {
         missing: (gaps) => this.#losses.missing(byStream, gaps),
+        expired: (expired) => this.#losses.expired(byStream, expired),
         resuming: (resumption) => this.#losses.resuming(byStream, resumption, seek.keys()),
         begun: (resumption) => this.#begun(resumption, byStream, seeks),
+        skipped: () => this.#decided.skipsDone(skips),
         quarantine: (...refused) => this.#quarantine.put(byStream, ...refused),
         settled: (settlement) => this.#settled(settlement),
         undelivered: (...failure) => this.#batchSize.undelivered(...failure),
@@ -291,12 +314,18 @@ export class Mirror {
     streams: ReadonlyMap<StreamId, MirrorStream>,
     seeks: readonly PendingSeek[],
   ): Promise<void> {
-    for (const [stream, position] of positions)
-      this.#book.place(mustGet(streams, stream), position);
-    for (const { at, far: fromOffset, from: toOffset } of farBehind)
-      this.#book.lost({ stream: at.stream, fromOffset, toOffset, reason: 'far-behind' });
+    for (const [stream, had] of positions) this.#book.place(mustGet(streams, stream), had);
+    for (const { at, lost } of farBehind)
+      for (const { from, to } of lost)
+        this.#book.lost({
+          stream: at.stream,
+          fromOffset: from,
+          toOffset: to,
+          reason: 'far-behind',
+        });
     this.#quarantine.passed(positions);
     await this.#decided.seeksDone(seeks);
+    if (this.#options.upstream.tellsPace === true) this.#batchSize.begin();
     this.#book.sessionBegun();
     this.#book.enter('catching up');
     this.#log('info', 'mirror.connected', { streams: streams.size }, 'the far side is connected');
@@ -307,6 +336,8 @@ export class Mirror {
     this.#quarantine.passed(settlement.positions);
     this.#pacer.succeeded();
     this.#batchSize.settled(settlement.batch);
+    this.#options.policy?.settled(settlement.batch);
+    if (settlement.pace !== undefined) this.#batchSize.follow(settlement.pace, settlement);
   }
 
   async #recover(
@@ -328,7 +359,7 @@ export class Mirror {
         return;
       case 'retry':
         await this.#pacer.wait(text, signal, (waitMs) =>
-          this.#book.enter('backing off', text, this.#options.clock.nowMs() + waitMs),
+          this.#book.enter(waitingState(failure), text, this.#options.clock.nowMs() + waitMs),
         );
         return;
       default:
@@ -358,17 +389,6 @@ export class Mirror {
   }
 }
 
-function placeName(at: { readonly topic: string; readonly partition: number }): string {
-  return `${at.topic}/${at.partition}`;
-}
-
 function mustGet<K, V>(map: ReadonlyMap<K, V>, key: K): V {
   return must(map.get(key), 'streams of a session stay the same throughout');
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -21,6 +21,7 @@ export class Pacer {
   readonly #limits: BackoffLimits;
   #attempt = 0;
   #lastFailure = '';
+  #waiting: AbortController | undefined;
 
   constructor(options: PacerOptions) {
     this.#options = options;
@@ -41,6 +42,12 @@ export class Pacer {
     return result;
   }
 
+  /** Something changed that may let the next try through: it is made now, and is the first again. */
+  hurry(): void {
+    this.#attempt = 0;
+    this.#waiting?.abort();
+  }
+
   async wait(
     failure: string,
     signal: AbortSignal,
@@ -57,6 +64,8 @@ export class Pacer {
       { event: 'mirror.retry', mirror: name, attempt, waitMs },
       `mirror ${name}: ${failure}; next try in ${formatDuration(waitMs)}`,
     );
-    await clock.sleep(waitMs, signal);
+    this.#waiting = new AbortController();
+    await clock.sleep(waitMs, AbortSignal.any([signal, this.#waiting.signal]));
+    this.#waiting = undefined;
   }
 }

@@ -1,5 +1,16 @@
+import {
+  type Coverage,
+  type Coverages,
+  covers,
+  sameCoverage,
+  topOf,
+  upTo,
+  without,
+  withRange,
+} from '../coverage.ts';
 import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import type { OffsetRange } from '../range-set.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader, PositionStore } from '../store/log.ts';
 import type { Clock, Timer } from '../time.ts';
@@ -7,33 +18,38 @@ import type { MirrorStream } from './upstream.ts';
 
 /** Where a session begins, and what that does to the local positions. */
 export interface Resumption {
-  readonly positions: ReadonlyMap<StreamId, number>;
+  readonly positions: Coverages;
   /** Local positions to move ahead. */
-  readonly forward: ReadonlyMap<StreamId, number>;
+  readonly forward: Coverages;
   /** Local positions to move back: by a person's seek, or because the far side has less. */
-  readonly backward: ReadonlyMap<StreamId, number>;
+  readonly backward: Coverages;
   /**
    * Streams whose far side has less than we were told: it lost records, or was restored; or it was
    * never told of a gap that we passed over.
    */
   readonly farBehind: readonly FarBehind[];
+  /** What the far side had of the streams that a person sought, before; it may be more than we knew. */
+  readonly sought: Coverages;
 }
 
 export interface FarBehind {
   readonly at: MirrorStream;
-  readonly local: number;
-  readonly far: number;
-  /** Where it is sent again from; what lies between `far` and this the log no longer holds. */
-  readonly from: number;
+  readonly local: Coverage;
+  readonly far: Coverage;
+  /** What it has not of what we were told, and the log still holds: it is sent again. */
+  readonly again: readonly OffsetRange[];
+  /** The rest of that, which the log no longer holds. */
+  readonly lost: readonly OffsetRange[];
 }
 
 export interface ResumptionInput {
   readonly streams: readonly MirrorStream[];
   readonly reader: Pick<LogReader, 'range'>;
-  readonly local: ReadonlyMap<StreamId, number>;
-  readonly far: ReadonlyMap<StreamId, number>;
+  readonly local: Coverages;
+  readonly far: Coverages;
   /** A person's seeks, which `connect` was given. */
   readonly seek: ReadonlyMap<StreamId, number>;
+  readonly sought?: Coverages;
 }
 
 /**
@@ -43,34 +59,54 @@ export interface ResumptionInput {
  * Throws UPSTREAM_MISMATCH then.
  */
 export function resumeFrom(input: ResumptionInput): Resumption {
-  const positions = new Map<StreamId, number>();
-  const forward = new Map<StreamId, number>();
-  const backward = new Map<StreamId, number>();
+  const positions = new Map<StreamId, Coverage>();
+  const forward = new Map<StreamId, Coverage>();
+  const backward = new Map<StreamId, Coverage>();
   const farBehind: FarBehind[] = [];
   for (const at of input.streams) {
     const { startOffset, endOffset } = input.reader.range(at.stream);
     const local = input.local.get(at.stream);
     const far = input.far.get(at.stream);
     const asked = input.seek.get(at.stream);
-    let position = asked ?? far ?? local ?? startOffset;
+    let position = asked === undefined ? (far ?? local ?? upTo(startOffset)) : upTo(asked);
     if (asked !== undefined) requireSeekTaken(at, asked, far);
-    else if (far !== undefined && local !== undefined && far < local) {
-      position = Math.max(far, Math.min(local, startOffset));
-      farBehind.push({ at, local, far, from: position });
+    else if (far !== undefined && local !== undefined && !covers(far, local)) {
+      const behind = behindBy(at, local, far, startOffset);
+      position = behind.lost.reduce((had, { from, to }) => withRange(had, from, to), far);
+      farBehind.push(behind);
     }
-    requireWithinLog(at, position, endOffset, far);
+    requireWithinLog(at, topOf(position), endOffset, far);
     positions.set(at.stream, position);
-    if (local === undefined || position > local) forward.set(at.stream, position);
-    else if (position < local) backward.set(at.stream, position);
+    if (local === undefined || !covers(local, position)) {
+      if (local === undefined || covers(position, local)) forward.set(at.stream, position);
+      else backward.set(at.stream, position);
+    } else if (!covers(position, local)) backward.set(at.stream, position);
   }
-  return { positions, forward, backward, farBehind };
+  const { sought = new Map<StreamId, Coverage>() } = input;
+  return { positions, forward, backward, farBehind, sought };
 }
 
-function requireSeekTaken(at: MirrorStream, asked: number, far: number | undefined): void {
-  if (far === undefined || far === asked) return;
+function behindBy(
+  at: MirrorStream,
+  local: Coverage,
+  far: Coverage,
+  startOffset: number,
+): FarBehind {
+  const missing = without(local, far);
+  const lost = missing.map(({ from, to }) => ({ from, to: Math.min(to, startOffset) }));
+  const again = missing.map(({ from, to }) => ({ from: Math.max(from, startOffset), to }));
+  return { at, local, far, lost: lost.filter(isSome), again: again.filter(isSome) };
+}
+
+function isSome({ from, to }: OffsetRange): boolean {
+  return from < to;
+}
+
+function requireSeekTaken(at: MirrorStream, asked: number, far: Coverage | undefined): void {
+  if (far === undefined || sameCoverage(far, upTo(asked))) return;
   throw new GatelogError(
     'UPSTREAM_UNSUPPORTED',
-    `${at.topic}/${at.partition}: the far side kept its position ${far} instead of the sought ${asked}`,
+    `${at.topic}/${at.partition}: the far side kept its position ${far.next} instead of the sought ${asked}`,
   );
 }
 
@@ -78,7 +114,7 @@ function requireWithinLog(
   at: MirrorStream,
   position: number,
   endOffset: number,
-  far: number | undefined,
+  far: Coverage | undefined,
 ): void {
   if (position <= endOffset) return;
   const whose = far === undefined ? 'the stored position' : "the far side's position";
@@ -99,7 +135,7 @@ export class PositionSaver {
   readonly #clock: Clock;
   readonly #everyMs: number;
   readonly #onFailure: (error: unknown) => void;
-  #waiting = new Map<StreamId, number>();
+  #waiting = new Map<StreamId, Coverage>();
   #timer: Timer | undefined;
   #saving: Promise<void> = Promise.resolve();
   #lastMs = Number.NEGATIVE_INFINITY;
@@ -116,8 +152,8 @@ export class PositionSaver {
     this.#everyMs = everyMs;
   }
 
-  note(positions: ReadonlyMap<StreamId, number>): void {
-    for (const [stream, offset] of positions) this.#waiting.set(stream, offset);
+  note(positions: Coverages): void {
+    for (const [stream, had] of positions) this.#waiting.set(stream, had);
     if (this.#timer !== undefined) return;
     const dueMs = this.#lastMs + this.#everyMs - this.#clock.monotonicMs();
     this.#timer = this.#clock.after(Math.max(0, dueMs), () => {
@@ -149,8 +185,8 @@ export class PositionSaver {
     try {
       await this.#store.advance(positions);
     } catch (error) {
-      for (const [stream, offset] of positions) {
-        if (!this.#waiting.has(stream)) this.#waiting.set(stream, offset);
+      for (const [stream, had] of positions) {
+        if (!this.#waiting.has(stream)) this.#waiting.set(stream, had);
       }
       throw error;
     }

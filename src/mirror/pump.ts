@@ -1,10 +1,13 @@
 import { assert } from '../assert.ts';
+import type { Coverage, Coverages } from '../coverage.ts';
 import { GatelogError } from '../errors.ts';
 import type { LogRecord, StreamId } from '../record.ts';
-import type { CursorBatch, LogCursor, ReadGap, Slice } from '../store/log.ts';
+import type { Slice } from '../store/log.ts';
 import type { Clock, Timer } from '../time.ts';
 import { formatDuration } from '../units.ts';
-import type { Batching, Receipt, Rejection, UpstreamSession } from './upstream.ts';
+import type { Expired, MirrorBatch, MirrorCursor, MirrorGap } from './mirror-cursor.ts';
+import { takeAlong } from './batch-ranges.ts';
+import type { Batching, LinkPace, Receipt, Rejection, UpstreamSession } from './upstream.ts';
 
 /** Why a session ended. `local` means our own log or positions failed, not the far side. */
 export interface PumpFailure {
@@ -23,26 +26,30 @@ export interface Refused {
 /** What the pump tells its mirror, in the order of the log. */
 export interface PumpObserver {
   /** What was to be sent next is not there. Positions move past it only after this has resolved. */
-  missing(gaps: readonly ReadGap[]): Promise<void>;
+  missing(gaps: readonly MirrorGap[]): Promise<void>;
+  /** The same of what is left out because its time is over. */
+  expired(expired: readonly Expired[]): Promise<void>;
   /**
    * Puts records aside, in parts: `progress` is called after each. All are durable when resolved.
    * MUST reject soon after `signal` aborts.
    */
   quarantine(refused: readonly Refused[], signal: AbortSignal, progress: () => void): Promise<void>;
-  /**
-   * The far side has, or we have put aside, everything below `positions`. Called in send order.
-   */
+  /** What the far side has, or we have put aside, or never will be had. Called in send order. */
   settled(settlement: Settlement): void;
   /** A read hit the durable end, or did not. */
   atEnd(atEnd: boolean): void;
 }
 
 export interface Settlement {
-  readonly positions: ReadonlyMap<StreamId, number>;
-  readonly batch: CursorBatch;
+  /** Of the batch's streams. */
+  readonly positions: Coverages;
+  readonly batch: MirrorBatch;
   /** The stream of each record of the batch that went to quarantine instead. */
   readonly quarantined: readonly StreamId[];
   readonly bytesSent: number;
+  readonly pace: LinkPace | undefined;
+  /** There was more behind it when it was read. */
+  readonly isFull: boolean;
 }
 
 /** What the far side owes an answer to, the oldest of it: bytes as read, and since when. */
@@ -52,11 +59,13 @@ export interface Owed {
 }
 
 export interface PumpOptions {
-  readonly cursor: LogCursor;
+  readonly cursor: MirrorCursor;
+  /** What was had before the cursor's first batch. */
+  readonly from: Coverages;
   /** Looked at anew for every batch. */
   readonly batching: Batching;
-  /** Batches sent and not yet settled. */
-  readonly window: number;
+  /** Batches sent and not yet settled, at most. Asked for every batch. */
+  readonly window: () => number;
   /** A batch unanswered for this long fails the session; putting records aside counts as progress. */
   readonly sendMs: number;
   readonly clock: Clock;
@@ -64,7 +73,9 @@ export interface PumpOptions {
 }
 
 interface Flight {
-  readonly batch: CursorBatch;
+  readonly batch: MirrorBatch;
+  readonly after: Coverages;
+  readonly isFull: boolean;
   /** `stream:offset` → stream. */
   readonly quarantined: Map<string, StreamId>;
 }
@@ -77,6 +88,8 @@ interface Flight {
 export class Pump {
   readonly #options: PumpOptions;
   readonly #flights: Flight[] = [];
+  /** What has been had when everything that was sent has arrived. */
+  readonly #sent: Map<StreamId, Coverage>;
   #session: UpstreamSession | undefined;
   #failure: PumpFailure | undefined;
   /** Aborts with the first failure. */
@@ -90,8 +103,9 @@ export class Pump {
   #puttingAside = false;
 
   constructor(options: PumpOptions) {
-    assert(options.window >= 1, 'a pump may send at least one batch');
+    assert(options.window() >= 1, 'a pump may send at least one batch');
     this.#options = options;
+    this.#sent = new Map(options.from);
   }
 
   /** Milliseconds (monotonic) since when the far side owes an answer; undefined when it owes none. */
@@ -157,15 +171,18 @@ export class Pump {
   }
 
   async #step(signal: AbortSignal): Promise<void> {
-    if (this.#flights.length >= this.#options.window) return this.#woken();
+    if (this.#flights.length >= this.#options.window()) return this.#woken();
     const { cursor, batching, observer } = this.#options;
     const batch = await cursor.next(batching);
     if (signal.aborted || this.#failure !== undefined) return;
-    if (batch.records > 0 || batch.gaps.length > 0) {
-      if (batch.gaps.length > 0) await observer.missing(batch.gaps);
+    const { gaps, expired = [] } = batch;
+    if (batch.records > 0 || gaps.length > 0 || expired.length > 0) {
+      if (gaps.length > 0) await observer.missing(gaps);
+      if (expired.length > 0) await observer.expired(expired);
       if (this.#hasFailed()) return;
-      if (isFull(batch, batching)) observer.atEnd(false);
-      this.#dispatch(batch);
+      const full = isFull(batch, batching);
+      if (full || batch.isBeside === true) observer.atEnd(false);
+      this.#dispatch(batch, full);
       return;
     }
     observer.atEnd(true);
@@ -196,20 +213,19 @@ export class Pump {
     this.#wake = () => {};
   }
 
-  #dispatch(batch: CursorBatch): void {
-    const flight: Flight = { batch, quarantined: new Map() };
+  #dispatch(batch: MirrorBatch, full: boolean): void {
+    const after = takeAlong(this.#sent, batch);
+    const flight: Flight = { batch, after, isFull: full, quarantined: new Map() };
     this.#flights.push(flight);
     if (this.#flights.length === 1) this.#watch();
-    const sent = this.#send(batch);
+    const sent = this.#send(batch, after);
     sent.catch(() => {}); // Looked at below, in its turn.
     this.#chain = this.#chain.then(() => this.#settle(flight, sent));
   }
 
-  async #send(batch: CursorBatch): Promise<Receipt> {
+  async #send(batch: MirrorBatch, after: Coverages): Promise<Receipt> {
     assert(this.#session !== undefined, 'the pump sends within a session');
-    // Only gaps: nothing to send, but the positions move past them, in their turn.
-    if (batch.records === 0) return { positions: new Map(), rejected: [], bytesSent: 0 };
-    return this.#session.send(batch.slices);
+    return this.#session.send(batch.slices, after);
   }
 
   async #settle(flight: Flight, sent: Promise<Receipt>): Promise<void> {
@@ -232,11 +248,17 @@ export class Pump {
   async #handle(flight: Flight, receipt: Receipt): Promise<void> {
     const strangers = await this.#putAside(flight, receipt.rejected);
     assert(strangers.length === 0, 'a rejection names a record of its batch');
-    const { batch } = flight;
-    const positions = positionsAfter(batch, receipt);
+    const { batch, after: positions, isFull: full } = flight;
     const quarantined = [...flight.quarantined.values()];
-    const { bytesSent } = receipt;
-    this.#options.observer.settled({ positions, batch, quarantined, bytesSent });
+    const { bytesSent, pace } = receipt;
+    this.#options.observer.settled({
+      positions,
+      batch,
+      quarantined,
+      bytesSent,
+      pace,
+      isFull: full,
+    });
     if (this.#session?.copiesRecords === true) batch.release?.();
     const first = this.#flights.shift();
     assert(first === flight, 'receipts are handled in send order');
@@ -292,7 +314,7 @@ export class Pump {
 }
 
 /** Full enough to say that there is more behind it: a cursor may end a batch before the limit. */
-function isFull(batch: CursorBatch, batching: Batching): boolean {
+function isFull(batch: MirrorBatch, batching: Batching): boolean {
   return batch.records >= batching.maxRecords || batch.bytes >= batching.maxBytes / 2;
 }
 
@@ -303,21 +325,4 @@ function recordAt(slices: readonly Slice[], offset: number): LogRecord | undefin
     if (record !== undefined) return record;
   }
   return undefined;
-}
-
-/** The receipt's positions, checked against what was sent, and the gaps behind the last records. */
-function positionsAfter(batch: CursorBatch, receipt: Receipt): ReadonlyMap<StreamId, number> {
-  const positions = new Map<StreamId, number>();
-  for (const { stream, toOffset } of batch.gaps) {
-    positions.set(stream, Math.max(toOffset, positions.get(stream) ?? 0));
-  }
-  for (const { stream, records } of batch.slices) {
-    const last = records.at(-1);
-    if (last === undefined) continue;
-    const confirmed = receipt.positions.get(stream);
-    assert(confirmed !== undefined, 'a receipt names every stream of its batch');
-    assert(confirmed > last.offset, 'a receipt covers all of its batch');
-    positions.set(stream, Math.max(confirmed, positions.get(stream) ?? 0));
-  }
-  return positions;
 }

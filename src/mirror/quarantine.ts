@@ -1,4 +1,5 @@
 import { must } from '../assert.ts';
+import { type Coverages, holesIn } from '../coverage.ts';
 import { GatelogError } from '../errors.ts';
 import { decodeHeaders, encodeHeaders, type Header } from '../headers.ts';
 import { formatIdentity } from '../identity.ts';
@@ -66,11 +67,14 @@ export class Quarantine {
     }
   }
 
-  /** Everything below is behind the mirror. */
-  passed(positions: ReadonlyMap<StreamId, number>): void {
+  /** What the mirror has behind it. */
+  passed(positions: Coverages): void {
     for (const [stream, offsets] of this.#kept) {
-      const position = positions.get(stream) ?? 0;
-      for (const offset of offsets) if (offset < position) offsets.delete(offset);
+      const had = positions.get(stream);
+      if (had === undefined) continue;
+      for (const offset of offsets) {
+        if (holesIn(had, offset, offset + 1).length === 0) offsets.delete(offset);
+      }
       if (offsets.size === 0) this.#kept.delete(stream);
     }
   }

@@ -1,17 +1,69 @@
+import { GAPS } from '../loss.ts';
 import type { LogReader, TopicInfo } from '../store/log.ts';
 import type { MirrorStream } from './upstream.ts';
+
+/** What goes first when not everything can go at once; inside a class the order of the log holds. */
+export const CLASSES = ['alarm', 'high', 'normal', 'bulk'] as const;
+export type TopicClass = (typeof CLASSES)[number];
+
+/**
+ * What goes first of a topic that has a backlog.
+ * - `backlog-first`: the order of the log.
+ * - `live-first`: new records; what lies behind fills what is left, oldest first.
+ * - `newest-first`: new records; then the backlog in chunks, from the newest to the oldest.
+ */
+export const DRAINS = ['backlog-first', 'live-first', 'newest-first'] as const;
+export type Drain = (typeof DRAINS)[number];
+
+/** How a mirror treats a topic. */
+export interface Treatment {
+  readonly class: TopicClass;
+  readonly drain: Drain;
+}
+
+/** A name or a pattern; alone, its topics get the default treatment. */
+export interface TopicRule extends Treatment {
+  readonly match: string;
+}
+export type TopicPattern = string | TopicRule;
+
+export const DEFAULT_TREATMENT: Treatment = { class: 'normal', drain: 'backlog-first' };
+
+export function matchOf(pattern: TopicPattern): string {
+  return typeof pattern === 'string' ? pattern : pattern.match;
+}
+
+export function treatmentOf(pattern: TopicPattern): Treatment {
+  return typeof pattern === 'string' ? DEFAULT_TREATMENT : pattern;
+}
+
+export function sameTreatment(one: Treatment, other: Treatment): boolean {
+  return one.class === other.class && one.drain === other.drain;
+}
+
+/** The first pattern that matches a topic decides; undefined when none does. */
+export function treatmentBy(
+  patterns: readonly TopicPattern[],
+): (topic: string) => Treatment | undefined {
+  const rules = patterns.map((pattern) => ({
+    treatment: treatmentOf(pattern),
+    matches: topicMatcher([pattern]),
+  }));
+  return (topic) => rules.find(({ matches }) => matches(topic))?.treatment;
+}
 
 /**
  * Which topics a mirror sends: patterns in which `*` stands for any run of characters. A name that
  * begins with `_` (the product's own, as `_quarantine`) matches only when it is written out; but the
  * account of what is missing goes with the rest.
  */
-export function topicMatcher(patterns: readonly string[]): (topic: string) => boolean {
+export function topicMatcher(given: readonly TopicPattern[]): (topic: string) => boolean {
+  const patterns = given.map(matchOf);
   const exact = new Set(patterns.filter((pattern) => !pattern.includes('*')));
   const globs = patterns.filter((pattern) => pattern.includes('*')).map(globExpression);
   return (topic) =>
     exact.has(topic) ||
-    ((!topic.startsWith('_') || topic === '_gaps') && globs.some((glob) => glob.test(topic)));
+    ((!topic.startsWith('_') || topic === GAPS) && globs.some((glob) => glob.test(topic)));
 }
 
 function globExpression(pattern: string): RegExp {

@@ -1,15 +1,24 @@
-import { RangeSet } from '../range-set.ts';
+import { type Coverage, holesIn } from '../coverage.ts';
+import { type OffsetRange, RangeSet } from '../range-set.ts';
 import type { StreamId } from '../record.ts';
-import type { LogReader, ReadGap } from '../store/log.ts';
+import type { LogReader, LossLedger } from '../store/log.ts';
+import type { MirrorGap } from './mirror-cursor.ts';
+import type { HoldCause, LinkStatus } from './policy/link-status.ts';
+import type { Drain, TopicClass } from './selection.ts';
 import type { MirrorStream } from './upstream.ts';
 
 /**
  * - `connecting`: on the way to the far side, nothing flows.
- * - `live`: everything durable is sent; `catching up`: there is a backlog; `stalled`: sent, and
- *   no answer for LIMITS.mirrorStalledMs.
- * - `backing off`: waits after a failure before it connects again.
+ * - `live`: everything durable is sent; `catching up`: there is a backlog. Both only while the far
+ *   side answers: receipts, or the probe of an idle session.
+ * - `stalled`: a session stands, and the far side has owed an answer for LIMITS.mirrorStalledMs.
+ * - `backing off`: the far side can't be reached; waits before it connects again.
+ * - `refused`: the far side answered and said no (credentials, rights, a certificate); tried again
+ *   likewise.
  * - `idle`: no topic to mirror (none matches, or all are paused or stopped).
  * - `paused`: by a person. `halted`: by a failure that only a person can mend.
+ * - `over budget`, `waiting for schedule`, `metered`: the link's policy lets nothing go at present;
+ *   where it lets some classes go, `link.holds` says which it does not.
  * - `stopped`: the service has ended.
  */
 export type MirrorState =
@@ -18,13 +27,15 @@ export type MirrorState =
   | 'catching up'
   | 'stalled'
   | 'backing off'
+  | 'refused'
   | 'idle'
   | 'paused'
   | 'halted'
+  | HoldCause
   | 'stopped';
 
 /** `far-behind`: the far side stands at an offset that the log, gone on since, no longer holds. */
-export type GapReason = ReadGap['reason'] | 'far-behind';
+export type GapReason = MirrorGap['reason'] | 'far-behind';
 
 export interface GapReport {
   readonly topic: string;
@@ -51,15 +62,21 @@ export interface PartitionStatus {
   readonly partition: number;
   /** Next offset wanted: everything below is at the far side, in quarantine, or a reported gap. */
   readonly position: number;
+  /** Records beyond it that have been sent already, out of the log's order. */
+  readonly recordsAhead: number;
   /** One past the last durable record. */
   readonly endOffset: number;
+  /** Records that can still be sent: without those that are lost already. */
   readonly lagRecords: number;
   /** Age of the oldest record not yet confirmed, in ms; 0 without lag; undefined until measured. */
   readonly lagMs: number | undefined;
   /** Since this process began. */
   readonly recordsSent: number;
   readonly recordsRejected: number;
+  /** Met since this process began, and those ahead of the position that are known to be lost. */
   readonly recordsMissing: number;
+  /** Left out since this process began: the time that their devices gave them was over. */
+  readonly recordsExpired: number;
 }
 
 export interface TopicStatus {
@@ -68,26 +85,43 @@ export interface TopicStatus {
   readonly sinceMs: number;
   /** Why it stopped. */
   readonly reason: string | undefined;
+  readonly class: TopicClass;
+  readonly drain: Drain;
+  /** Records that can still be sent. */
+  readonly lagRecords: number;
+  /** Age of the oldest of these, in ms; 0 without any; undefined until measured. */
+  readonly lagMs: number | undefined;
+  /** Until they are sent at the rate of the last minute, in ms; undefined while none are. */
+  readonly etaMs: number | undefined;
   readonly partitions: readonly PartitionStatus[];
 }
 
 export interface MirrorStatus {
   readonly name: string;
   readonly state: MirrorState;
-  /** Wall clock, ms. */
+  /** Since when it is in this state: wall clock, ms. */
   readonly sinceMs: number;
-  /** Why it halted or backs off. */
+  /** Likewise, as a time that passed, whatever the wall clock did. */
+  readonly forMs: number;
+  /** For how long there has been no session though one is wanted; undefined when that is not so. */
+  readonly downForMs: number | undefined;
+  /** What slows the far side down, such as a quota; undefined while nothing does. */
+  readonly slowness: string | undefined;
+  /** Why it halted, is refused, or backs off. */
   readonly reason: string | undefined;
   readonly lastError: { readonly text: string; readonly atMs: number } | undefined;
-  /** When the next try is due, while backing off. */
+  /** When the next try is due, while backing off; when what holds everything back is to end. */
   readonly nextTryMs: number | undefined;
   /** Sessions begun after the first one. */
   readonly reconnects: number;
   readonly recordsSent: number;
   readonly bytesSent: number;
   readonly recordsRejected: number;
-  /** Records that the log no longer held when their turn came. */
+  /** Records that the log no longer held when their turn came, or will not hold then. */
   readonly recordsMissing: number;
+  /** Left out: the time that their devices gave them was over. */
+  readonly recordsExpired: number;
+  /** Records that can still be sent. */
   readonly lagRecords: number;
   /** The greatest of all partitions. */
   readonly lagMs: number | undefined;
@@ -101,22 +135,25 @@ export interface MirrorStatus {
     readonly offset: number;
   }[];
   readonly topics: readonly TopicStatus[];
+  /** undefined: nothing is set about the link. */
+  readonly link?: LinkStatus | undefined;
 }
 
 /** What this process has done with one stream. */
 export interface StreamProgress {
   at: MirrorStream;
-  position: number;
+  had: Coverage;
   recordsSent: number;
   recordsRejected: number;
   recordsMissing: number;
+  recordsExpired: number;
   /** Gaps that were counted: a reconnect may meet them again. */
   readonly gaps: RangeSet;
 }
 
-export function newProgress(at: MirrorStream, position: number): StreamProgress {
-  const counts = { recordsSent: 0, recordsRejected: 0, recordsMissing: 0 };
-  return { at, position, ...counts, gaps: new RangeSet() };
+export function newProgress(at: MirrorStream, had: Coverage): StreamProgress {
+  const counts = { recordsSent: 0, recordsRejected: 0, recordsMissing: 0, recordsExpired: 0 };
+  return { at, had, ...counts, gaps: new RangeSet() };
 }
 
 /**
@@ -132,37 +169,61 @@ export class LagMeter {
   }
 
   async measure(streams: Iterable<StreamProgress>): Promise<void> {
-    for (const { at, position } of streams) {
+    for (const { at, had } of streams) {
       const { endOffset } = this.#reader.range(at.stream);
-      if (position >= endOffset) continue;
-      this.#known.set(at.stream, await this.#reader.timestampAt(at.stream, position));
+      if (had.next >= endOffset) continue;
+      this.#known.set(at.stream, await this.#reader.timestampAt(at.stream, had.next));
     }
   }
 
   /** From the last measurement; a little behind while records flow. */
   lagMs(progress: StreamProgress, endOffset: number, nowMs: number): number | undefined {
-    if (progress.position >= endOffset) return 0;
+    if (progress.had.next >= endOffset) return 0;
     const timestampMs = this.#known.get(progress.at.stream);
     return timestampMs === undefined ? undefined : Math.max(0, nowMs - timestampMs);
   }
 }
 
+/** What a partition's status is read off. */
+export interface StatusSources {
+  readonly reader: LogReader;
+  readonly ledger: Pick<LossLedger, 'lost'>;
+  readonly lag: LagMeter;
+}
+
 export function partitionStatus(
   progress: StreamProgress,
-  reader: LogReader,
-  lag: LagMeter,
+  { reader, ledger, lag }: StatusSources,
   nowMs: number,
 ): PartitionStatus {
-  const { at, position, recordsSent, recordsRejected, recordsMissing } = progress;
-  const { endOffset } = reader.range(at.stream);
-  const lagRecords = Math.max(0, endOffset - position);
-  const lagMs = lag.lagMs(progress, endOffset, nowMs);
-  const counts = { recordsSent, recordsRejected, recordsMissing };
-  return { partition: at.partition, position, endOffset, lagRecords, lagMs, ...counts };
+  const { at, had, recordsSent, recordsRejected, recordsExpired } = progress;
+  const { startOffset, endOffset } = reader.range(at.stream);
+  // Retention lets nothing go that a mirror wants without the ledger knowing.
+  const from = Math.min(Math.max(had.next, startOffset), endOffset);
+  const ahead = [
+    ...holesIn(had, 0, from),
+    ...ledger
+      .lost(at.topic, at.partition, from, endOffset)
+      .flatMap((range) => holesIn(had, range.from, range.to)),
+  ];
+  const lost = recordsIn(ahead);
+  const lagRecords = Math.max(0, recordsIn(holesIn(had, 0, endOffset)) - lost);
+  const lagMs = lagRecords === 0 ? 0 : lag.lagMs(progress, endOffset, nowMs);
+  const unmet = ahead.flatMap((range) => progress.gaps.rest(range.from, range.to));
+  const recordsMissing = progress.recordsMissing + recordsIn(unmet);
+  const counts = { recordsSent, recordsRejected, recordsMissing, recordsExpired };
+  const stand = { position: had.next, recordsAhead: recordsIn(had.ahead), endOffset };
+  return { partition: at.partition, ...stand, lagRecords, lagMs, ...counts };
+}
+
+function recordsIn(ranges: readonly OffsetRange[]): number {
+  return ranges.reduce((sum, { from, to }) => sum + to - from, 0);
 }
 
 /** The greatest lag; undefined when one is not known. */
-export function greatestLag(partitions: readonly PartitionStatus[]): number | undefined {
+export function greatestLag(
+  partitions: readonly Pick<PartitionStatus, 'lagMs'>[],
+): number | undefined {
   let greatest = 0;
   for (const { lagMs } of partitions) {
     if (lagMs === undefined) return undefined;

@@ -6,7 +6,7 @@ import { CODE, condemnsRecords } from './codes.ts';
 import type { Destinations } from './destinations.ts';
 import type { Cargo, PieceEncoder, Shipment } from './encode.ts';
 import type { Links } from './links.ts';
-import { positionsAfter, rangesOf, targetsOf, wholeOf } from './plan.ts';
+import { rangesOf, targetsOf, wholeOf } from './plan.ts';
 import { refineCargo } from './refine-cargo.ts';
 import { refusal, type RefusalContext } from './refusal.ts';
 import { type Delivered, produceAll } from './rounds.ts';
@@ -35,6 +35,7 @@ const NO_PRODUCER = {
 
 export class AtLeastOnceDelivery {
   readonly #parts: PlainParts;
+  #tail: Promise<unknown> = Promise.resolve();
 
   constructor(parts: PlainParts) {
     this.#parts = parts;
@@ -48,7 +49,15 @@ export class AtLeastOnceDelivery {
     return { ranges, cargo: await encoder.encode(targetsOf(slices, wayOf).map(wholeOf)) };
   }
 
-  async deliver({ ranges, cargo: prepared }: Shipment): Promise<Receipt> {
+  /** One after the other, whoever calls: what a batch was refused goes out before the next. */
+  deliver(shipment: Shipment): Promise<Receipt> {
+    const delivered = this.#tail.then(() => this.#deliver(shipment));
+    this.#tail = delivered;
+    delivered.catch(() => {}); // The caller's, and every later one's.
+    return delivered;
+  }
+
+  async #deliver({ cargo: prepared }: Shipment): Promise<Receipt> {
     const rejected: Rejection[] = [];
     let cargo: readonly Cargo[] = prepared;
     let bytesSent = 0;
@@ -67,7 +76,7 @@ export class AtLeastOnceDelivery {
       rejected.push(...refined.rejected);
       cargo = refined.cargo;
     }
-    return { positions: positionsAfter(ranges), rejected, bytesSent };
+    return { rejected, bytesSent };
   }
 
   #produce(cargo: readonly Cargo[]): Promise<Delivered[]> {

@@ -8,8 +8,8 @@ import { must } from '../../assert.ts';
 import { GatelogError } from '../../errors.ts';
 import type { Clock } from '../../time.ts';
 import { CODE, codeName, isBusy, isMoved } from './codes.ts';
-import { type Address, type Links, parseAddress } from './links.ts';
-import type { KafkaConnection } from './options.ts';
+import type { Address } from './address.ts';
+import type { Links } from './links.ts';
 
 /** What we know of a topic at the far side. */
 export interface CentralTopic {
@@ -67,6 +67,20 @@ function noneAnswers(error: unknown): unknown {
   );
 }
 
+type Metadata = Awaited<ReturnType<typeof metadataV9.api.async>>;
+
+export interface Opening {
+  readonly links: Links;
+  /** At least one, in the order in which they are tried. */
+  readonly brokers: readonly Address[];
+  /** Asked about at once. */
+  readonly topics: readonly string[];
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Called for each broker that is tried, when its first request is on the way: more can go along. */
+  readonly along?: (broker: Address) => void;
+}
+
 /** A cluster as one session sees it. */
 export class Cluster {
   readonly id: string;
@@ -74,28 +88,27 @@ export class Cluster {
   readonly #seed: Address;
   readonly #clock: Clock;
   readonly #signal: AbortSignal;
+  /** What was said of the topics that `open` asked for, until a topic is changed. */
+  #first: Metadata | undefined;
 
-  private constructor(links: Links, seed: Address, id: string, clock: Clock, signal: AbortSignal) {
+  private constructor({ links, clock, signal }: Opening, seed: Address, first: Metadata) {
     this.#links = links;
     this.#seed = seed;
-    this.id = id;
+    this.id = first.clusterId ?? '';
     this.#clock = clock;
     this.#signal = signal;
+    this.#first = first;
   }
 
-  /** Connects to the first of the configured brokers that answers; a silent one is not waited for. */
-  static async open(
-    links: Links,
-    options: KafkaConnection,
-    clock: Clock,
-    signal: AbortSignal,
-  ): Promise<Cluster> {
+  /** Connects to the first of the given brokers that answers; a silent one is not waited for. */
+  static async open(opening: Opening): Promise<Cluster> {
+    const { links, brokers, clock, signal } = opening;
     const attempts: Promise<Cluster>[] = [];
     const pending = new Set<Address>();
-    for (const address of options.brokers.map(parseAddress)) {
+    for (const address of brokers) {
       if (signal.aborted) break;
       pending.add(address);
-      const attempt = Cluster.#ask(links, address, clock, signal);
+      const attempt = Cluster.#ask(opening, address);
       attempt.finally(() => pending.delete(address)).catch(() => {});
       attempts.push(attempt);
       const first = await Promise.race([
@@ -115,14 +128,11 @@ export class Cluster {
     }
   }
 
-  static async #ask(
-    links: Links,
-    address: Address,
-    clock: Clock,
-    signal: AbortSignal,
-  ): Promise<Cluster> {
-    const answer = await links.call(address, metadataV9.api, [], false, false, false);
-    return new Cluster(links, address, answer.clusterId ?? '', clock, signal);
+  static async #ask(opening: Opening, address: Address): Promise<Cluster> {
+    const { links, topics, along } = opening;
+    const asked = links.call(address, metadataV9.api, [...topics], false, false, false);
+    along?.(address);
+    return new Cluster(opening, address, await asked);
   }
 
   get seed(): Address {
@@ -131,10 +141,15 @@ export class Cluster {
 
   /** Topics by name. Waits a while for partitions that are just electing a leader. */
   async topics(names: readonly string[]): Promise<Map<string, CentralTopic>> {
+    let said = this.#said(names);
     const answer = await insist(
       this.#clock,
       this.#signal,
-      () => this.#links.call(this.#seed, metadataV9.api, [...names], false, false, false),
+      async () => {
+        const answered = said ?? (await this.#metadata(names));
+        said = undefined;
+        return answered;
+      },
       ({ topics }) =>
         topics.some(
           (topic) =>
@@ -156,6 +171,15 @@ export class Cluster {
     );
   }
 
+  #metadata(names: readonly string[]): Promise<Metadata> {
+    return this.#links.call(this.#seed, metadataV9.api, [...names], false, false, false);
+  }
+
+  #said(names: readonly string[]): Metadata | undefined {
+    const known = new Set(this.#first?.topics.map(({ name }) => name));
+    return names.every((name) => known.has(name)) ? this.#first : undefined;
+  }
+
   /** Creates a topic, or finds that it is there. Answers Kafka's error code and text. */
   async create(
     name: string,
@@ -169,6 +193,7 @@ export class Cluster {
       assignments: [],
       configs: [],
     };
+    this.#first = undefined;
     const answer = await insist(
       this.#clock,
       this.#signal,
@@ -193,6 +218,7 @@ export class Cluster {
   async grow(name: string, partitions: number): Promise<number> {
     const request = { name, count: partitions, assignments: null };
     const { api } = createPartitionsV2;
+    this.#first = undefined;
     const answer = await insist(
       this.#clock,
       this.#signal,

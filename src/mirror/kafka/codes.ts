@@ -34,6 +34,7 @@ export const CODE = {
   invalidRecord: 87,
   unstableOffsetCommit: 88,
   producerFenced: 90,
+  transactionalIdNotFound: 105,
 } as const;
 
 /** `NOT_COORDINATOR (16)`, for messages. */
@@ -65,6 +66,11 @@ export function isElsewhere(code: number): boolean {
     code === CODE.kafkaStorageError ||
     code === CODE.offsetNotAvailable
   );
+}
+
+/** The partition is there, and is led by another broker, or by none yet. */
+export function hasOtherLeader(code: number): boolean {
+  return code === CODE.notLeaderOrFollower || code === CODE.leaderNotAvailable;
 }
 
 /** Somebody with the same transactional id came after us. */

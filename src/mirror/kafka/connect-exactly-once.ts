@@ -1,90 +1,145 @@
+import { type Coverage, type Coverages, union, upTo } from '../../coverage.ts';
 import { GatelogError } from '../../errors.ts';
 import type { StreamId } from '../../record.ts';
-import type { MirrorStream } from '../upstream.ts';
+import { MIRROR_LIMITS } from '../../mirror-limits.ts';
+import type { ConnectOptions, MirrorStream } from '../upstream.ts';
 import type { Cluster } from './cluster.ts';
 import { CODE } from './codes.ts';
+import { Coordinators } from './coordinators.ts';
 import {
   findOutcome,
   isInDoubt,
   positionsAfterDoubt,
+  requireNoneExported,
   requireOwnRecords,
   requireSomeBooks,
 } from './doubt.ts';
-import { type DeliveryParts, ExactlyOnceDelivery } from './exactly-once.ts';
-import { initialise } from './initialise.ts';
+import type { DeliveryParts } from './delivery-parts.ts';
+import { ExactlyOnceDelivery } from './exactly-once.ts';
+import type { FirstQuestions } from './first-questions.ts';
+import type { KnownCluster } from './known-cluster.ts';
+import { Lane } from './lane.ts';
+import type { Versions } from './links.ts';
+import type { PositionsAnswer } from './offset-fetch.ts';
 import { KAFKA_DEFAULTS } from './options.ts';
 import { ensurePositionsTopic } from './positions-topic.ts';
 import { refusal } from './refusal.ts';
 import { acceptPosition } from './resume.ts';
-import { type PositionsAnswer, TransactionClient } from './transaction.ts';
+import { laneNumbers, Ring, ringId } from './ring.ts';
+import { canDescribe, takeOver, transactionClient } from './take-over.ts';
+import type { TransactionClient } from './transaction.ts';
+
+/** A cluster that answered, what it was asked in the same breath, and what was known before. */
+export interface OpenedCluster {
+  readonly cluster: Cluster;
+  readonly asked: FirstQuestions;
+  readonly known: KnownCluster;
+}
 
 /**
  * The order is the guarantee: InitProducerId first (it finishes or aborts what an earlier session
  * left and fences it), then OffsetFetch with require_stable. What that says is the truth.
  */
 export async function connectExactlyOnce(
-  parts: Omit<DeliveryParts, 'client'>,
-  cluster: Cluster,
+  parts: DeliveryParts,
+  { cluster, asked, known }: OpenedCluster,
   signal: AbortSignal,
-  seek: ReadonlyMap<StreamId, number>,
-): Promise<{ delivery: ExactlyOnceDelivery; positions: ReadonlyMap<StreamId, number> }> {
-  const { options, links, refusals, transactionTimeoutMs, journal, judge } = parts;
-  const { clock, logger, positionsTopic = KAFKA_DEFAULTS.positionsTopic } = options;
-  await checkVersions(parts, cluster);
+  { seek, onSought }: Pick<ConnectOptions, 'seek' | 'onSought'>,
+): Promise<{ delivery: ExactlyOnceDelivery; positions: Coverages }> {
+  const { options, refusals } = parts;
+  const { logger, positionsTopic = KAFKA_DEFAULTS.positionsTopic } = options;
+  const versions = await asked.versions;
+  checkVersions(cluster, versions);
   const streams = [...parts.streams.values()];
   await ensurePositionsTopic(cluster, positionsTopic, streams, options);
-  const { transactionalId, group } = refusals;
-  const names = { transactionalId, group, positionsTopic, timeoutMs: transactionTimeoutMs };
-  const client = new TransactionClient(links, cluster, names, clock, signal);
+  const coordinators = new Coordinators(cluster, known, asked.coordinators);
+  const clientOf = (index: number): TransactionClient => {
+    const transactionalId = ringId(refusals.transactionalId, index);
+    return transactionClient({ ...parts, coordinators, signal }, transactionalId);
+  };
+  const client = clientOf(1);
   // Before the transactional id is taken from its owner: it may be a healthy gateway's. A refusal
   // is told below, in its turn.
-  const glanced = await client.glance([...parts.streams.keys()]);
+  const glanced = await glance(parts, client, coordinators, asked);
   if (glanced.code === CODE.none) await sortPositions(parts, glanced, seek);
-  await initialise(client, journal, judge, refusals);
-  const { known, unknown } = await readPositions(parts, client, cluster, signal, seek);
-  const positions = new Map([...known, ...unknown, ...seek]);
-  const delivery = new ExactlyOnceDelivery({ ...parts, client });
+  parts.judge.noteExports((await parts.journal.exported()).count);
+  const most = canDescribe(versions) ? MIRROR_LIMITS.kafkaLanes : 1;
+  const { lanes, answer } = await takeOver(parts, clientOf, most, known);
+  const { known: found, unknown } = await readPositions(parts, answer, cluster, signal, seek);
+  onSought?.(new Map([...found, ...unknown].filter(([stream]) => seek.has(stream))));
+  const sought = [...seek].map(([stream, next]): [StreamId, Coverage] => [stream, upTo(next)]);
+  const positions = new Map([...found, ...unknown, ...sought]);
+  const laneOf = (index: number): Lane => new Lane(parts, clientOf(index), index);
+  const onGrown = (index: number): void => {
+    known.lanes = [...known.lanes, index];
+  };
+  const ring = new Ring({ laneOf, most, onGrown, logger }, lanes);
+  const delivery = new ExactlyOnceDelivery(parts, ring);
   // Unknown ones too, before any record: from now on "no position" means that it was forgotten.
-  const changed = new Map([...unknown, ...seek]);
+  const changed = new Map([...unknown, ...sought]);
   if (changed.size > 0) await delivery.commitPositions(changed);
   // What the journal knows is older than a person's word.
   if (seek.size > 0) await parts.journal.forget();
-  const { id, epoch } = client.producer;
+  const { producer } = lanes.first;
   logger.info(
-    { cluster: cluster.id, broker: cluster.seed, producer: String(id), epoch },
+    {
+      cluster: cluster.id,
+      broker: cluster.seed,
+      producer: String(producer.id),
+      epoch: producer.epoch,
+    },
     'connected to Kafka',
   );
   return { delivery, positions };
 }
 
-async function readPositions(
-  parts: Omit<DeliveryParts, 'client'>,
+/** The connections to the other coordinators are made meanwhile. */
+async function glance(
+  { links, streams, refusals: { group, transactionalId } }: DeliveryParts,
   client: TransactionClient,
+  coordinators: Coordinators,
+  asked: FirstQuestions,
+): Promise<PositionsAnswer> {
+  for (const index of laneNumbers()) {
+    const meanwhile = coordinators.find('transaction', ringId(transactionalId, index));
+    meanwhile
+      .then(({ code, address }) => (code === CODE.none ? links.to(address) : undefined))
+      .catch(() => {}); // Told to who needs it.
+  }
+  const { code, address } = await coordinators.find('group', group);
+  const early = code === CODE.none ? await asked.glanceFrom(address) : undefined;
+  return early?.code === CODE.none ? early : client.glance([...streams.keys()]);
+}
+
+async function readPositions(
+  parts: DeliveryParts,
+  answer: PositionsAnswer,
   cluster: Cluster,
   signal: AbortSignal,
   seek: ReadonlyMap<StreamId, number>,
 ): Promise<FoundPositions> {
-  const answer = await client.positions([...parts.streams.keys()]);
   const { known, forgotten } = await sortPositions(parts, answer, seek);
-  const { positionsLost = false, unknownOutcome = 'stop' } = parts.options;
-  const ours = { lost: positionsLost, journal: await parts.journal.read() };
+  const { positionsLostBelow = 0, unknownOutcome = 'stop' } = parts.options;
+  const ours = { lostBelow: positionsLostBelow, journal: await parts.journal.read() };
   const open = [...forgotten.values()].filter(({ stream }) => !seek.has(stream));
-  requireSomeBooks(ours, known.size, open, unknownOutcome);
+  requireSomeBooks(ours, open, unknownOutcome);
+  requireNoneExported((await parts.journal.exported()).had, open, unknownOutcome);
   return { known, unknown: await settleDoubt(parts, cluster, signal, forgotten) };
 }
 
 /** Throws UPSTREAM_MISMATCH when a position is not of this folder's making. */
 async function sortPositions(
-  { options, refusals, streams, journal }: Omit<DeliveryParts, 'client'>,
+  { options, refusals, streams, journal }: DeliveryParts,
   answer: PositionsAnswer,
   seek: ReadonlyMap<StreamId, number>,
 ): Promise<{
-  readonly known: Map<StreamId, number>;
+  readonly known: Map<StreamId, Coverage>;
   readonly forgotten: Map<StreamId, MirrorStream>;
 }> {
   if (answer.code !== CODE.none) throw refusal(refusals, 'OffsetFetch', answer.code);
   const entry = await journal.read();
-  const known = new Map<StreamId, number>();
+  const exported = (await journal.exported()).had;
+  const known = new Map<StreamId, Coverage>();
   const forgotten = new Map<StreamId, MirrorStream>();
   for (const [stream, of] of streams) {
     const remote = answer.positions.get(stream) ?? { offset: -1, metadata: null };
@@ -93,7 +148,10 @@ async function sortPositions(
       forgotten.set(stream, of);
       continue;
     }
-    if (entry !== undefined && !seek.has(stream)) requireOwnRecords(options, of, position, entry);
+    if (entry !== undefined && !seek.has(stream)) {
+      const had = union(of.had ?? upTo(0), exported.get(stream) ?? upTo(0));
+      requireOwnRecords(options, { ...of, had }, position, entry);
+    }
     known.set(stream, position);
   }
   return { known, forgotten };
@@ -101,9 +159,9 @@ async function sortPositions(
 
 interface FoundPositions {
   /** The far side's own. */
-  readonly known: ReadonlyMap<StreamId, number>;
+  readonly known: Coverages;
   /** Of streams that it has none of: the local ones, corrected by what became of our last records. */
-  readonly unknown: ReadonlyMap<StreamId, number>;
+  readonly unknown: Coverages;
 }
 
 /**
@@ -112,16 +170,14 @@ interface FoundPositions {
  * the last transaction open, by the records themselves.
  */
 async function settleDoubt(
-  parts: Omit<DeliveryParts, 'client'>,
+  parts: DeliveryParts,
   cluster: Cluster,
   signal: AbortSignal,
   forgotten: ReadonlyMap<StreamId, MirrorStream>,
-): Promise<ReadonlyMap<StreamId, number>> {
+): Promise<Coverages> {
   const { options, links, journal } = parts;
-  const local = new Map<StreamId, number>();
-  for (const { stream, position } of forgotten.values()) {
-    if (position !== undefined) local.set(stream, position);
-  }
+  const local = new Map<StreamId, Coverage>();
+  for (const { stream, had } of forgotten.values()) if (had !== undefined) local.set(stream, had);
   const entry = await journal.read();
   if (local.size === 0 || entry?.clusterId !== cluster.id) return local;
   if (!isInDoubt(entry, local)) return positionsAfterDoubt('aborted', entry, local, 'repeat');
@@ -142,11 +198,7 @@ const NEEDED = [
   [28, 3, 'TxnOffsetCommit'],
 ] as const;
 
-async function checkVersions(
-  parts: Omit<DeliveryParts, 'client'>,
-  cluster: Cluster,
-): Promise<void> {
-  const versions = await parts.links.versions(cluster.seed);
+function checkVersions(cluster: Cluster, versions: Versions): void {
   const missing = NEEDED.filter(([key, version]) => {
     const known = versions.get(key);
     return known === undefined || known.min > version || known.max < version;

@@ -8,7 +8,8 @@ import type { UnreadRange } from '../audit.ts';
 import { Cluster, insist } from './cluster.ts';
 import { CODE, codeName, isElsewhere } from './codes.ts';
 import { type CentralRecord, type Fetched, fetchCommitted, type Place } from './fetch.ts';
-import { type Address, Links } from './links.ts';
+import { type Address, parseAddress } from './address.ts';
+import { Links } from './links.ts';
 import type { KafkaConnection } from './options.ts';
 
 /**
@@ -17,6 +18,8 @@ import type { KafkaConnection } from './options.ts';
  */
 export interface ConsumeOptions extends KafkaConnection {
   readonly topics: readonly string[];
+  /** Read before them where it is there and may be read. */
+  readonly ifThere?: string | undefined;
   readonly clock: Clock;
   readonly signal?: AbortSignal;
 }
@@ -68,6 +71,7 @@ export class CommittedReader {
   /** Where the next pass goes on. */
   readonly #next = new Map<string, number>();
   #unread: UnreadRange[] = [];
+  #lacking: string | undefined;
 
   constructor(options: ConsumeOptions) {
     this.#options = options;
@@ -79,6 +83,11 @@ export class CommittedReader {
   /** What the last pass could not have. */
   get unread(): readonly UnreadRange[] {
     return this.#unread;
+  }
+
+  /** Why there is nothing, or not all, of the topic that need not be there. */
+  get lacking(): string | undefined {
+    return this.#lacking;
   }
 
   close = (): void => {
@@ -96,15 +105,38 @@ export class CommittedReader {
     this.#unread = [];
     const bounds: Bounds[] = [];
     for (const at of await this.#locate()) {
-      const to = await this.#offsetAt(at, LATEST);
-      bounds.push({
-        at,
-        from: this.#next.get(nameOf(at)) ?? (await this.#offsetAt(at, EARLIEST)),
-        to,
-      });
+      try {
+        bounds.push(await this.#boundsOf(at));
+      } catch (error) {
+        this.#bear(at.topic, error);
+      }
     }
     const sinceMs = clock.monotonicMs();
-    for (const one of bounds) yield* this.#readPartition(one, sinceMs);
+    for (const one of bounds) {
+      try {
+        yield* this.#readPartition(one, sinceMs);
+      } catch (error) {
+        this.#bear(one.at.topic, error);
+      }
+    }
+  }
+
+  async #boundsOf(at: Partition): Promise<Bounds> {
+    const to = await this.#offsetAt(at, LATEST);
+    const from = this.#next.get(nameOf(at)) ?? (await this.#offsetAt(at, EARLIEST));
+    return { at, from, to };
+  }
+
+  /** Throws, but for the topic that need not be there: that is let alone from now on. */
+  #bear(topic: string, error: unknown): void {
+    const isBearable = topic === this.#options.ifThere && error instanceof GatelogError;
+    if (!isBearable || this.#signal.aborted) throw error;
+    this.#lacking = error.message;
+  }
+
+  #leave(range: UnreadRange): void {
+    if (range.topic === this.#options.ifThere) this.#lacking = range.reason;
+    else this.#unread.push(range);
   }
 
   /** `sinceMs`: when the bounds were taken; what is undecided below them is as old at least. */
@@ -118,12 +150,12 @@ export class CommittedReader {
       if (fetched === undefined) {
         const start = await this.#offsetAt(at, EARLIEST);
         const end = start > offset ? Math.min(start, to) : to;
-        this.#unread.push({ ...at, from: offset, to: end, reason: REMOVED });
+        this.#leave({ ...at, from: offset, to: end, reason: REMOVED });
         offset = end;
         continue;
       }
       if (fetched.nextOffset === offset) {
-        this.#unread.push({ ...at, from: offset, to, reason: reasonOf(fetched, offset) });
+        this.#leave({ ...at, from: offset, to, reason: reasonOf(fetched, offset) });
         break;
       }
       const records = fetched.records.filter((record) => record.offset < to);
@@ -215,14 +247,25 @@ export class CommittedReader {
 
   /** Learns who leads what, from any broker that answers. */
   async #locate(): Promise<Partition[]> {
-    const { clock, topics: names } = this.#options;
-    const cluster = await Cluster.open(this.#links, this.#options, clock, this.#signal);
+    const { clock, ifThere } = this.#options;
+    const wanted = ifThere === undefined || this.#lacking !== undefined ? [] : [ifThere];
+    const names = [...wanted, ...this.#options.topics];
+    const cluster = await Cluster.open({
+      links: this.#links,
+      brokers: this.#options.brokers.map(parseAddress),
+      topics: names,
+      clock,
+      signal: this.#signal,
+    });
     const topics = await cluster.topics(names);
     this.#leaders.clear();
     return names.flatMap((name) => {
       const topic = topics.get(name);
-      if (topic === undefined) throw troubleOf(CODE.unknownTopicOrPartition, name);
-      if (topic.code !== CODE.none) throw troubleOf(topic.code, name);
+      const code = topic?.code ?? CODE.unknownTopicOrPartition;
+      if (topic === undefined || code !== CODE.none) {
+        this.#bear(name, troubleOf(code, name));
+        return [];
+      }
       return topic.leaders.map((leader, partition) => {
         const at = { topic: name, partition };
         if (leader !== undefined) this.#leaders.set(nameOf(at), leader);

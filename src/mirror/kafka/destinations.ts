@@ -5,8 +5,9 @@ import type { Logger } from '../../telemetry.ts';
 import type { MirrorStream } from '../upstream.ts';
 import type { CentralTopic, Cluster } from './cluster.ts';
 import { CODE, codeName } from './codes.ts';
+import { distinct } from './address.ts';
 import { centralTopicName } from './layout.ts';
-import type { Address } from './links.ts';
+import type { Address } from './address.ts';
 import type { CreateTopics, KafkaUpstreamOptions } from './options.ts';
 import { identityBytes, type Way } from './plan.ts';
 import { TopicTrouble } from './topic-trouble.ts';
@@ -17,6 +18,19 @@ export interface Destinations {
   /** By the stream's local topic and partition. */
   wayOf(topic: string, partition: number): Way;
   leaderOf(topic: string, partition: number): Address;
+  readonly leaders: readonly Address[];
+}
+
+/** The central topics of these streams, each once. */
+export function centralNames(
+  streams: readonly MirrorStream[],
+  options: KafkaUpstreamOptions,
+): string[] {
+  return [...new Set(streams.map(({ topic }) => centralNameOf(topic, options)))];
+}
+
+function centralNameOf(topic: string, options: KafkaUpstreamOptions): string {
+  return centralTopicName(options.topicTemplate ?? '{topic}', topic, options.gateway);
 }
 
 /** Finds, or creates where that is allowed, the central topic of every stream. */
@@ -28,7 +42,7 @@ export async function findDestinations(
   const localOf = new Map<string, string>();
   const nameOf = new Map<string, string>();
   for (const { topic } of streams) {
-    const name = centralTopicName(options.topicTemplate ?? '{topic}', topic, options.gateway);
+    const name = centralNameOf(topic, options);
     nameOf.set(topic, name);
     if (!localOf.has(name)) localOf.set(name, topic);
   }
@@ -40,13 +54,15 @@ export async function findDestinations(
     created = (await ensureTopic(cluster, topics.get(name), name, local, options)) || created;
   }
   if (created) topics = await cluster.topics(names);
+  const { tombstones = false } = options;
   const ways = new Map<StreamId, Way>();
   for (const { stream, topic, partition } of streams) {
     const centralTopic = must(nameOf.get(topic), 'every stream has a central topic');
     const centralPartitions = partitionsOf(topics.get(centralTopic), centralTopic);
     const { gateway, incarnation } = options;
     const identity = identityBytes({ gateway, incarnation, topic, partition });
-    ways.set(stream, { stream, topic, partition, centralTopic, centralPartitions, identity });
+    const place = { stream, topic, partition, centralTopic, centralPartitions, identity };
+    ways.set(stream, { ...place, tombstones });
   }
   return {
     ways,
@@ -55,6 +71,9 @@ export async function findDestinations(
         [...ways.values()].find((way) => way.topic === topic && way.partition === partition),
         'only streams that were connected are sent',
       ),
+    leaders: distinct(
+      [...topics.values()].flatMap(({ leaders }) => leaders.filter((one) => one !== undefined)),
+    ),
     leaderOf: (topic, partition) =>
       must(topics.get(topic)?.leaders[partition], 'a leader was there for every partition'),
   };

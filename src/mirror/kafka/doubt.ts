@@ -1,3 +1,4 @@
+import { type Coverage, type Coverages, covers, topOf, union, upTo } from '../../coverage.ts';
 import { GatelogError } from '../../errors.ts';
 import type { StreamId } from '../../record.ts';
 import type { Clock } from '../../time.ts';
@@ -52,15 +53,15 @@ export function outcomeOf(fetched: Fetched, witness: JournalWitness): Outcome {
   return there?.identity === witness.identity ? 'committed' : 'aborted';
 }
 
-function confirmedAt(entry: JournalEntry, stream: StreamId, local: number): number {
-  return Math.max(local, entry.confirmed.get(stream) ?? 0);
+function confirmedOf(entry: JournalEntry, stream: StreamId, local: Coverage): Coverage {
+  return union(local, entry.confirmed.get(stream) ?? upTo(0));
 }
 
 /** Whether the journal leaves open where one of these streams (with its local position) stands. */
-export function isInDoubt(entry: JournalEntry, positions: ReadonlyMap<StreamId, number>): boolean {
-  return entry.ranges.some(({ stream, to }) => {
+export function isInDoubt(entry: JournalEntry, positions: Coverages): boolean {
+  return [...entry.after].some(([stream, after]) => {
     const local = positions.get(stream);
-    return local !== undefined && confirmedAt(entry, stream, local) < to;
+    return local !== undefined && !covers(confirmedOf(entry, stream, local), after);
   });
 }
 
@@ -72,61 +73,84 @@ export function isInDoubt(entry: JournalEntry, positions: ReadonlyMap<StreamId, 
  */
 export function requireOwnRecords(
   { gateway }: { readonly gateway: string },
-  { stream, topic, partition, position: local = 0 }: MirrorStream,
-  far: number,
+  { stream, topic, partition, had = upTo(0) }: MirrorStream,
+  far: Coverage,
   entry: JournalEntry,
 ): void {
-  const inDoubt = entry.ranges.filter((range) => range.stream === stream).map(({ to }) => to);
-  const own = Math.max(confirmedAt(entry, stream, local), ...inDoubt);
-  if (far <= own) return;
+  const own = union(confirmedOf(entry, stream, had), entry.after.get(stream) ?? upTo(0));
+  if (covers(own, far)) return;
   throw new GatelogError(
     'UPSTREAM_MISMATCH',
-    `Kafka has ${topic}/${partition} of gateway '${gateway}' up to ${far}, but this data folder has sent it up to ${own} only: a copy of the folder sent the rest, or the folder is an older copy. Going on would pass over what this log holds from ${own} on. Give this gateway a name of its own, which sends it, or seek the mirror to where it shall go on`,
+    `Kafka has ${topic}/${partition} of gateway '${gateway}' up to ${topOf(far)}, but this data folder has sent it up to ${topOf(own)} only: a copy of the folder sent the rest, or the folder is an older copy. Going on would pass over what this log holds from ${own.next} on. Give this gateway a name of its own, which sends it, or seek the mirror to where it shall go on`,
   );
 }
 
 /**
- * Our books were lost with the state database, and the far side has no position of ours at all:
- * whether it has everything or nothing, nobody knows. Throws UPSTREAM_MISMATCH unless a person said
- * that it shall all be sent again, or of each stream (`open`: of which not) where it shall go on.
+ * Our books were lost with the state database, and of the streams `open` the far side has no position of
+ * ours: whether it has everything of them or nothing, nobody knows. Kafka lets go of each stream's
+ * position on its own, a week after it last moved, so it may well know those of busy topics. Throws
+ * UPSTREAM_MISMATCH unless a person said that it shall all be sent again, or of each where it shall go
+ * on. A stream that came after the loss (from `lostBelow` on) has its position in our new books.
  */
 export function requireSomeBooks(
-  ours: { readonly lost: boolean; readonly journal: JournalEntry | undefined },
-  known: number,
+  ours: { readonly lostBelow: number; readonly journal: JournalEntry | undefined },
   open: readonly MirrorStream[],
   whenUnknown: 'stop' | 'repeat',
 ): void {
-  if (!ours.lost || ours.journal !== undefined || known > 0 || whenUnknown === 'repeat') return;
-  if (open.length === 0) return;
-  const topics = [...new Set(open.map(({ topic }) => topic))].join(', ');
+  if (ours.journal !== undefined || whenUnknown === 'repeat') return;
+  const lost = open.filter(({ stream }) => stream < ours.lostBelow);
+  if (lost.length === 0) return;
+  const topics = [...new Set(lost.map(({ topic }) => topic))].join(', ');
   throw new GatelogError(
     'UPSTREAM_MISMATCH',
-    `the positions of this mirror were lost with a damaged state database, and Kafka has none of this gateway either, so what arrived of ${topics} is not known. Set 'unknownOutcome: repeat' to send everything that the log holds, or seek the mirror to where each of them shall go on`,
+    `the positions of this mirror were lost with a damaged state database, and Kafka has none of ${topics} either (it lets go of a position a week after it last moved), so what arrived of them is not known. Set 'unknownOutcome: repeat' to send everything that the log holds, or seek the mirror to where each of them shall go on`,
+  );
+}
+
+/**
+ * Records were exported beyond our positions, and the far side has no position of the stream: whether
+ * they were imported, nobody knows. Throws UPSTREAM_MISMATCH unless a person said that all shall be
+ * sent again, or of each stream where it shall go on.
+ */
+export function requireNoneExported(
+  exported: Coverages,
+  open: readonly MirrorStream[],
+  whenUnknown: 'stop' | 'repeat',
+): void {
+  if (whenUnknown === 'repeat') return;
+  const doubtful = open.filter(
+    ({ stream, had = upTo(0) }) => !covers(had, exported.get(stream) ?? upTo(0)),
+  );
+  if (doubtful.length === 0) return;
+  const places = doubtful.map(({ topic, partition }) => `${topic}/${partition}`);
+  throw new GatelogError(
+    'UPSTREAM_MISMATCH',
+    `records of ${places.slice(0, 8).join(', ')}${places.length > 8 ? ' and others' : ''} were exported to files, and Kafka has no position of ours that says whether they were imported: import them first, then resume this mirror; or, if they never will be, seek it to where it shall go on`,
   );
 }
 
 /**
  * Where the streams stand that the far side forgot. Everything before the last transaction was
- * confirmed before it began, so an aborted one leaves each of its streams at the range's start.
+ * confirmed before it began and stands in the local positions or the journal, so an aborted one
+ * changes nothing.
  */
 export function positionsAfterDoubt(
   outcome: Outcome,
   entry: JournalEntry,
-  local: ReadonlyMap<StreamId, number>,
+  local: Coverages,
   whenUnknown: 'stop' | 'repeat',
-): Map<StreamId, number> {
+): Map<StreamId, Coverage> {
   if (outcome === 'unknown' && whenUnknown === 'stop') {
     throw new GatelogError(
       'UPSTREAM_MISMATCH',
       `Kafka has forgotten this gateway's positions, and the records of its last transaction are gone or may not be read, so whether they arrived is not known. Grant READ on the topics to let the mirror look for them, or set 'unknownOutcome: repeat' to send them again, or seek the mirror to where it shall go on`,
     );
   }
-  const positions = new Map<StreamId, number>();
-  for (const [stream, at] of local) positions.set(stream, confirmedAt(entry, stream, at));
-  for (const { stream, from, to } of entry.ranges) {
-    const at = positions.get(stream);
-    if (at === undefined) continue;
-    positions.set(stream, Math.max(at, outcome === 'committed' ? to : from));
+  const positions = new Map<StreamId, Coverage>();
+  for (const [stream, had] of local) {
+    const confirmed = confirmedOf(entry, stream, had);
+    const after = outcome === 'committed' ? entry.after.get(stream) : undefined;
+    positions.set(stream, after === undefined ? confirmed : union(confirmed, after));
   }
   return positions;
 }

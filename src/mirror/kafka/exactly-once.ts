@@ -1,23 +1,22 @@
-import { must } from '../../assert.ts';
+import { assert, must } from '../../assert.ts';
+import type { Coverage, Coverages } from '../../coverage.ts';
 import { GatelogError, messageOf } from '../../errors.ts';
 import { formatIdentity } from '../../identity.ts';
 import type { StreamId } from '../../record.ts';
 import type { Slice } from '../../store/log.ts';
-import type { MirrorStream, Receipt, Rejection } from '../upstream.ts';
-import { CODE, codeName, condemnsRecords, isFenced } from './codes.ts';
-import type { Destinations } from './destinations.ts';
-import type { Cargo, PieceEncoder, Shipment } from './encode.ts';
-import type { FenceJudge } from './fencing.ts';
-import { initialise } from './initialise.ts';
-import type { Journal } from './journal.ts';
-import type { Links } from './links.ts';
-import type { KafkaUpstreamOptions } from './options.ts';
-import { positionsAfter, type Range, rangesOf, targetsOf, wholeOf } from './plan.ts';
+import type { Receipt } from '../upstream.ts';
+import { CODE, condemnsRecords } from './codes.ts';
+import type { DeliveryParts } from './delivery-parts.ts';
+import type { Shipment } from './encode.ts';
+import { Flight } from './flight.ts';
+import type { Lane } from './lane.ts';
+import { Pace } from './pace.ts';
+import { rangesOf, targetsOf, wholeOf } from './plan.ts';
 import { refineCargo } from './refine-cargo.ts';
-import { refusal, type RefusalContext } from './refusal.ts';
 import { positionMetadata } from './resume.ts';
-import { type Delivered, produceAll } from './rounds.ts';
-import type { StagedPosition, TransactionClient } from './transaction.ts';
+import type { Ring } from './ring.ts';
+import type { Delivered } from './rounds.ts';
+import type { StagedPosition } from './transaction.ts';
 
 /**
  * Delivers batches, each in one Kafka transaction together with the resume position:
@@ -25,41 +24,31 @@ import type { StagedPosition, TransactionClient } from './transaction.ts';
  *   {AddPartitionsToTxn ∥ AddOffsetsToTxn} → {Produce to each leader ∥ TxnOffsetCommit} →
  *   journal → EndTxn
  *
- * Invariants:
- * - One transaction at a time; batches are sent in call order.
+ * Several travel at once, each under a transactional id of its own (ring.ts). Invariants:
+ * - Records and positions of a batch leave after those of the batch before it, on the same
+ *   connections, so they are appended in that order (of two pending positions the group keeps what
+ *   was appended last, whichever is committed first).
+ * - EndTxn of a batch leaves after the batch before it was committed: what is committed is always
+ *   a run of batches without a gap, and the outcome of one EndTxn at most is unknown.
  * - No step is repeated after an outcome that is not known: the session ends, and the next one's
  *   InitProducerId finishes or aborts what this one left, before it reads the position.
  * - A transaction that a broker condemned a batch of is aborted after all answers are in (nothing
- *   of it is on its way any more), and its records are sent again in a new one.
+ *   of it is on its way any more), and before it every one after it; then all are sent again.
  * - Rejected records are quarantined before a position beyond them is committed.
  */
-export interface DeliveryParts {
-  readonly options: KafkaUpstreamOptions;
-  readonly clusterId: string;
-  readonly links: Links;
-  readonly client: TransactionClient;
-  readonly destinations: Destinations;
-  readonly streams: ReadonlyMap<StreamId, MirrorStream>;
-  readonly encoder: PieceEncoder;
-  readonly journal: Journal;
-  readonly judge: FenceJudge;
-  readonly refusals: RefusalContext;
-  readonly transactionTimeoutMs: number;
-  readonly requestTimeoutMs: number;
-  readonly quarantine: (rejected: readonly Rejection[]) => Promise<void>;
-}
-
 export class ExactlyOnceDelivery {
   readonly #parts: DeliveryParts;
-  /** Next sequence per central partition, for the producer id and epoch in use. */
-  #sequences = new Map<string, number>();
+  readonly #ring: Ring;
+  readonly #pace: Pace;
+  /** Not committed yet, in the order of the log. */
+  readonly #flights: Flight[] = [];
   /** Where the streams stand that were sent in this session. */
-  readonly #confirmed = new Map<StreamId, number>();
-  /** When the open transaction began; undefined when none is open. */
-  #opened: { readonly monotonicMs: number; readonly wallMs: number } | undefined;
+  readonly #confirmed = new Map<StreamId, Coverage>();
 
-  constructor(parts: DeliveryParts) {
+  constructor(parts: DeliveryParts, ring: Ring) {
     this.#parts = parts;
+    this.#ring = ring;
+    this.#pace = new Pace(parts.options.clock);
   }
 
   /** Encodes at once; the result is to be handed to `deliver` in call order. */
@@ -71,97 +60,77 @@ export class ExactlyOnceDelivery {
     return { ranges, cargo: await encoder.encode(targetsOf(slices, wayOf).map(wholeOf)) };
   }
 
-  async deliver({ ranges, cargo: prepared }: Shipment): Promise<Receipt> {
-    const positions = positionsAfter(ranges);
-    const rejected: Rejection[] = [];
-    let cargo: readonly Cargo[] = prepared;
-    let bytesSent = 0;
-    for (;;) {
-      bytesSent += cargo.reduce((sum, { batch }) => sum + batch.bytes.length, 0);
-      const condemned = await this.#attempt(ranges, cargo, positions);
-      if (condemned.length === 0) return { positions, rejected, bytesSent };
-      const refined = await this.#refine(cargo, condemned);
-      if (refined.rejected.length > 0) await this.#parts.quarantine(refined.rejected);
-      rejected.push(...refined.rejected);
-      cargo = refined.cargo;
-    }
+  /** May be called again before the call before it has settled. */
+  deliver({ ranges, cargo }: Shipment, after: Coverages): Promise<Receipt> {
+    return this.#fly(new Flight(ranges, cargo, after));
   }
 
   /** Commits positions alone: a person's seek, and the daily renewal of idle ones. */
-  async commitPositions(positions: ReadonlyMap<StreamId, number>): Promise<void> {
-    await this.#attempt([], [], positions);
+  async commitPositions(positions: Coverages): Promise<void> {
+    await this.#fly(new Flight([], [], positions));
   }
 
-  /** One transaction. Empty when it was committed; else the condemned batches of an aborted one. */
-  async #attempt(
-    ranges: readonly Range[],
-    cargo: readonly Cargo[],
-    positions: ReadonlyMap<StreamId, number>,
-  ): Promise<Delivered[]> {
-    const { client, options } = this.#parts;
-    this.#opened = { monotonicMs: options.clock.monotonicMs(), wallMs: options.clock.nowMs() };
+  async #fly(flight: Flight): Promise<Receipt> {
+    const before = this.#flights.at(-1);
+    this.#flights.push(flight);
     try {
-      const begun = await client.begin(partitionsOf(cargo));
-      this.#check('AddPartitionsToTxn', begun.code, begun.topic);
-      const [delivered, staged] = await Promise.all([
-        this.#produce(cargo),
-        client.stage(this.#staged(positions)),
-      ]);
-      const condemned = this.#judgeAnswers(delivered);
-      this.#check('TxnOffsetCommit', staged);
-      if (condemned.length > 0) {
-        await this.#abort();
-        return condemned;
-      }
-      await this.#writeJournal(ranges, delivered);
-      this.#check('EndTxn', await client.end(true));
-      this.#opened = undefined;
-      for (const { stream, to } of ranges) this.#confirmed.set(stream, to);
-      return [];
+      const lane = await this.#ring.take();
+      while (!(await this.#attempt(flight, before, lane)));
+      this.#ring.give(lane);
     } catch (error) {
-      throw this.#uncertain(error);
+      const told = this.#uncertain(error);
+      flight.fail(told);
+      this.#ring.fail(told);
+      throw told;
     }
+    const { rejected, bytesSent, pace } = flight;
+    return { rejected, bytesSent, ...(pace && { pace }) };
   }
 
-  #produce(cargo: readonly Cargo[]): Promise<Delivered[]> {
-    const { links, destinations, client, requestTimeoutMs, refusals } = this.#parts;
-    const { id, epoch } = client.producer;
-    return produceAll(
-      {
-        links,
-        leaderOf: (topic, partition) => destinations.leaderOf(topic, partition),
-        transactionalId: refusals.transactionalId,
-        requestTimeoutMs,
-        pipelined: true,
-        stampOf: ({ topic, partition, batch }) => ({
-          producerId: id,
-          producerEpoch: epoch,
-          baseSequence: this.#nextSequence(topic, partition, batch.records),
-          transactional: true,
-        }),
-      },
-      cargo,
-    );
+  /** One transaction. False: it was aborted, and the flight is to be sent again. */
+  async #attempt(flight: Flight, before: Flight | undefined, lane: Lane): Promise<boolean> {
+    // Nothing is begun that may have to wait for long: an open transaction times out.
+    if (this.#flights.some((one) => one.isHeld)) await before?.sent;
+    const { cargo } = flight;
+    flight.isBegun = true;
+    await this.#pace.ofSmall(lane.begin(cargo));
+    await either(before?.sent, flight.recalled);
+    if (flight.isRecalled) return this.#takeBack(flight, lane);
+    const answers = Promise.all([lane.produce(cargo), this.#stage(flight, lane)]);
+    const timed = this.#pace.ofBatch(answers);
+    flight.noteSent();
+    flight.bytesSent += cargo.reduce((sum, { batch }) => sum + batch.bytes.length, 0);
+    flight.pace = await timed;
+    const [delivered] = await answers;
+    const condemned = this.#judgeAnswers(delivered, lane);
+    await either(before?.committed, flight.recalled);
+    if (flight.isRecalled) return this.#takeBack(flight, lane);
+    if (condemned.length > 0) {
+      await this.#sendRest(flight, lane, condemned);
+      return false;
+    }
+    await this.#writeJournal(flight, delivered);
+    await this.#ring.commit(lane);
+    for (const { stream } of flight.ranges) {
+      this.#confirmed.set(stream, must(flight.after.get(stream), 'told of what is sent'));
+    }
+    const first = this.#flights.shift();
+    assert(first === flight, 'batches are committed in the order of the log');
+    flight.noteCommitted();
+    return true;
   }
 
-  #nextSequence(topic: string, partition: number, records: number): number {
-    const place = `${topic}/${partition}`;
-    const sequence = this.#sequences.get(place) ?? 0;
-    // Sequences are 31 bits and go on at zero (DefaultRecordBatch.incrementSequence).
-    this.#sequences.set(place, (sequence + records) % 2 ** 31);
-    return sequence;
-  }
-
-  #staged(positions: ReadonlyMap<StreamId, number>): StagedPosition[] {
+  #stage(flight: Flight, lane: Lane): Promise<void> {
     const { options, streams } = this.#parts;
-    return [...positions].map(([stream, offset]) => {
+    const staged = [...flight.after].map(([stream, had]): StagedPosition => {
       const of = must(streams.get(stream), 'only streams that were connected are committed');
-      return { index: stream, offset, metadata: positionMetadata(options, of, offset) };
+      return { index: stream, offset: had.next, metadata: positionMetadata(options, of, had) };
     });
+    return lane.stage(staged, this.#ring.isSingle);
   }
 
   /** The condemned ones. Throws when a refusal is not about the records. */
-  #judgeAnswers(delivered: readonly Delivered[]): Delivered[] {
+  #judgeAnswers(delivered: readonly Delivered[], lane: Lane): Delivered[] {
     const condemned: Delivered[] = [];
     const places = new Set<string>();
     for (const one of delivered) {
@@ -172,37 +141,39 @@ export class ExactlyOnceDelivery {
       if (places.has(place)) continue;
       places.add(place);
       if (condemnsRecords(code)) condemned.push(one);
-      else this.#check('Produce', code, topic);
+      else lane.check('Produce', code, topic);
     }
     return condemned;
   }
 
-  /** Ends the transaction without effect and starts over with a new epoch and sequences from 0. */
-  async #abort(): Promise<void> {
-    const { client, journal, judge, refusals } = this.#parts;
-    this.#check('EndTxn (abort)', await client.end(false));
-    this.#opened = undefined;
-    await initialise(client, journal, judge, refusals);
-    this.#sequences = new Map();
+  /** The flight's transaction ends without effect, because one before it did. */
+  async #takeBack(flight: Flight, lane: Lane): Promise<false> {
+    await lane.abort();
+    flight.isBegun = false;
+    flight.noteGrounded();
+    return false;
   }
 
-  async #refine(
-    cargo: readonly Cargo[],
-    condemned: readonly Delivered[],
-  ): Promise<{ cargo: Cargo[]; rejected: Rejection[] }> {
-    const { encoder, options, destinations } = this.#parts;
+  /** Aborts the flight and, before it, those after it; and takes out what was condemned. */
+  async #sendRest(flight: Flight, lane: Lane, condemned: readonly Delivered[]): Promise<void> {
+    const { encoder, options, destinations, quarantine } = this.#parts;
+    flight.again();
+    const after = this.#flights.slice(this.#flights.indexOf(flight) + 1);
+    await Promise.all(after.filter((one) => one.isBegun).map((one) => one.recall()));
+    await lane.abort();
+    flight.isBegun = false;
     const wayOf = (topic: string, partition: number) => destinations.wayOf(topic, partition);
-    const refined = await refineCargo(encoder, cargo, condemned, wayOf);
-    const { rejected } = refined;
-    const { length } = condemned;
+    const { cargo, rejected } = await refineCargo(encoder, flight.cargo, condemned, wayOf);
     options.logger.info(
-      { batches: length, rejected: rejected.length },
+      { batches: condemned.length, rejected: rejected.length },
       'records refused; sending the rest',
     );
-    return refined;
+    if (rejected.length > 0) await quarantine(rejected);
+    flight.rejected.push(...rejected);
+    flight.cargo = cargo;
   }
 
-  async #writeJournal(ranges: readonly Range[], delivered: readonly Delivered[]): Promise<void> {
+  async #writeJournal({ ranges, after }: Flight, delivered: readonly Delivered[]): Promise<void> {
     const { journal, options, clusterId } = this.#parts;
     if (ranges.length === 0) return;
     const { gateway, incarnation } = options;
@@ -218,39 +189,7 @@ export class ExactlyOnceDelivery {
         offset: first.offset,
       }),
     }));
-    await journal.write({ clusterId, confirmed: this.#confirmed, ranges, witnesses });
-  }
-
-  #check(request: string, code: number, topic?: string): void {
-    if (code === CODE.none) return;
-    if (isFenced(code)) throw this.#fenced(request, code);
-    throw refusal(this.#parts.refusals, request, code, topic);
-  }
-
-  #fenced(request: string, code: number): GatelogError {
-    const { judge, transactionTimeoutMs, options, refusals } = this.#parts;
-    const opened = this.#opened;
-    // The machine may have slept: the monotonic clock stands still then, the wall clock does not.
-    const openForMs =
-      opened === undefined
-        ? undefined
-        : Math.max(
-            options.clock.monotonicMs() - opened.monotonicMs,
-            options.clock.nowMs() - opened.wallMs,
-          );
-    const cause = judge.judge(openForMs, transactionTimeoutMs);
-    if (cause === 'clone') {
-      options.logger.error({ transactionalId: refusals.transactionalId }, 'fenced');
-      return new GatelogError(
-        'UPSTREAM_FENCED',
-        `Another gateway took over transactional id '${refusals.transactionalId}' (${codeName(code)} to ${request}): a clone of '${options.gateway}' is running. Stop one of the two and give it a name of its own, then resume this mirror`,
-      );
-    }
-    const why =
-      cause === 'timed-out'
-        ? `the transaction took longer than its timeout of ${transactionTimeoutMs} ms; a slow link needs a longer one, or a smaller batch.bytes`
-        : 'an earlier connection attempt of our own arrived late';
-    return new GatelogError('UPSTREAM_UNCERTAIN', `Kafka gave our transaction up: ${why}`);
+    await journal.write({ clusterId, confirmed: this.#confirmed, ranges, after, witnesses });
   }
 
   /** Everything of the transaction may or may not have happened; the next session finds out. */
@@ -265,12 +204,6 @@ export class ExactlyOnceDelivery {
   }
 }
 
-function partitionsOf(cargo: readonly Cargo[]): Map<string, number[]> {
-  const topics = new Map<string, Set<number>>();
-  for (const { topic, partition } of cargo) {
-    const known = topics.get(topic);
-    if (known === undefined) topics.set(topic, new Set([partition]));
-    else known.add(partition);
-  }
-  return new Map([...topics].map(([topic, partitions]) => [topic, [...partitions]]));
+async function either(first: Promise<void> | undefined, second: Promise<void>): Promise<void> {
+  if (first !== undefined) await Promise.race([first, second]);
 }

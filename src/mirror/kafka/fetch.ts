@@ -1,8 +1,10 @@
 import { fetchV12, type RecordsBatch } from '@platformatic/kafka';
 import { must } from '../../assert.ts';
 import { IDENTITY_HEADER } from '../../identity.ts';
+import { GAPS } from '../../loss.ts';
 import { CODE } from './codes.ts';
-import type { Address, Links } from './links.ts';
+import type { Address } from './address.ts';
+import type { Links } from './links.ts';
 
 /** Reading committed records of a central partition, without any of the producing code. */
 export interface CentralRecord {
@@ -13,6 +15,8 @@ export interface CentralRecord {
   readonly key: Uint8Array | null;
   /** Value of the `gatelog.id` header; undefined when the record has none. */
   readonly identity: string | undefined;
+  /** The value, of a record of the loss ledger; undefined: it is none. */
+  readonly gap?: Uint8Array | null | undefined;
 }
 
 export interface Fetched {
@@ -121,14 +125,18 @@ function recordsOf(
   const baseTimestamp = Number(batch.firstTimestamp);
   return batch.records
     .filter((record) => base + record.offsetDelta >= from)
-    .map((record) => ({
-      topic,
-      partition,
-      offset: base + record.offsetDelta,
-      timestampMs: baseTimestamp + Number(record.timestampDelta),
-      key: record.key,
-      identity: identityOf(record.headers),
-    }));
+    .map((record) => {
+      const identity = identityOf(record.headers);
+      return {
+        topic,
+        partition,
+        offset: base + record.offsetDelta,
+        timestampMs: baseTimestamp + Number(record.timestampDelta),
+        key: record.key,
+        identity,
+        gap: identity?.includes(`/${GAPS}/`) === true ? record.value : undefined,
+      };
+    });
 }
 
 /** The last one counts: a record that passed through several gateways carries one of each. */

@@ -1,3 +1,4 @@
+import { type Coverage, type Coverages, flatAhead, fromFlat, union, upTo } from '../../coverage.ts';
 import { GatelogError } from '../../errors.ts';
 import { type StreamId, streamId } from '../../record.ts';
 import type { KeyValue } from '../../store/log.ts';
@@ -24,15 +25,29 @@ export interface JournalWitness {
 export interface JournalEntry {
   readonly clusterId: string;
   /** Where streams stood that the session had sent before: the local positions lag a little. */
-  readonly confirmed: ReadonlyMap<StreamId, number>;
+  readonly confirmed: Coverages;
+  /** Its records. */
   readonly ranges: readonly Range[];
+  /** What has been had of its streams if it was committed. */
+  readonly after: Coverages;
   /** First record of each batch: one found, read_committed, proves the whole transaction. */
   readonly witnesses: readonly JournalWitness[];
 }
 
+/** The last part only where something is ahead. */
+type Stored = [stream: number, next: number, ahead?: number[]];
+
 const CLUSTER = 'cluster';
 const TRANSACTION = 'transaction';
 const INITIALISING = 'initialising';
+const EXPORTED = 'exported';
+
+/** What was written to files for another to bring to the far side, under our name. */
+export interface Exported {
+  /** Of exports so far. */
+  readonly count: number;
+  readonly had: Coverages;
+}
 
 export class Journal {
   readonly #values: KeyValue;
@@ -63,12 +78,31 @@ export class Journal {
     return this.#values.delete(INITIALISING);
   }
 
+  async exported(): Promise<Exported> {
+    const bytes = await this.#values.get(EXPORTED);
+    if (bytes === undefined) return { count: 0, had: new Map() };
+    const text = Buffer.from(bytes).toString('utf8');
+    const { count, had } = JSON.parse(text) as { count: number; had: Stored[] };
+    return { count, had: coveragesOf(had) };
+  }
+
+  /** MUST be durable before the first of these records is in a file. */
+  async noteExported(exporting: Coverages): Promise<void> {
+    const { count, had } = await this.exported();
+    const all = new Map(had);
+    for (const [stream, more] of exporting)
+      all.set(stream, union(more, all.get(stream) ?? upTo(0)));
+    const text = JSON.stringify({ count: count + 1, had: storedOf(all) });
+    await this.#values.put(EXPORTED, Buffer.from(text, 'utf8'));
+  }
+
   write(entry: JournalEntry): Promise<void> {
-    const { clusterId, confirmed, ranges, witnesses } = entry;
+    const { clusterId, confirmed, ranges, after, witnesses } = entry;
     const text = JSON.stringify({
       clusterId,
-      confirmed: [...confirmed],
+      confirmed: storedOf(confirmed),
       ranges: ranges.map(({ stream, from, to }) => [stream, from, to]),
+      after: storedOf(after),
       witnesses: witnesses.map(({ topic, partition, offset, identity }) => [
         topic,
         partition,
@@ -90,14 +124,18 @@ export class Journal {
     try {
       const parsed = JSON.parse(Buffer.from(bytes).toString('utf8')) as {
         clusterId: string;
-        confirmed: [number, number][];
+        confirmed: Stored[];
         ranges: [number, number, number][];
+        /** Earlier programs wrote none. */
+        after?: Stored[];
         witnesses: [string, number, number, string][];
       };
+      const after = parsed.after ?? parsed.ranges.map(([stream, , to]): Stored => [stream, to]);
       return {
         clusterId: parsed.clusterId,
-        confirmed: new Map(parsed.confirmed.map(([stream, at]) => [streamId(stream), at])),
+        confirmed: coveragesOf(parsed.confirmed),
         ranges: parsed.ranges.map(([stream, from, to]) => ({ stream: streamId(stream), from, to })),
+        after: coveragesOf(after),
         witnesses: parsed.witnesses.map(([topic, partition, offset, identity]) => ({
           topic,
           partition,
@@ -111,4 +149,14 @@ export class Journal {
       });
     }
   }
+}
+
+function storedOf(coverages: Coverages): Stored[] {
+  return [...coverages].map(([stream, had]) =>
+    had.ahead.length === 0 ? [stream, had.next] : [stream, had.next, flatAhead(had)],
+  );
+}
+
+function coveragesOf(stored: readonly Stored[]): Map<StreamId, Coverage> {
+  return new Map(stored.map(([stream, next, ahead]) => [streamId(stream), fromFlat(next, ahead)]));
 }

@@ -1,3 +1,4 @@
+import type { Coverages } from '../../coverage.ts';
 import { GatelogError } from '../../errors.ts';
 import type { StreamId } from '../../record.ts';
 import type {
@@ -7,20 +8,32 @@ import type {
   Upstream,
   UpstreamSession,
 } from '../upstream.ts';
+import { ConnectAttempts } from '../connect-attempts.ts';
 import { AtLeastOnceDelivery } from './at-least-once.ts';
+import { must } from '../../assert.ts';
 import { Cluster } from './cluster.ts';
 import { createCompressor } from './compressor.ts';
-import { findDestinations } from './destinations.ts';
+import { centralNames, findDestinations } from './destinations.ts';
 import { PieceEncoder } from './encode.ts';
-import { connectExactlyOnce } from './connect-exactly-once.ts';
+import { connectExactlyOnce, type OpenedCluster } from './connect-exactly-once.ts';
+import type { DeliveryParts } from './delivery-parts.ts';
+import { FirstQuestions, type Wanted } from './first-questions.ts';
 import { FenceJudge } from './fencing.ts';
+import { Initialiser } from './initialise.ts';
 import { Journal } from './journal.ts';
+import { addressName, distinct } from './address.ts';
+import { KnownCluster } from './known-cluster.ts';
+import { parseAddress } from './address.ts';
 import { Links } from './links.ts';
-import { KAFKA_DEFAULTS, type KafkaUpstreamOptions } from './options.ts';
+import { KAFKA_DEFAULTS, kafkaNames, type KafkaUpstreamOptions } from './options.ts';
 import { type Delivery, KafkaSession } from './session.ts';
-import { readTimeLimits, TimeBounds } from './time-bounds.ts';
+import { askTimeLimits, tellsConfigs, TimeBounds, type TimeLimits } from './time-bounds.ts';
+import { PartitionWatch } from './partition-watch.ts';
+import { TransactionTimeout } from './transaction-timeout.ts';
+import { Throttle } from './throttle.ts';
 import { TopicTrouble } from './topic-trouble.ts';
 import type { RefusalContext } from './refusal.ts';
+import { laneNumbers, ringId } from './ring.ts';
 
 /** The mirror's upstream for Apache Kafka (2.8 and later; 2.4 and later for at-least-once). */
 export function createKafkaUpstream(options: KafkaUpstreamOptions): Upstream {
@@ -33,10 +46,21 @@ class KafkaUpstream implements Upstream {
   readonly #encoder: PieceEncoder;
   readonly #journal: Journal;
   readonly #judge: FenceJudge;
+  readonly #known = new KnownCluster();
+  readonly #timeout: TransactionTimeout;
+  readonly tellsPace: boolean;
+  readonly #partitions: PartitionWatch;
+  readonly #slowness: () => string | undefined;
   #pastKnown = false;
 
   constructor(options: KafkaUpstreamOptions) {
-    this.#options = options;
+    const { clock } = options;
+    const throttle = new Throttle(clock);
+    this.#options = { attempts: new ConnectAttempts(clock), throttle, ...options };
+    this.#timeout = new TransactionTimeout(options.transactionTimeoutMs);
+    this.tellsPace = options.delivery !== 'at-least-once';
+    this.#slowness = () => throttle.text();
+    this.#partitions = new PartitionWatch({ ...options, values: options.journal });
     const { compression = 'zstd', compressionLevel, maxBatchBytes } = options;
     this.#times = new TimeBounds(options.clock, options.logger, options.isClockSound);
     this.#encoder = new PieceEncoder(
@@ -55,7 +79,7 @@ class KafkaUpstream implements Upstream {
   ): Promise<UpstreamSession> {
     const broken = Promise.withResolvers<never>();
     broken.promise.catch(() => {});
-    const links = new Links(this.#options, (error) => broken.reject(error));
+    const links = new Links(this.#options, (error) => broken.reject(error), this.#known);
     // Ends with the session; `signal` is about connecting only.
     const life = new AbortController();
     const end = (): void => {
@@ -77,6 +101,10 @@ class KafkaUpstream implements Upstream {
     }
   }
 
+  slowness(): string | undefined {
+    return this.#slowness();
+  }
+
   dispositionOf(error: unknown): Disposition {
     if (error instanceof TopicTrouble) return { kind: 'stop-topic', topic: error.topic };
     if (error instanceof GatelogError) {
@@ -92,46 +120,110 @@ class KafkaUpstream implements Upstream {
     streams: readonly MirrorStream[],
     signal: AbortSignal,
     connectOptions: ConnectOptions,
-  ): Promise<{ delivery: Delivery; positions: ReadonlyMap<StreamId, number> }> {
+  ): Promise<{ delivery: Delivery; positions: Coverages }> {
     const options = this.#options;
-    const { clock, logger } = options;
-    const cluster = await Cluster.open(links, options, clock, signal);
+    const opened = await this.#openCluster(links, streams, signal);
+    const { cluster } = opened;
     await this.#checkCluster(cluster.id);
     const destinations = await findDestinations(cluster, streams, options);
-    const centrals = new Set([...destinations.ways.values()].map((way) => way.centralTopic));
-    this.#times.begin(await readTimeLimits(links, cluster.seed, [...centrals]));
+    const partitions = await this.#partitions.begin(destinations.ways.values());
+    void this.#partitions.watch(links, partitions, signal);
+    // Needed soon: while coordinators are asked, the connections to the leaders are made.
+    for (const leader of destinations.leaders) links.to(leader).catch(() => {});
+    const timeLimits = this.#timeLimits(links, opened, centralNames(streams, options));
     const refusals = this.#refusals(
       streams,
       (stream) => destinations.ways.get(stream)?.centralTopic,
     );
-    const requestTimeoutMs = options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs;
-    const encoder = this.#encoder;
-    if (options.delivery === 'at-least-once') {
-      logger.info({ cluster: cluster.id, broker: cluster.seed }, 'connected to Kafka');
-      const { quarantine } = connectOptions;
-      const parts = { links, destinations, encoder, refusals, requestTimeoutMs, quarantine };
-      return { delivery: new AtLeastOnceDelivery(parts), positions: new Map() };
+    const parts = {
+      options,
+      clusterId: cluster.id,
+      links,
+      destinations,
+      streams: new Map(streams.map((stream) => [stream.stream, stream])),
+      encoder: this.#encoder,
+      journal: this.#journal,
+      judge: this.#judge,
+      initialiser: new Initialiser(this.#journal, this.#judge),
+      refusals,
+      transactionTimeoutMs: this.#timeout.next(),
+      noteTimedOut: () => this.#timeout.noteTooShort(),
+      requestTimeoutMs: options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs,
+      quarantine: connectOptions.quarantine,
+    };
+    const begun = await this.#begin(parts, opened, signal, connectOptions);
+    this.#times.begin(await timeLimits);
+    this.#known.seed = cluster.seed;
+    this.#known.brokers = distinct([...destinations.leaders, ...this.#known.coordinators.values()]);
+    return begun;
+  }
+
+  async #begin(
+    parts: DeliveryParts,
+    opened: OpenedCluster,
+    signal: AbortSignal,
+    connectOptions: ConnectOptions,
+  ): Promise<{ delivery: Delivery; positions: Coverages }> {
+    if (parts.options.delivery !== 'at-least-once') {
+      await this.#learnPast();
+      return connectExactlyOnce(parts, opened, signal, connectOptions);
     }
-    await this.#learnPast();
-    return connectExactlyOnce(
-      {
-        options,
-        clusterId: cluster.id,
-        links,
-        destinations,
-        streams: new Map(streams.map((stream) => [stream.stream, stream])),
-        encoder,
-        journal: this.#journal,
-        judge: this.#judge,
-        refusals,
-        transactionTimeoutMs: options.transactionTimeoutMs ?? KAFKA_DEFAULTS.transactionTimeoutMs,
-        requestTimeoutMs,
-        quarantine: connectOptions.quarantine,
-      },
-      cluster,
+    const { id, seed } = opened.cluster;
+    parts.options.logger.info({ cluster: id, broker: seed }, 'connected to Kafka');
+    return { delivery: new AtLeastOnceDelivery(parts), positions: new Map() };
+  }
+
+  /** Asks everything at once, of brokers known from before first. */
+  async #openCluster(
+    links: Links,
+    streams: readonly MirrorStream[],
+    signal: AbortSignal,
+  ): Promise<OpenedCluster> {
+    const options = this.#options;
+    const known = this.#known;
+    const { positionsTopic = KAFKA_DEFAULTS.positionsTopic } = options;
+    const { transactionalId, group } = this.#refusals(streams, () => undefined);
+    const timeTopics = centralNames(streams, options);
+    const indexes = streams.map(({ stream }) => stream);
+    const isExact = options.delivery !== 'at-least-once';
+    const wanted: Wanted = {
+      coordinators: isExact
+        ? [
+            ['group', group],
+            ...laneNumbers().map(
+              (index) => ['transaction', ringId(transactionalId, index)] as const,
+            ),
+          ]
+        : [],
+      timeTopics,
+      glance: isExact ? { group, positionsTopic, indexes, requireStable: false } : undefined,
+    };
+    for (const broker of known.brokers) links.to(broker).catch(() => {});
+    const asked = new Map<string, FirstQuestions>();
+    const configured = options.brokers.map(parseAddress);
+    const cluster = await Cluster.open({
+      links,
+      brokers: distinct(known.seed === undefined ? configured : [known.seed, ...configured]),
+      topics: isExact ? [...timeTopics, positionsTopic] : timeTopics,
+      clock: options.clock,
       signal,
-      connectOptions.seek,
-    );
+      along: (broker) =>
+        asked.set(addressName(broker), new FirstQuestions(links, broker, wanted, known)),
+    });
+    const answered = must(asked.get(addressName(cluster.seed)), 'the seed was asked');
+    return { cluster, asked: answered, known };
+  }
+
+  async #timeLimits(
+    links: Links,
+    { cluster, asked, known }: OpenedCluster,
+    topics: readonly string[],
+  ): Promise<ReadonlyMap<string, TimeLimits>> {
+    if (asked.timeLimits !== undefined) return asked.timeLimits;
+    const versions = await asked.versions.catch(() => undefined);
+    if (versions === undefined || !tellsConfigs(versions)) return new Map();
+    known.tellsConfigs = true;
+    return askTimeLimits(links, cluster.seed, topics);
   }
 
   /** Another cluster under the same address has other positions and other records. */
@@ -168,8 +260,7 @@ class KafkaUpstream implements Upstream {
     const locals = new Map(streams.map(({ stream, topic }) => [centralOf(stream), topic]));
     return {
       options,
-      transactionalId: options.transactionalId ?? `gatelog.${options.gateway}`,
-      group: options.group ?? `gatelog.${options.gateway}`,
+      ...kafkaNames(options),
       localTopicOf: (central) => locals.get(central),
     };
   }

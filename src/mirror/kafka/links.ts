@@ -3,24 +3,35 @@ import {
   apiVersionsV3,
   Connection,
   type ConnectionOptions,
+  metadataV9,
   ResponseError,
 } from '@platformatic/kafka';
-import { isIP } from 'node:net';
+import { isIP, setDefaultAutoSelectFamilyAttemptTimeout } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { GatelogError, messageOf } from '../../errors.ts';
-import { connectionTrouble, requestTrouble } from './trouble.ts';
+import { MIRROR_LIMITS } from '../../mirror-limits.ts';
+import { systemClock, type Timer } from '../../time.ts';
+import { SocketWatch } from '../socket-watch.ts';
+import { type Address, addressName } from './address.ts';
+import type { KnownCluster } from './known-cluster.ts';
+import { logIn } from './login.ts';
+import { connectionTrouble, foreignToKafka, requestTrouble } from './trouble.ts';
+import { throttledMs } from './throttle.ts';
 import { KAFKA_DEFAULTS, type KafkaConnection, tlsOptions } from './options.ts';
 
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
+/** By API key. */
+export type Versions = ReadonlyMap<number, { readonly min: number; readonly max: number }>;
 
 interface Opened {
   readonly address: Address;
   readonly connection: Connection;
-  readonly ready: Promise<Connection>;
+  /** Pending while it connects and logs in, also when it has to log in again. */
+  ready: Promise<Connection>;
+  relogin?: Timer;
   /** Something was answered over it. Until then its failure is told to who waits for an answer. */
   used: boolean;
+  /** Called with the first answer: the attempt to connect came to something. */
+  worked: () => void;
 }
 
 /**
@@ -36,19 +47,30 @@ export class Links {
   readonly #open = new Map<string, Opened>();
   readonly #onBroken: (error: GatelogError) => void;
   readonly #socketErrors = new WeakMap<Connection, Error>();
+  readonly #watches = new WeakMap<Connection, SocketWatch>();
+  readonly #ended = new AbortController();
+  readonly #over = Promise.withResolvers<void>();
+  readonly #tlsSessions: Map<string, Buffer> | undefined;
   #closed = false;
+  /** Called with every answer. */
+  onAnswer: () => void = () => {};
 
-  constructor(options: KafkaConnection, onBroken: (error: GatelogError) => void) {
+  constructor(
+    options: KafkaConnection,
+    onBroken: (error: GatelogError) => void,
+    known?: KnownCluster,
+  ) {
     this.#options = options;
     this.#onBroken = onBroken;
+    // Node gives up an address of several after 250 ms, which no satellite link keeps.
+    setDefaultAutoSelectFamilyAttemptTimeout(MIRROR_LIMITS.connectAddressMs);
+    this.#tlsSessions = known?.tlsSessions;
     this.#connectionOptions = {
       connectTimeout: options.connectTimeoutMs ?? KAFKA_DEFAULTS.connectTimeoutMs,
       requestTimeout: options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs,
-      // A broker remembers the last five batches of a producer and partition; see KAFKA-5494.
-      maxInflights: 5,
-      ...(options.sasl === undefined
-        ? {}
-        : { sasl: { ...options.sasl, ...saslExtensions(options.sasl) } }),
+      // The usual five are for who sends a batch again, for brokers know a producer's last five
+      // (KAFKA-5494). We never do; on a long link more must be under way.
+      maxInflights: MIRROR_LIMITS.kafkaInflights,
     };
   }
 
@@ -57,16 +79,17 @@ export class Links {
    * UPSTREAM_UNAUTHENTICATED.
    */
   to(address: Address): Promise<Connection> {
-    const name = `${address.host}:${address.port}`;
+    const name = addressName(address);
     const known = this.#open.get(name);
     if (known !== undefined) return known.ready;
     if (this.#closed) return Promise.reject(closedError());
     const connection = new Connection(this.#options.clientId ?? 'gatelog', {
       ...this.#connectionOptions,
-      ...tlsFor(this.#options, address.host),
+      ...tlsFor(this.#options, address.host, this.#tlsSessions?.get(name)),
     });
     const ready = this.#connect(connection, address, name);
-    this.#open.set(name, { address, connection, ready, used: false });
+    const opened: Opened = { address, connection, ready, used: false, worked: () => {} };
+    this.#open.set(name, opened);
     return ready;
   }
 
@@ -77,23 +100,30 @@ export class Links {
    */
   async call<A extends unknown[], R>(address: Address, api: API<A, R>, ...args: A): Promise<R> {
     const connection = await this.to(address);
+    const { throttle } = this.#options;
+    const held = throttle?.waitFor(addressName(address));
+    if (held !== undefined) await Promise.race([held, this.#over.promise]);
+    if (this.#closed) throw closedError();
     try {
       const answer = await api.async(connection, ...args);
+      throttle?.note(addressName(address), throttledMs(answer));
       this.#answered(address, connection);
       return answer;
     } catch (error) {
       if (error instanceof ResponseError) {
         this.#answered(address, connection);
         const { response } = error as unknown as { response?: R };
+        throttle?.note(addressName(address), throttledMs(response));
         if (response !== undefined) return response;
       }
       // The library tells a waiting request only that its connection closed; the socket said why.
-      throw requestTrouble(this.#socketErrors.get(connection) ?? error, address, this.#options);
+      const telling = this.#socketErrors.get(connection) ?? error;
+      throw requestTrouble(telling, address, this.#options, this.#watches.get(connection));
     }
   }
 
   /** Highest version of each API that the broker knows. */
-  async versions(address: Address): Promise<ReadonlyMap<number, { min: number; max: number }>> {
+  async versions(address: Address): Promise<Versions> {
     const answer = await this.call(address, apiVersionsV3.api, 'gatelog', '1');
     return new Map(
       answer.apiKeys.map((api) => [api.apiKey, { min: api.minVersion, max: api.maxVersion }]),
@@ -104,12 +134,22 @@ export class Links {
     return [...this.#open.values()].map(({ address }) => address);
   }
 
+  /** Asks one broker something small, or every one. A failed request ends the session. */
+  async probe(whom: 'one' | 'all'): Promise<void> {
+    const known = this.addresses;
+    await Promise.all(
+      (whom === 'one' ? known.slice(0, 1) : known).map((address) =>
+        this.call(address, metadataV9.api, [], false, false, false),
+      ),
+    );
+  }
+
   /** Ends one connection, on purpose: the session goes on without it. */
   drop(address: Address): void {
-    const name = `${address.host}:${address.port}`;
+    const name = addressName(address);
     const known = this.#open.get(name);
     this.#open.delete(name);
-    if (known !== undefined) end(known.connection);
+    if (known !== undefined) end(known);
   }
 
   /** Declares the session broken. */
@@ -120,7 +160,9 @@ export class Links {
   /** Ends every connection at once; what was not yet on the wire is dropped. Never rejects. */
   close(): void {
     this.#closed = true;
-    for (const { connection } of this.#open.values()) end(connection);
+    this.#ended.abort();
+    this.#over.resolve();
+    for (const opened of this.#open.values()) end(opened);
     this.#open.clear();
   }
 
@@ -132,23 +174,78 @@ export class Links {
     });
     connection.on('close', () => this.#broke(name, connection, undefined));
     try {
-      await connection.connect(address.host, address.port);
+      await this.#allowed(name, connection);
+      const connected = connection.connect(address.host, address.port);
+      this.#watches.set(connection, new SocketWatch(connection.socket, foreignToKafka));
+      this.#options.wire?.attach(connection.socket);
+      this.#keepTlsSession(connection, name);
+      await connected;
+      await this.#logIn(connection, name);
     } catch (error) {
-      if (this.#open.get(name)?.connection === connection) this.#open.delete(name);
-      throw this.#closed ? closedError() : connectionTrouble(error, address, this.#options);
+      const opened = this.#open.get(name);
+      if (opened?.connection === connection) {
+        this.#open.delete(name);
+        end(opened);
+      }
+      if (this.#closed) throw closedError();
+      // A login that is under way is told only that its connection closed; the socket said why.
+      const cause = this.#socketErrors.get(connection) ?? error;
+      throw connectionTrouble(cause, address, this.#options, this.#watches.get(connection));
     }
     return connection;
   }
 
-  #answered({ host, port }: Address, connection: Connection): void {
-    const known = this.#open.get(`${host}:${port}`);
-    if (known?.connection === connection) known.used = true;
+  async #allowed(name: string, connection: Connection): Promise<void> {
+    const worked = await this.#options.attempts?.take(this.#ended.signal);
+    const opened = this.#open.get(name);
+    if (this.#closed || opened?.connection !== connection) throw closedError();
+    if (worked !== undefined) opened.worked = worked;
+  }
+
+  async #logIn(connection: Connection, name: string): Promise<void> {
+    const { sasl } = this.#options;
+    if (sasl === undefined) return;
+    const lastsMs = await logIn(connection, sasl);
+    const opened = this.#open.get(name);
+    if (lastsMs <= 0 || opened?.connection !== connection) return;
+    opened.relogin = systemClock.after(lastsMs * MIRROR_LIMITS.kafkaReloginShare, () =>
+      this.#renewLogin(opened, name),
+    );
+  }
+
+  /** What is sent meanwhile waits, for the broker takes nothing else; what is under way does not matter. */
+  #renewLogin(opened: Opened, name: string): void {
+    const { connection, address } = opened;
+    opened.ready = this.#logIn(connection, name).then(
+      () => connection,
+      (error: unknown) => {
+        const trouble = connectionTrouble(error, address, this.#options);
+        this.breakOff(trouble);
+        throw trouble;
+      },
+    );
+    opened.ready.catch(() => {}); // Told above.
+  }
+
+  #keepTlsSession(connection: Connection, name: string): void {
+    const { socket } = connection as unknown as { socket?: TLSSocket };
+    if (this.#options.tls === undefined) return;
+    socket?.on('session', (session) => this.#tlsSessions?.set(name, session));
+  }
+
+  #answered(address: Address, connection: Connection): void {
+    this.onAnswer();
+    const known = this.#open.get(addressName(address));
+    if (known?.connection !== connection) return;
+    if (!known.used) known.worked();
+    known.used = true;
   }
 
   #broke(name: string, connection: Connection, error: Error | undefined): void {
     const known = this.#open.get(name);
     if (this.#closed || known?.connection !== connection) return;
     this.#open.delete(name);
+    known.relogin?.cancel();
     // Its status is no help here: the library calls a failed connect an error before it says so.
     if (!known.used) return;
     const reason = error === undefined ? 'the broker closed the connection' : messageOf(error);
@@ -164,8 +261,9 @@ export class Links {
   }
 }
 
-function end(connection: Connection): void {
+function end({ connection, relogin }: Opened): void {
   const { socket } = connection as unknown as { socket?: { destroy(): void } };
+  relogin?.cancel();
   connection.close(() => {});
   socket?.destroy();
 }
@@ -174,34 +272,15 @@ function end(connection: Connection): void {
 function tlsFor(
   options: KafkaConnection,
   host: string,
+  session: Buffer | undefined,
 ): Pick<ConnectionOptions, 'tls' | 'tlsServerName'> {
   if (options.tls === undefined) return {};
   const name = options.tls.servername ?? (isIP(host) === 0 ? host : undefined);
-  const tls = tlsOptions(options.tls);
+  const own = tlsOptions(options.tls);
+  const tls = session === undefined ? own : { ...own, session };
   return name === undefined ? { tls } : { tls, tlsServerName: name };
-}
-
-function saslExtensions(sasl: KafkaConnection['sasl']): {
-  oauthBearerExtensions?: Record<string, string>;
-} {
-  if (sasl?.mechanism !== 'OAUTHBEARER' || sasl.extensions === undefined) return {};
-  return { oauthBearerExtensions: { ...sasl.extensions } };
 }
 
 function closedError(): GatelogError {
   return new GatelogError('UPSTREAM_UNREACHABLE', 'The session with Kafka was closed');
-}
-
-/** `host:port`, with brackets around an IPv6 address. */
-export function parseAddress(text: string): Address {
-  const parts = /^(?:\[(?<v6>[^\]]+)\]|(?<host>[^:]+)):(?<port>\d+)$/u.exec(text);
-  const host = parts?.groups?.['v6'] ?? parts?.groups?.['host'];
-  const port = Number(parts?.groups?.['port']);
-  if (host === undefined || !(port >= 1 && port <= 65_535)) {
-    throw new GatelogError(
-      'CONFIG_INVALID',
-      `A Kafka broker is given as host:port, for example kafka.example.org:9092; got '${text}'`,
-    );
-  }
-  return { host, port };
 }

@@ -2,6 +2,9 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { KeyValue } from '../../store/log.ts';
 import type { Logger } from '../../telemetry.ts';
 import type { Clock } from '../../time.ts';
+import type { Throttle } from './throttle.ts';
+import type { ConnectAttempts } from '../connect-attempts.ts';
+import type { Wire } from '../policy/wire-meter.ts';
 
 /** What a person may set about a Kafka cluster, and the capabilities the composition root lends. */
 
@@ -48,6 +51,16 @@ export interface KafkaConnection {
   readonly sasl?: KafkaSasl | undefined;
   readonly connectTimeoutMs?: number | undefined;
   readonly requestTimeoutMs?: number | undefined;
+  /** Bounds attempts to connect across sessions. Absent: nothing does. */
+  readonly attempts?: ConnectAttempts | undefined;
+  /** Keeps to the cluster's quotas across sessions. Absent: nothing does. */
+  readonly throttle?: Throttle | undefined;
+  /** The best time of day that is known, for what is said about certificates. Default: the system's. */
+  readonly clock?: Clock | undefined;
+  /** False: `clock` is wrong, and nobody knows by how much. Default: it never is. */
+  readonly isClockSound?: (() => boolean) | undefined;
+  /** Counts and paces what goes over the connections. */
+  readonly wire?: Wire | undefined;
 }
 
 export interface KafkaUpstreamOptions extends KafkaConnection {
@@ -60,11 +73,17 @@ export interface KafkaUpstreamOptions extends KafkaConnection {
   readonly compression?: Compression | undefined;
   /** Level of gzip (1 to 9) or zstd (1 to 19); the codec's own default when absent. */
   readonly compressionLevel?: number | undefined;
+  /**
+   * What clears a retained message (empty, with the retain flag) goes up without a value where it has
+   * a key: a tombstone, for topics that are compacted. Default false: it goes up as it is, empty.
+   */
+  readonly tombstones?: boolean | undefined;
   /** Bytes of one record batch before compression. */
   readonly maxBatchBytes?: number | undefined;
   readonly transactionalId?: string | undefined;
   readonly group?: string | undefined;
   readonly positionsTopic?: string | undefined;
+  /** Default: short, and longer by itself where what is sent takes longer. */
   readonly transactionTimeoutMs?: number | undefined;
   /**
    * The id of the cluster that is meant. Set it to move a mirror to another cluster on purpose;
@@ -81,10 +100,8 @@ export interface KafkaUpstreamOptions extends KafkaConnection {
    * forgot the position and the records): `stop` asks a person, `repeat` sends them again.
    */
   readonly unknownOutcome?: 'stop' | 'repeat' | undefined;
-  /** The state database was damaged, and our positions with it. */
-  readonly positionsLost?: boolean | undefined;
-  /** False: `clock` is wrong, and nobody knows by how much. Default: it never is. */
-  readonly isClockSound?: (() => boolean) | undefined;
+  /** The state database was damaged, and our positions of the streams below this number with it. */
+  readonly positionsLostBelow?: number | undefined;
   /** A small space of synced values, this mirror's own. */
   readonly journal: KeyValue;
   readonly clock: Clock;
@@ -97,12 +114,24 @@ export const KAFKA_DEFAULTS = {
   requestTimeoutMs: 20_000,
   /**
    * An orphaned transaction holds back read_committed readers for this long and the broker's
-   * sweep (10 s), so it is short; it must exceed the upload time of one batch.
+   * sweep (10 s), so it is short; batches are made so that those under way at once take less.
    */
-  transactionTimeoutMs: 30_000,
+  transactionTimeoutMs: 5000,
+  /** For a record that takes longer, it is doubled up to this (Kafka's usual limit is 15 min). */
+  transactionTimeoutMaxMs: 300_000,
   positionsTopic: 'gatelog.positions',
   maxBatchBytes: 921_600, // 900 KiB
 } as const;
+
+/** What a gateway is called at the cluster: the owner of its transactions, and of its positions. */
+export function kafkaNames(options: {
+  readonly gateway: string;
+  readonly transactionalId?: string | undefined;
+  readonly group?: string | undefined;
+}): { readonly transactionalId: string; readonly group: string } {
+  const own = `gatelog.${options.gateway}`;
+  return { transactionalId: options.transactionalId ?? own, group: options.group ?? own };
+}
 
 export function tlsOptions(tls: KafkaTls): TlsOptions {
   const { ca, cert, key, passphrase, servername } = tls;

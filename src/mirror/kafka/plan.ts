@@ -6,6 +6,7 @@ import type { Rejection } from '../upstream.ts';
 import { CODE } from './codes.ts';
 import { centralPartition } from './layout.ts';
 import type { ProduceAnswer } from './produce.ts';
+import { asTombstone } from './tombstone.ts';
 
 /**
  * What one `send` has to deliver: the records sorted by central partition, cut into pieces of one
@@ -22,6 +23,8 @@ export interface Way {
   readonly centralPartitions: number;
   /** UTF-8 of the identity without the offset. */
   readonly identity: Uint8Array;
+  /** What clears a retained message goes up without a value. */
+  readonly tombstones?: boolean;
 }
 
 export function identityBytes(parts: {
@@ -74,7 +77,7 @@ export function targetsOf(
     for (const record of slice.records) {
       const index = centralPartition(record.key, way.partition, way.centralPartitions);
       const target = (byPartition[index] ??= new Target(way.centralTopic, index));
-      target.records.push(record);
+      target.records.push(way.tombstones === true ? asTombstone(record) : record);
       target.ways.push(way);
     }
   }
@@ -85,7 +88,7 @@ export function targetsOf(
 export interface Range {
   readonly stream: StreamId;
   readonly from: number;
-  /** One past the last: the next offset wanted once they are delivered. */
+  /** One past the last. */
   readonly to: number;
 }
 
@@ -96,10 +99,6 @@ export function rangesOf(slices: readonly Slice[]): Range[] {
     if (first === undefined || last === undefined) return [];
     return [{ stream, from: first.offset, to: last.offset + 1 }];
   });
-}
-
-export function positionsAfter(ranges: readonly Range[]): Map<StreamId, number> {
-  return new Map(ranges.map(({ stream, to }) => [stream, to]));
 }
 
 export interface Refinement {

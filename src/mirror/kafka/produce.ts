@@ -14,6 +14,11 @@ export interface ProduceTopic {
   readonly partitions: readonly ProducePartition[];
 }
 
+export interface ProduceAnswers {
+  readonly answers: readonly ProduceAnswer[];
+  readonly throttleTimeMs: number;
+}
+
 export interface ProduceAnswer {
   readonly topic: string;
   readonly partition: number;
@@ -67,15 +72,15 @@ function parseResponse(
   _key: number,
   _version: number,
   reader: Reader,
-): ProduceAnswer[] {
+): ProduceAnswers {
   const topics = reader.readArray((outer) => {
     const topic = outer.readString();
     return outer.readArray(readPartition).map((answer) => ({ topic, ...answer }));
   });
-  return topics.flat();
+  return { answers: topics.flat(), throttleTimeMs: reader.readInt32() };
 }
 
-export const produceApi: API<ProduceArguments, ProduceAnswer[]> = createAPI(
+export const produceApi: API<ProduceArguments, ProduceAnswers> = createAPI(
   PRODUCE,
   9,
   createRequest,

@@ -1,5 +1,5 @@
 import { GatelogError } from '../../errors.ts';
-import { CODE, codeName } from './codes.ts';
+import { CODE, codeName, hasOtherLeader } from './codes.ts';
 import { notAuthorized, whoOf } from './destinations.ts';
 import type { KafkaUpstreamOptions } from './options.ts';
 import { TopicTrouble } from './topic-trouble.ts';
@@ -54,7 +54,9 @@ export function refusal(
     default:
       return new GatelogError(
         'UPSTREAM_UNCERTAIN',
-        `Kafka answered ${codeName(code)} to ${request}; the transaction is given up and tried anew`,
+        hasOtherLeader(code)
+          ? `Another broker leads ${topic === undefined ? 'a partition' : `a partition of '${topic}'`} now, or none does yet (${codeName(code)} to ${request}): it is looked for anew`
+          : `Kafka answered ${codeName(code)} to ${request}; the transaction is given up and tried anew`,
       );
   }
 }

@@ -1,10 +1,12 @@
+import { type Coverage, formatAhead, parseCoverage } from '../../coverage.ts';
 import { GatelogError } from '../../errors.ts';
 import { formatIdentity, parseIdentity } from '../../identity.ts';
 import type { MirrorStream } from '../upstream.ts';
 
 /**
  * The resume position at the far side: a committed offset of our group on the positions topic,
- * whose metadata is the identity of the next record wanted. Pure.
+ * whose metadata is the identity of the next record wanted; where more was delivered beyond it, `+` and
+ * those ranges follow, which programs that know nothing of them refuse. Pure.
  */
 export interface RemotePosition {
   /** Next offset wanted; -1 when the far side has none. */
@@ -18,10 +20,11 @@ export interface Owner {
   readonly replaces?: string | undefined;
 }
 
-export function positionMetadata(owner: Owner, stream: MirrorStream, offset: number): string {
+export function positionMetadata(owner: Owner, stream: MirrorStream, had: Coverage): string {
   const { gateway, incarnation } = owner;
   const { topic, partition } = stream;
-  return formatIdentity({ gateway, incarnation, topic, partition, offset });
+  const identity = formatIdentity({ gateway, incarnation, topic, partition, offset: had.next });
+  return had.ahead.length === 0 ? identity : `${identity}+${formatAhead(had)}`;
 }
 
 /**
@@ -32,11 +35,13 @@ export function acceptPosition(
   owner: Owner,
   stream: MirrorStream,
   remote: RemotePosition,
-): number | undefined {
+): Coverage | undefined {
   if (remote.offset < 0) return undefined;
-  const found = parseIdentity(remote.metadata ?? '');
+  const [identity = '', ahead = ''] = (remote.metadata ?? '').split('+', 2);
+  const found = parseIdentity(identity);
+  const had = parseCoverage(remote.offset, ahead);
   const place = `${stream.topic}/${stream.partition}`;
-  if (found === undefined) {
+  if (found === undefined || had === undefined) {
     throw new GatelogError(
       'UPSTREAM_MISMATCH',
       `Kafka's position for ${place} was not written by gatelog (metadata '${remote.metadata ?? ''}'): another program uses this gateway's consumer group; give the mirror a group of its own`,
@@ -55,5 +60,5 @@ export function acceptPosition(
       `Kafka's position for ${place} names ${found.topic}/${found.partition} instead: the positions topic or the data folder is not what it was`,
     );
   }
-  return remote.offset;
+  return had;
 }

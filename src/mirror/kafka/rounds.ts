@@ -1,7 +1,8 @@
 import { must } from '../../assert.ts';
 import { CODE } from './codes.ts';
 import type { Cargo } from './encode.ts';
-import type { Address, Links } from './links.ts';
+import type { Address } from './address.ts';
+import type { Links } from './links.ts';
 import { type ProduceAnswer, produceApi, type ProduceTopic } from './produce.ts';
 import { type BatchStamp, sealBatch } from './record-batch.ts';
 
@@ -89,7 +90,9 @@ async function produceRound(
     ),
   );
   const byPlace = new Map(
-    answers.flat().map((answer) => [placeOf(answer.topic, answer.partition), answer]),
+    answers
+      .flatMap((one) => one.answers)
+      .map((answer) => [placeOf(answer.topic, answer.partition), answer]),
   );
   return round.map((cargo) => {
     const { topic, partition } = cargo;

@@ -1,8 +1,11 @@
+import type { Coverage, Coverages } from '../../coverage.ts';
 import { GatelogError, messageOf } from '../../errors.ts';
 import type { StreamId } from '../../record.ts';
 import type { Slice } from '../../store/log.ts';
 import type { Clock, Timer } from '../../time.ts';
-import type { Receipt, UpstreamSession } from '../upstream.ts';
+import { DAY_MS } from '../../units.ts';
+import { MIRROR_LIMITS } from '../../mirror-limits.ts';
+import type { Liveness, Receipt, UpstreamSession } from '../upstream.ts';
 import type { Shipment } from './encode.ts';
 import type { Links } from './links.ts';
 
@@ -10,39 +13,43 @@ import type { Links } from './links.ts';
 export interface Delivery {
   /** Encodes and compresses; keeps none of the records. */
   prepare(slices: readonly Slice[]): Promise<Shipment>;
-  deliver(shipment: Shipment): Promise<Receipt>;
+  /**
+   * `after`: what has been had of its streams then, in one step with it where positions are kept. MAY be
+   * called before the call before it has settled; delivers in the order of the calls.
+   */
+  deliver(shipment: Shipment, after: Coverages): Promise<Receipt>;
   /** Commits positions alone; absent where the far side keeps none. */
-  commitPositions?(positions: ReadonlyMap<StreamId, number>): Promise<void>;
+  commitPositions?(positions: Coverages): Promise<void>;
 }
 
-/**
- * An idle connection without traffic can't be told from a dead one (the library sets no TCP
- * keep-alive), and brokers close connections idle for ten minutes: one small request a minute.
- */
-const HEARTBEAT_MS = 60_000;
 /** A committed offset expires seven days after its own last commit; idle ones are renewed daily. */
-const RENEW_MS = 86_400_000;
+const RENEW_MS = DAY_MS;
 
 export class KafkaSession implements UpstreamSession {
-  readonly positions: ReadonlyMap<StreamId, number>;
+  readonly positions: Coverages;
   /** `prepare` encodes into buffers of its own. */
   readonly copiesRecords = true;
   readonly broken: Promise<never>;
   readonly #links: Links;
   readonly #delivery: Delivery;
   readonly #clock: Clock;
-  readonly #committed: Map<StreamId, number>;
+  readonly #committed: Map<StreamId, Coverage>;
   readonly #end: () => void;
-  #tail: Promise<unknown> = Promise.resolve();
+  /** The last batch is in the hands of the delivery. */
+  #handed: Promise<unknown> = Promise.resolve();
+  /** Everything handed over is settled. */
+  #settled: Promise<unknown> = Promise.resolve();
   #heartbeat: Timer | undefined;
   #renewedMs: number;
+  #answeredMs: number;
+  #probedAllMs: number;
   #ended = false;
 
   constructor(
     links: Links,
     broken: Promise<never>,
     delivery: Delivery,
-    positions: ReadonlyMap<StreamId, number>,
+    positions: Coverages,
     clock: Clock,
     end: () => void,
   ) {
@@ -54,22 +61,43 @@ export class KafkaSession implements UpstreamSession {
     this.#committed = new Map(positions);
     this.#renewedMs = clock.monotonicMs();
     this.broken = broken;
+    this.#answeredMs = clock.monotonicMs();
+    this.#probedAllMs = this.#answeredMs;
+    links.onAnswer = () => {
+      this.#answeredMs = clock.monotonicMs();
+    };
     this.#beat();
   }
 
+  get liveness(): Liveness {
+    return { answeredMs: this.#answeredMs, probedAfterMs: MIRROR_LIMITS.kafkaProbeMs };
+  }
+
+  probe(): void {
+    void this.#check('all', false);
+  }
+
   /** Encodes at once, while earlier batches are on the wire; delivers in call order. */
-  send(batch: readonly Slice[]): Promise<Receipt> {
+  async send(batch: readonly Slice[], after: Coverages): Promise<Receipt> {
     const ready = this.#delivery.prepare(batch);
     ready.catch(() => {});
-    const delivered = this.#tail.then(async () => {
+    const handed = this.#handed.then(async () => {
       const shipment = await ready;
       this.#mustBeOpen();
-      const receipt = await this.#delivery.deliver(shipment);
-      for (const [stream, position] of receipt.positions) this.#committed.set(stream, position);
-      return receipt;
+      return { delivered: this.#follow(this.#delivery.deliver(shipment, after)) };
     });
-    this.#tail = delivered;
-    delivered.catch(() => {});
+    this.#handed = handed;
+    handed.catch(() => {});
+    const { delivered } = await handed;
+    const receipt = await delivered;
+    for (const [stream, had] of after) this.#committed.set(stream, had);
+    return receipt;
+  }
+
+  /** When one fails every later one does, so the last one tells of all. */
+  #follow<T>(delivered: Promise<T>): Promise<T> {
+    this.#settled = bothSettled(this.#settled, delivered);
+    this.#settled.catch(() => {}); // Told to who sent it.
     return delivered;
   }
 
@@ -80,38 +108,60 @@ export class KafkaSession implements UpstreamSession {
       this.#heartbeat?.cancel();
       this.#end();
     }
-    await this.#tail.catch(() => {}); // Told to who sent it.
+    await this.#handed.catch(() => {}); // Told to who sent it.
+    await this.#settled.catch(() => {});
   }
 
   #mustBeOpen(): void {
     if (this.#ended) throw closedError();
   }
 
+  /**
+   * An idle connection without traffic can't be told from a dead one (the library sets no TCP
+   * keep-alive), NAT forgets it, and brokers close those idle for ten minutes. One answer shows that
+   * the link lives, which all of them go over; so all are asked seldom, for a metered link's sake.
+   */
   #beat(): void {
-    this.#heartbeat = this.#clock.after(HEARTBEAT_MS, () => {
-      void this.#check();
+    this.#heartbeat = this.#clock.after(MIRROR_LIMITS.kafkaProbeMs, () => {
+      void this.#check(this.#whomToProbe(), true);
     });
   }
 
-  /** A failed request breaks its link, and that ends the session. */
-  async #check(): Promise<void> {
+  #whomToProbe(): 'one' | 'all' | undefined {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#probedAllMs >= MIRROR_LIMITS.kafkaProbeAllMs) return 'all';
+    return nowMs - this.#answeredMs >= MIRROR_LIMITS.kafkaProbeMs / 2 ? 'one' : undefined;
+  }
+
+  async #check(whom: 'one' | 'all' | undefined, goesOn: boolean): Promise<void> {
     try {
-      await Promise.all(this.#links.addresses.map((address) => this.#links.versions(address)));
+      if (whom === 'all') this.#probedAllMs = this.#clock.monotonicMs();
+      if (whom !== undefined) await this.#links.probe(whom);
       if (this.#clock.monotonicMs() - this.#renewedMs > RENEW_MS) await this.#renew();
     } catch (error) {
       if (!this.#ended) this.#links.breakOff(asTrouble(error));
     }
-    if (!this.#ended) this.#beat();
+    if (goesOn && !this.#ended) this.#beat();
   }
 
   async #renew(): Promise<void> {
     const delivery = this.#delivery;
     this.#renewedMs = this.#clock.monotonicMs();
     if (this.#committed.size === 0) return;
-    const renewed = this.#tail.then(() => delivery.commitPositions?.(this.#committed));
-    this.#tail = renewed;
-    await renewed;
+    // Alone: positions on their way at the same time are newer than what is known here.
+    const renewed = this.#handed
+      .then(() => this.#settled)
+      .then(() => delivery.commitPositions?.(this.#committed));
+    this.#handed = renewed;
+    await this.#follow(renewed);
   }
+}
+
+/** Resolves or rejects when nothing of either is under way any more; keeps no results. */
+async function bothSettled(one: Promise<unknown>, other: Promise<unknown>): Promise<void> {
+  await Promise.allSettled([one, other]);
+  await one;
+  await other;
 }
 
 function closedError(): GatelogError {

@@ -3,7 +3,8 @@ import { LIMITS } from '../../limits.ts';
 import type { Logger } from '../../telemetry.ts';
 import { isoTime, type Clock } from '../../time.ts';
 import { CODE } from './codes.ts';
-import type { Address, Links } from './links.ts';
+import type { Address } from './address.ts';
+import type { Links, Versions } from './links.ts';
 import type { ProduceAnswer } from './produce.ts';
 
 /** Timestamps that a central topic takes; others are sent with the nearest one. */
@@ -141,8 +142,14 @@ const TOPIC = ConfigResourceTypes.TOPIC;
 const DESCRIBE_CONFIGS = 32;
 const VERSION = 2;
 
+/** A service that does not know the request might end the connection over it. */
+export function tellsConfigs(versions: Versions): boolean {
+  const known = versions.get(DESCRIBE_CONFIGS);
+  return known !== undefined && known.min <= VERSION && known.max >= VERSION;
+}
+
 /** The limits of those topics whose configuration we may read (DESCRIBE_CONFIGS); never rejects. */
-export async function readTimeLimits(
+export async function askTimeLimits(
   links: Links,
   broker: Address,
   topics: readonly string[],
@@ -156,9 +163,6 @@ export async function readTimeLimits(
     configurationKeys,
   }));
   try {
-    // A service that does not know the request might end the connection over it.
-    const known = (await links.versions(broker)).get(DESCRIBE_CONFIGS);
-    if (known === undefined || known.min > VERSION || known.max < VERSION) return limits;
     const answer = await links.call(broker, describeConfigsV2.api, resources, false, false);
     for (const { errorCode, resourceName, configs } of answer.results) {
       const values = new Map(configs.map(({ name, value }) => [name, value ?? null]));

@@ -1,16 +1,18 @@
 import {
   addOffsetsToTxnV3,
   addPartitionsToTxnV3,
+  describeTransactionsV0,
   endTxnV3,
   initProducerIdV4,
-  offsetFetchV7,
   txnOffsetCommitV3,
 } from '@platformatic/kafka';
 import { assert, must } from '../../assert.ts';
-import { type Cluster, type CoordinatorOf, insist } from './cluster.ts';
+import { type CoordinatorOf, insist } from './cluster.ts';
 import { CODE, isBusy, isMoved } from './codes.ts';
-import type { Address, Links } from './links.ts';
-import type { RemotePosition } from './resume.ts';
+import type { Coordinators } from './coordinators.ts';
+import type { Address } from './address.ts';
+import type { Links } from './links.ts';
+import { askPositions, type PositionsAnswer } from './offset-fetch.ts';
 import type { Clock } from '../../time.ts';
 
 /**
@@ -44,26 +46,29 @@ const NO_EPOCH = -1;
 
 export class TransactionClient {
   readonly #links: Links;
-  readonly #cluster: Cluster;
+  readonly #coordinators: Coordinators;
   readonly #names: TransactionNames;
   readonly #clock: Clock;
   readonly #signal: AbortSignal;
-  readonly #coordinators: Partial<Record<CoordinatorOf, Address>> = {};
   #producer: Producer | undefined;
   #unanswered = false;
 
   constructor(
     links: Links,
-    cluster: Cluster,
+    coordinators: Coordinators,
     names: TransactionNames,
     clock: Clock,
     signal: AbortSignal,
   ) {
     this.#links = links;
-    this.#cluster = cluster;
+    this.#coordinators = coordinators;
     this.#names = names;
     this.#clock = clock;
     this.#signal = signal;
+  }
+
+  get transactionalId(): string {
+    return this.#names.transactionalId;
   }
 
   get producer(): Producer {
@@ -111,24 +116,12 @@ export class TransactionClient {
     indexes: readonly number[],
     requireStable: boolean,
   ): Promise<PositionsAnswer> {
-    if (indexes.length === 0) return { code: CODE.none, positions: new Map() };
     const { group, positionsTopic } = this.#names;
-    const topics = [{ name: positionsTopic, partitionIndexes: [...indexes] }];
-    const answer = await this.#ask('group', group, async (coordinator) => {
-      const groups = [{ groupId: group, topics }];
-      const result = await this.#links.call(coordinator, offsetFetchV7.api, groups, requireStable);
-      const partitions = result.topics.flatMap((topic) => topic.partitions);
-      const codes = [result.errorCode, ...partitions.map((partition) => partition.errorCode)];
-      return { code: codes.find((code) => code !== CODE.none) ?? CODE.none, partitions };
-    });
-    const positions = new Map<number, RemotePosition>();
-    for (const { partitionIndex, committedOffset, metadata } of answer.partitions ?? []) {
-      positions.set(partitionIndex, {
-        offset: Number(committedOffset),
-        metadata: metadata ?? null,
-      });
-    }
-    return { code: answer.code, positions };
+    const question = { group, positionsTopic, indexes, requireStable };
+    const { code, positions = new Map() } = await this.#ask('group', group, (coordinator) =>
+      askPositions(this.#links, coordinator, question),
+    );
+    return { code, positions };
   }
 
   /** Adds partitions and our group; both requests travel together. */
@@ -140,7 +133,11 @@ export class TransactionClient {
     return data.code === CODE.none ? { code: offsets } : data;
   }
 
-  async stage(positions: readonly StagedPosition[]): Promise<number> {
+  /**
+   * `mayRepeat`: a busy answer is waited out. Not where a later transaction's positions are on their
+   * way already: of two the group keeps what was appended last.
+   */
+  async stage(positions: readonly StagedPosition[], mayRepeat: boolean): Promise<number> {
     const { transactionalId, group, positionsTopic } = this.#names;
     const { id, epoch } = this.producer;
     const topic = {
@@ -152,7 +149,7 @@ export class TransactionClient {
         committedMetadata: metadata,
       })),
     };
-    const { code } = await this.#ask('group', group, async (coordinator) => {
+    const commit = async (coordinator: Address): Promise<{ code: number }> => {
       const result = await this.#links.call(
         coordinator,
         txnOffsetCommitV3.api,
@@ -169,8 +166,25 @@ export class TransactionClient {
         partitions.map((one) => one.errorCode),
       );
       return { code: codes.find((one) => one !== CODE.none) ?? CODE.none };
+    };
+    return (await this.#ask('group', group, commit, mayRepeat)).code;
+  }
+
+  /**
+   * Whether the coordinator knows the transactional id, or Kafka's error code. One that we may not
+   * use counts as unknown.
+   */
+  async isKnown(): Promise<{ readonly code: number; readonly known: boolean }> {
+    const { transactionalId } = this.#names;
+    const { code } = await this.#ask('transaction', transactionalId, async (coordinator) => {
+      const { api } = describeTransactionsV0;
+      const result = await this.#links.call(coordinator, api, [transactionalId]);
+      return { code: result.transactionStates[0]?.errorCode ?? CODE.none };
     });
-    return code;
+    const isMissing = code === CODE.transactionalIdNotFound;
+    if (isMissing || code === CODE.transactionalIdAuthorizationFailed)
+      return { code: CODE.none, known: false };
+    return { code, known: code === CODE.none };
   }
 
   async end(commit: boolean): Promise<number> {
@@ -230,31 +244,27 @@ export class TransactionClient {
     of: CoordinatorOf,
     key: string,
     request: (coordinator: Address) => Promise<T>,
+    mayRepeat = true,
   ): Promise<T | ({ readonly code: number } & Partial<Omit<T, 'code'>>)> {
     return insist(
       this.#clock,
       this.#signal,
       async () => {
-        let address = this.#coordinators[of];
+        // Without waiting when it is known: calls must leave in the order in which they were made.
+        let address = this.#coordinators.current(of, key);
         if (address === undefined) {
-          const found = await this.#cluster.coordinator(of, key);
+          const found = await this.#coordinators.find(of, key);
           if (found.code !== CODE.none)
             return { code: found.code } as { code: number } & Partial<T>;
-          address = found.address;
-          this.#coordinators[of] = address;
+          ({ address } = found);
         }
         const answer = await request(address);
-        if (isMoved(answer.code)) delete this.#coordinators[of];
+        if (isMoved(answer.code)) this.#coordinators.moved(of, key);
         return answer;
       },
-      ({ code }) => isBusy(code) || isMoved(code),
+      ({ code }) => mayRepeat && (isBusy(code) || isMoved(code)),
     );
   }
-}
-
-export interface PositionsAnswer {
-  readonly code: number;
-  readonly positions: ReadonlyMap<number, RemotePosition>;
 }
 
 export interface BeginAnswer {

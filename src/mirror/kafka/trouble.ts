@@ -1,76 +1,106 @@
 import { AuthenticationError } from '@platformatic/kafka';
-import { type ErrorCode, GatelogError, messageOf, systemCodeOf } from '../../errors.ts';
-import type { KafkaConnection } from './options.ts';
+import { type ErrorCode, GatelogError, messageOf } from '../../errors.ts';
+import { systemClock } from '../../time.ts';
+import { causesOf, connectTrouble } from '../connect-trouble.ts';
+import { type SocketWatch, type Stranger, strangerOf } from '../socket-watch.ts';
+import { KAFKA_DEFAULTS, type KafkaConnection } from './options.ts';
 
 /** Turns what the library and the sockets throw into errors that a person can act on. */
+
+interface Broker {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The longest answer that is taken for one: Kafka's own bound of a request (socket.request.max.bytes). */
+const LONGEST_ANSWER_BYTES = 104_857_600; // 100 MiB
+
+/** An answer of Kafka begins with its length. */
+export function foreignToKafka(first: Buffer): Stranger | undefined {
+  const stranger = strangerOf(first);
+  if (stranger !== undefined || first.length < 4) return stranger;
+  const length = first.readInt32BE(0);
+  return length < 4 || length > LONGEST_ANSWER_BYTES ? 'other' : undefined;
+}
 
 /** Why a connection could not be made. */
 export function connectionTrouble(
   error: unknown,
-  address: { readonly host: string; readonly port: number },
+  broker: Broker,
   options: KafkaConnection,
+  watch?: SocketWatch,
 ): GatelogError {
-  const where = `${address.host}:${address.port}`;
+  const where = `${broker.host}:${broker.port}`;
   const chain = [...causesOf(error)];
   if (chain.some((cause) => cause instanceof AuthenticationError)) {
     return refusedCredentials(chain, where, options);
   }
-  const codes = chain.map(systemCodeOf);
-  const certificate = codes.find((code) => code !== undefined && isCertificateTrouble(code));
-  if (certificate !== undefined) return refusedCertificate(chain, certificate, where);
-  const deepest = chain.at(-1);
-  return new GatelogError(
-    'UPSTREAM_UNREACHABLE',
-    `Can't reach Kafka at ${where}: ${messageOf(deepest)}${hintFor(chain, options)}`,
-    { cause: error },
-  );
+  const timeoutMs = options.connectTimeoutMs ?? KAFKA_DEFAULTS.connectTimeoutMs;
+  return troubleOf(chain, broker, options, { watch, timeoutMs, lead: "Can't reach" });
 }
 
 /** Why a request got no answer. */
 export function requestTrouble(
   error: unknown,
-  address: { readonly host: string; readonly port: number },
+  broker: Broker,
   options: KafkaConnection,
+  watch?: SocketWatch,
 ): GatelogError {
   if (error instanceof GatelogError) return error;
-  const chain = [...causesOf(error)];
-  const codes = chain.map(systemCodeOf);
-  const certificate = codes.find((code) => code !== undefined && isCertificateTrouble(code));
-  const where = `${address.host}:${address.port}`;
-  if (certificate !== undefined) return refusedCertificate(chain, certificate, where);
-  return new GatelogError(
-    'UPSTREAM_UNREACHABLE',
-    `No answer from Kafka at ${where}: ${messageOf(chain.at(-1))}${hintFor(chain, options)}`,
-    { cause: error },
-  );
+  const timeoutMs = options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs;
+  const lead = 'No answer from';
+  return troubleOf([...causesOf(error)], broker, options, { watch, timeoutMs, lead });
 }
 
-function* causesOf(error: unknown): Generator {
-  let current = error;
-  for (let depth = 0; depth < 10 && current !== undefined; depth++) {
-    yield current;
-    if (current instanceof AggregateError) {
-      for (const inner of current.errors) yield* causesOf(inner);
-    }
-    current = current instanceof Error ? current.cause : undefined;
+interface Attempt {
+  readonly watch: SocketWatch | undefined;
+  readonly timeoutMs: number;
+  readonly lead: string;
+}
+
+function troubleOf(
+  chain: readonly unknown[],
+  broker: Broker,
+  options: KafkaConnection,
+  { watch, timeoutMs, lead }: Attempt,
+): GatelogError {
+  const { host, port } = broker;
+  const { tls, clock = systemClock, isClockSound } = options;
+  const trouble = connectTrouble(chain, {
+    where: `Kafka at ${host}:${port}`,
+    host,
+    protocol: 'Kafka',
+    secure: tls !== undefined,
+    timeoutMs,
+    watch,
+    clock: {
+      wallMs: systemClock.nowMs(),
+      bestMs: clock.nowMs(),
+      isSound: isClockSound?.() !== false,
+    },
+  });
+  const [cause] = chain;
+  if (trouble?.kind === 'certificate') {
+    return new GatelogError('UPSTREAM_UNAUTHENTICATED', trouble.text, { cause });
   }
+  const words = `${messageOf(chain.at(-1))}${hintFor(chain, options)}`;
+  const text = trouble?.text ?? `${lead} Kafka at ${host}:${port}: ${words}`;
+  const advertised = advertisedText(broker, options);
+  return new GatelogError('UPSTREAM_UNREACHABLE', `${text}${advertised}`, { cause });
 }
 
-/** Node's names for a refused certificate, and OpenSSL's alerts about ours. */
-function isCertificateTrouble(code: string): boolean {
-  return code.includes('CERT') || code.startsWith('UNABLE_TO_') || code.startsWith('ERR_SSL_TLSV1');
-}
-
-function refusedCertificate(chain: unknown[], code: string, where: string): GatelogError {
-  const ours = code.includes('ALERT');
-  const text = ours
-    ? `Kafka at ${where} refuses our client certificate (${code}): set tls.cert and tls.key to one that the brokers trust`
-    : `The certificate of Kafka at ${where} is not accepted (${code}): ${messageOf(chain.at(-1))}; check tls.ca and tls.serverName`;
-  return new GatelogError('UPSTREAM_UNAUTHENTICATED', text, { cause: chain[0] });
+/**
+ * The most common misconfiguration of Kafka: clients are sent on to addresses that only the brokers
+ * themselves can reach.
+ */
+function advertisedText({ host, port }: Broker, { brokers }: KafkaConnection): string {
+  const where = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  if (brokers.length === 0 || brokers.includes(where)) return '';
+  return `; ${where} is not in 'brokers', it is what the cluster advertises: unless that broker is down, set advertised.listeners of the brokers to addresses that this gateway can resolve and reach`;
 }
 
 function refusedCredentials(
-  chain: unknown[],
+  chain: readonly unknown[],
   where: string,
   options: KafkaConnection,
 ): GatelogError {
@@ -95,8 +125,7 @@ function serverText(cause: unknown): string[] {
 
 function hintFor(chain: readonly unknown[], options: KafkaConnection): string {
   const texts = chain.map(messageOf).join(' ');
-  if (texts.includes('requires TLS')) return ' (configure tls)';
-  if (options.tls !== undefined && /TLS handshake|wrong version number|EPROTO/u.test(texts)) {
+  if (options.tls !== undefined && /TLS handshake/u.test(texts)) {
     return ' (is this a plaintext listener? then leave tls out)';
   }
   if (/Connection closed|ready/u.test(texts) && options.sasl === undefined) {

@@ -1,55 +1,55 @@
-import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
+import type { IConnackPacket } from 'mqtt';
 import { GatelogError } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
 import type { Logger } from '../../telemetry.ts';
 import type { Clock } from '../../time.ts';
+import { ConnectAttempts } from '../connect-attempts.ts';
 import type {
   Batching,
+  ConnectOptions,
   Disposition,
   MirrorStream,
   Upstream,
   UpstreamSession,
 } from '../upstream.ts';
 import { Blame } from './blame.ts';
-import { connectError, dispositionOf } from './reasons.ts';
+import { dial, type MqttConnection } from './dial.ts';
+import type { OwnRecords, Place } from './own-records.ts';
+import { dispositionOf } from './reasons.ts';
+import { SendWindow } from './send-window.ts';
 import { MqttSession } from './session.ts';
 
-/** PEM texts. */
-export interface MqttTls {
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-  readonly passphrase?: string | undefined;
-  readonly serverName?: string | undefined;
-}
-
-export interface MqttUpstreamOptions {
-  readonly gateway: string;
+export interface MqttUpstreamOptions extends MqttConnection {
   readonly incarnation: string;
-  /** `mqtt://HOST:PORT` or `mqtts://HOST:PORT`. */
-  readonly url: string;
   /**
-   * MUST be this mirror's alone at the far side. Default `gatelog-GATEWAY`: two mirrors of one
-   * gateway to one broker need their own.
+   * 1 (default): sent again when its answer is lost. 2: a record arrives once over a connection that
+   * lasts, for two round trips each. A far side that takes only 1 gets 1.
    */
-  readonly clientId?: string | undefined;
-  readonly username?: string | undefined;
-  readonly password?: string | undefined;
-  readonly tls?: MqttTls | undefined;
-  /** `3.1.1` has no properties: no identity, no headers, no reason for a refusal. Default 5. */
-  readonly protocol?: '5' | '3.1.1' | undefined;
+  readonly qos?: 1 | 2 | undefined;
   /** Put before the MQTT topic, with a slash between; empty for none. */
   readonly prefix?: string | undefined;
   /** See PublicationRules. Default `{mqttTopic}`. */
   readonly topicTemplate?: string | undefined;
   /** `keep` (default) the recorded retain flag, or `never` retain. */
   readonly retain?: 'keep' | 'never' | undefined;
-  readonly connectTimeoutMs?: number | undefined;
   /** Without any acknowledgement for this long while some are due, the session is given up. */
   readonly ackTimeoutMs?: number | undefined;
-  readonly keepaliveSeconds?: number | undefined;
+  /** The same one for every mirror of this process to the same far side. */
+  readonly own: OwnRecords;
+  /** Bounds attempts to connect. Default: as MIRROR_LIMITS says. */
+  readonly attempts?: ConnectAttempts | undefined;
+  /** Wall clock in ms, while it is to be believed. */
+  readonly expiryNowMs?: (() => number | undefined) | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
+}
+
+/** What outlives a session. */
+interface Memory {
+  readonly blame: Blame;
+  readonly attempts: ConnectAttempts;
+  /** Bytes that the last session had without an answer. */
+  windowBytes: number | undefined;
 }
 
 /** Small enough that a receipt, and with it the position, follows soon on a slow link. */
@@ -60,110 +60,103 @@ const BATCHING: Batching = {
 };
 
 /**
- * Publishes records to an MQTT broker with QoS 1. At least once towards any broker: positions are
+ * Publishes records to an MQTT broker with QoS 1 or 2. At least once towards any broker: positions are
  * ours, and what was not acknowledged is sent again. Every MQTT 5 packet carries the record's
  * identity, by which a gatelog central drops the repeats, so that it is exactly once there.
  */
 export function createMqttUpstream(options: MqttUpstreamOptions): Upstream {
-  const blame = new Blame();
+  const memory: Memory = {
+    blame: new Blame(),
+    attempts: options.attempts ?? new ConnectAttempts(options.clock),
+    windowBytes: undefined,
+  };
   return {
     batching: BATCHING,
-    connect: (streams, signal) => openSession(options, blame, streams, signal),
+    connect: (...asked) => openSession(options, memory, ...asked),
     dispositionOf: (error): Disposition => dispositionOf(error),
   };
 }
 
 async function openSession(
   options: MqttUpstreamOptions,
-  blame: Blame,
+  memory: Memory,
   streams: readonly MirrorStream[],
   signal: AbortSignal,
+  { seek }: ConnectOptions,
 ): Promise<UpstreamSession> {
-  const where = options.url;
-  const client = connect(clientOptions(options));
-  let connack: IConnackPacket;
+  const { gateway, incarnation, own } = options;
+  const owner = { where: options.url, gateway, incarnation };
+  // 3.1.1 has no properties: nothing is known by its identity, and nothing is a repeat.
+  const places = await (options.protocol === '3.1.1'
+    ? own.unwatched(owner, streams)
+    : own.begin(owner, streams, seek));
   try {
-    connack = await connected(client, signal);
+    return await openClient(options, memory, places, signal);
   } catch (error) {
-    client.end(true);
-    throw connectError(where, error);
+    own.left(places);
+    throw error;
   }
-  const { receiveMaximum, maximumQoS, maximumPacketSize, retainAvailable } =
-    connack.properties ?? {};
-  if (maximumQoS === 0) {
+}
+
+async function openClient(
+  options: MqttUpstreamOptions,
+  memory: Memory,
+  places: readonly Place[],
+  signal: AbortSignal,
+): Promise<UpstreamSession> {
+  const { client, connack } = await dial(options, memory.attempts, signal);
+  const where = options.url;
+  const { receiveMaximum, maximumPacketSize, retainAvailable } = connack.properties ?? {};
+  const qos = qosOf(options, connack);
+  if (qos === undefined) {
     client.end(true);
     throw new GatelogError(
       'UPSTREAM_UNSUPPORTED',
       `${where}: the far side takes QoS 0 only, which confirms nothing; a mirror needs QoS 1`,
     );
   }
-  const { gateway, incarnation, clock, ackTimeoutMs = LIMITS.mqttAckMs } = options;
+  const { gateway, incarnation, own, clock, ackTimeoutMs = LIMITS.mqttAckMs } = options;
   const prefix = options.prefix === undefined || options.prefix === '' ? '' : `${options.prefix}/`;
+  const packets = Math.min(receiveMaximum ?? LIMITS.mqttWindow, LIMITS.mqttWindow);
+  // The link may have changed meanwhile: half of what it took last is found again soon.
+  const bytes = memory.windowBytes === undefined ? undefined : memory.windowBytes / 2;
+  const window = new SendWindow({ packets, bytes });
+  client.once('close', () => {
+    memory.windowBytes = window.bytes;
+  });
   return new MqttSession({
     client,
     where,
-    streams,
+    places,
+    own,
     gateway,
     incarnation,
     rules: {
       topicTemplate: prefix + (options.topicTemplate ?? '{mqttTopic}'),
       gateway,
+      qos,
       keepRetain: options.retain !== 'never' && retainAvailable !== false,
       withProperties: options.protocol !== '3.1.1',
+      nowMs: options.expiryNowMs,
       maxPacketBytes: maximumPacketSize,
     },
-    window: Math.min(receiveMaximum ?? LIMITS.mqttWindow, LIMITS.mqttWindow),
+    qos,
+    window,
     ackMs: ackTimeoutMs,
-    blame,
+    keepaliveMs: (options.keepaliveSeconds ?? LIMITS.mqttKeepaliveSeconds) * 1000,
+    blame: memory.blame,
     clock,
   });
 }
 
-function connected(client: MqttClient, signal: AbortSignal): Promise<IConnackPacket> {
-  return new Promise((resolve, reject) => {
-    const settle = (settled: () => void): void => {
-      signal.removeEventListener('abort', onAbort);
-      client.off('connect', onConnect);
-      client.off('close', onClose);
-      settled();
-    };
-    const onConnect = (packet: IConnackPacket): void => settle(() => resolve(packet));
-    const onClose = (): void => settle(() => reject(new Error('the connection was closed')));
-    const onAbort = (): void => settle(() => reject(new Error('the connect was given up')));
-    client.on('connect', onConnect);
-    client.on('close', onClose);
-    // Stays: an error of a client that nobody listens to would end the process.
-    client.on('error', (error) => settle(() => reject(error)));
-    signal.addEventListener('abort', onAbort, { once: true });
-    if (signal.aborted) onAbort();
-  });
-}
-
-function clientOptions(options: MqttUpstreamOptions): IClientOptions {
-  const url = new URL(options.url);
-  const secure = url.protocol === 'mqtts:';
-  const { username, password, tls } = options;
-  const { connectTimeoutMs = LIMITS.mqttConnectMs } = options;
-  return {
-    protocol: secure ? 'mqtts' : 'mqtt',
-    host: url.hostname.replace(/^\[(.*)\]$/u, '$1'),
-    port: url.port === '' ? (secure ? 8883 : 1883) : Number(url.port),
-    protocolVersion: options.protocol === '3.1.1' ? 4 : 5,
-    clientId: options.clientId ?? `gatelog-${options.gateway}`,
-    clean: true,
-    // The pump connects anew, from the position; the library must not resend on its own.
-    reconnectPeriod: 0,
-    resubscribe: false,
-    connectTimeout: connectTimeoutMs,
-    keepalive: options.keepaliveSeconds ?? LIMITS.mqttKeepaliveSeconds,
-    rejectUnauthorized: true,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
-    ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
-    ...(tls?.key === undefined ? {} : { key: tls.key }),
-    // Handed on to tls.connect, though the library's type does not name it.
-    ...(tls?.passphrase === undefined ? {} : { passphrase: tls.passphrase }),
-    ...(tls?.serverName === undefined ? {} : { servername: tls.serverName }),
-  };
+/** undefined: the far side takes none that confirms anything. */
+function qosOf(
+  { qos = 1, url, logger }: MqttUpstreamOptions,
+  connack: IConnackPacket,
+): 1 | 2 | undefined {
+  const maximum = connack.properties?.maximumQoS ?? 2;
+  if (maximum === 0) return undefined;
+  if (maximum >= qos) return qos;
+  logger.warn({ event: 'mirror.qos', qos, maximum }, `${url} takes QoS 1 at most: sending with it`);
+  return 1;
 }

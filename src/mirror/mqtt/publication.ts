@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { decodeHeaders, type Header } from '../../headers.ts';
 import { IDENTITY_HEADER } from '../../identity.ts';
+import { EXPIRY_HEADER, expiresAtMs } from '../../message-expiry.ts';
 import type { LogRecord } from '../../record.ts';
 import { timeHeaders } from '../../time-headers.ts';
 
@@ -9,10 +10,14 @@ export interface PublicationRules {
   /** `{mqttTopic}` (the record's own, else the log topic's name), `{topic}` and `{gateway}`. */
   readonly topicTemplate: string;
   readonly gateway: string;
+  /** Of the packets. */
+  readonly qos: 1 | 2;
   /** Keep the recorded retain flag; else nothing is retained. */
   readonly keepRetain: boolean;
   /** MQTT 5: identity and headers travel as properties. 3.1.1 has none. */
   readonly withProperties: boolean;
+  /** Wall clock in ms, for the time that is left of a record; undefined while it is not to be believed. */
+  readonly nowMs?: (() => number | undefined) | undefined;
   /** Largest packet the far side takes (MQTT 5, section 3.2.2.3.6); undefined: no limit known. */
   readonly maxPacketBytes: number | undefined;
 }
@@ -23,6 +28,8 @@ export interface PublicationProperties {
   contentType?: string;
   responseTopic?: string;
   correlationData?: Buffer;
+  /** Seconds. */
+  messageExpiryInterval?: number;
   /** One object a pair: the only form in which the library keeps order and repeats. */
   userProperties: Record<string, string>[];
 }
@@ -63,8 +70,11 @@ export function publicationOf(
   if (!rules.withProperties) return { topic, payload, retain, properties: undefined };
   const sameAsPacket =
     original === undefined ||
-    (original === topic && recorded === retain && textOf(headers, 'mqtt.qos') === '1');
+    (original === topic &&
+      recorded === retain &&
+      textOf(headers, 'mqtt.qos') === String(rules.qos));
   const properties = propertiesOf(headers, sameAsPacket);
+  addExpiry(properties, record, rules.nowMs?.());
   const user = properties.userProperties;
   addKey(user, record.key, topic);
   for (const { key, value } of timeHeaders(record.time)) user.push({ [key]: text(value) });
@@ -120,6 +130,9 @@ function propertiesOf(headers: readonly Header[], sameAsPacket: boolean): Public
       case 'mqtt.payload-format':
         properties.payloadFormatIndicator = text(value) === '1';
         break;
+      case EXPIRY_HEADER:
+        properties.messageExpiryInterval = Number(text(value));
+        break;
       case IDENTITY_HEADER:
         break; // Of the hop before this one; this hop's stands last.
       default:
@@ -127,6 +140,24 @@ function propertiesOf(headers: readonly Header[], sameAsPacket: boolean): Public
     }
   }
   return properties;
+}
+
+/**
+ * What is left of the time that the device gave (MQTT 5, section 3.3.2.3.3). A central gatelog counts it
+ * from the record's own time, so it is told the whole, too.
+ */
+function addExpiry(
+  properties: PublicationProperties,
+  record: LogRecord,
+  nowMs: number | undefined,
+): void {
+  const { messageExpiryInterval: given } = properties;
+  const endsMs = given === undefined ? undefined : expiresAtMs(record);
+  if (given === undefined || endsMs === undefined || nowMs === undefined) return;
+  const left = Math.max(1, Math.min(given, Math.ceil((endsMs - nowMs) / 1000)));
+  if (left === given) return;
+  properties.messageExpiryInterval = left;
+  properties.userProperties.push({ [EXPIRY_HEADER]: String(given) });
 }
 
 function addKey(user: Record<string, string>[], key: Uint8Array | null, topic: string): void {
@@ -157,6 +188,7 @@ export function packetBytes(
 ): number {
   let size = 1 + 4 + 2 + Buffer.byteLength(topic) + 2 + 4 + payload.length;
   if (properties.payloadFormatIndicator !== undefined) size += 2;
+  if (properties.messageExpiryInterval !== undefined) size += 5;
   if (properties.contentType !== undefined) size += 3 + Buffer.byteLength(properties.contentType);
   if (properties.responseTopic !== undefined) {
     size += 3 + Buffer.byteLength(properties.responseTopic);

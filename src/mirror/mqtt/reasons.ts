@@ -1,4 +1,5 @@
-import { GatelogError, messageOf } from '../../errors.ts';
+import { GatelogError, messageOf, systemCodeOf } from '../../errors.ts';
+import { causesOf, connectTrouble, type ConnectFacts } from '../connect-trouble.ts';
 import type { Disposition } from '../upstream.ts';
 
 /** Reason codes (MQTT 5, section 2.4) whose meaning decides what we do. */
@@ -59,10 +60,10 @@ export function hex(reasonCode: number): string {
   return `0x${reasonCode.toString(16).padStart(2, '0')}`;
 }
 
-/** The error of a connection that was refused, or never came about. */
-export function connectError(where: string, error: unknown): GatelogError {
+/** The error of a connection that was refused, never came about (`facts` says how far), or broke. */
+export function connectError(where: string, error: unknown, facts?: ConnectFacts): GatelogError {
   const code = reasonCodeOf(error) ?? 0;
-  const message = `${where}: ${describe(error)}`;
+  const message = `${where}: ${KEEPALIVE.test(messageOf(error)) ? UNANSWERED : describe(error)}`;
   switch (code) {
     case REASON.badCredentials:
     case REASON.notAuthorized:
@@ -81,8 +82,39 @@ export function connectError(where: string, error: unknown): GatelogError {
         `${message}: the far side does not speak this MQTT version; set the mirror's protocol to 3.1.1`,
       );
     default:
-      return new GatelogError('UPSTREAM_UNREACHABLE', message, { cause: error });
+      return (
+        wayError(error, facts) ??
+        new GatelogError('UPSTREAM_UNREACHABLE', message, { cause: error })
+      );
   }
+}
+
+/** The client library's. */
+const KEEPALIVE = /^keepalive timeout$/iu;
+const UNANSWERED =
+  'the far side did not answer a ping: the link swallows what is sent, or the far side stands still';
+
+function wayError(error: unknown, facts: ConnectFacts | undefined): GatelogError | undefined {
+  if (facts === undefined) return undefined;
+  const { where, watch, secure } = facts;
+  const trouble = connectTrouble([...causesOf(error)], facts);
+  if (trouble !== undefined) {
+    const code =
+      trouble.kind === 'certificate' ? 'UPSTREAM_UNAUTHENTICATED' : 'UPSTREAM_UNREACHABLE';
+    return new GatelogError(code, trouble.text, { cause: error });
+  }
+  const status = /Unexpected server response: (\d+)/u.exec(messageOf(error))?.[1];
+  if (status !== undefined) {
+    const text = `${where} answers with HTTP ${status} and no WebSocket: check the path, or a captive portal or a web proxy stands in the way`;
+    return new GatelogError('UPSTREAM_UNREACHABLE', text, { cause: error });
+  }
+  // Nothing came back before the end.
+  if (systemCodeOf(error) !== undefined || watch?.stage !== 'open' || watch.hasAnswered) {
+    return undefined;
+  }
+  const hint = secure ? 'a client certificate or other rights' : 'TLS (then use mqtts), or rights';
+  const text = `${where}: ${describe(error)} before MQTT was answered: the far side wants ${hint}`;
+  return new GatelogError('UPSTREAM_UNREACHABLE', text, { cause: error });
 }
 
 /** The error of a session that the far side ended with a DISCONNECT. */
@@ -101,12 +133,16 @@ export function disconnectError(where: string, reasonCode: number, reason: strin
   );
 }
 
+const LASTING: ReadonlySet<string> = new Set([
+  'UPSTREAM_FENCED',
+  'UPSTREAM_UNSUPPORTED',
+  'UPSTREAM_MISMATCH',
+]);
+
 export function dispositionOf(error: unknown): Disposition {
   if (error instanceof TopicRefused) return { kind: 'stop-topic', topic: error.topic };
   if (error instanceof GatelogError) {
-    const { code } = error;
-    const fatal = code === 'UPSTREAM_FENCED' || code === 'UPSTREAM_UNSUPPORTED';
-    if (fatal) return { kind: 'halt' };
+    if (LASTING.has(error.code)) return { kind: 'halt' };
   }
   return { kind: 'retry' };
 }

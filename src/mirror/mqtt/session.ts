@@ -1,14 +1,16 @@
 import type { MqttClient } from 'mqtt';
-import { assert, must } from '../../assert.ts';
-import { GatelogError } from '../../errors.ts';
-import { identityPrefix } from '../../identity.ts';
+import { must } from '../../assert.ts';
+import type { Coverages } from '../../coverage.ts';
+import { GatelogError, messageOf } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
-import type { LogRecord, StreamId } from '../../record.ts';
+import type { StreamId } from '../../record.ts';
 import type { Slice } from '../../store/log.ts';
-import type { Clock, Timer } from '../../time.ts';
+import type { Clock } from '../../time.ts';
 import { formatDuration } from '../../units.ts';
-import type { MirrorStream, Receipt, Rejection, UpstreamSession } from '../upstream.ts';
+import type { Liveness, Receipt, UpstreamSession } from '../upstream.ts';
 import type { Blame } from './blame.ts';
+import { FirstRecords } from './first-records.ts';
+import { isAside, type OwnRecords, type Place } from './own-records.ts';
 import { type Publication, publicationOf, type PublicationRules } from './publication.ts';
 import {
   blamesPacket,
@@ -20,66 +22,73 @@ import {
   TopicRefused,
   verdictOf,
 } from './reasons.ts';
+import { lastOf } from './repeat.ts';
+import type { Flight, SendWindow } from './send-window.ts';
+import { type Item, Sending } from './sending.ts';
+import { SilenceWatch } from './silence.ts';
 
 export interface MqttSessionOptions {
   readonly client: MqttClient;
   readonly where: string;
-  readonly streams: readonly MirrorStream[];
+  readonly places: readonly Place[];
+  readonly own: OwnRecords;
   readonly gateway: string;
   readonly incarnation: string;
   readonly rules: PublicationRules;
-  /** PUBLISH packets without their PUBACK, at most: within the far side's Receive Maximum. */
-  readonly window: number;
+  readonly qos: 1 | 2;
+  readonly window: SendWindow;
   readonly ackMs: number;
+  readonly keepaliveMs: number;
   readonly blame: Blame;
   readonly clock: Clock;
 }
 
-/** One call of `send`. */
-interface Sending {
-  readonly slices: readonly Slice[];
-  slice: number;
-  record: number;
-  /** Published and not acknowledged. */
-  waiting: number;
-  /** All of it was published or refused. */
-  exhausted: boolean;
-  readonly rejected: Rejection[];
-  readonly resolve: (receipt: Receipt) => void;
-  readonly reject: (error: Error) => void;
+/** Published and not answered. */
+interface Out {
+  readonly sending: Sending;
+  readonly item: Item;
+  readonly flight: Flight;
 }
 
 /**
- * Publishes batches with QoS 1 over one connection, in order, with a window of unacknowledged
- * packets that spans batches. The connection is never resumed: what was not acknowledged is sent
+ * Publishes batches over one connection, in order, with a window of unanswered packets that spans
+ * batches. The connection is never resumed: what was not acknowledged is sent
  * again by the next session, from the position.
  */
 export class MqttSession implements UpstreamSession {
-  readonly positions: ReadonlyMap<StreamId, number> = new Map();
+  readonly positions: Coverages = new Map();
   readonly broken: Promise<never>;
   readonly #options: MqttSessionOptions;
-  readonly #streams: ReadonlyMap<StreamId, { readonly topic: string; readonly prefix: string }>;
+  readonly #places: ReadonlyMap<StreamId, Place>;
   readonly #sendings: Sending[] = [];
-  /** Published and unacknowledged, oldest first. */
-  readonly #inFlight = new Set<string>();
+  /** By name, oldest first. */
+  readonly #inFlight = new Map<string, Out>();
   #breakWith: (error: Error) => void = () => {};
   #over: Error | undefined;
   #filling = false;
+  readonly #firsts: FirstRecords;
+  /** By packet id: it was a repeat, and this the far side has last. */
+  readonly #lasts = new Map<number, number>();
   /** The socket is full: when it has drained there is more to fill in. */
   #draining = false;
-  #watchdog: Timer | undefined;
-  #lastProgressMs = 0;
+  readonly #silence: SilenceWatch;
+  /** A ping is out beside the library's own. */
+  #probing = false;
+  #heardMs: number;
   #bytesReported = 0;
 
   constructor(options: MqttSessionOptions) {
     this.#options = options;
-    const { gateway, incarnation, client } = options;
-    this.#streams = new Map(
-      options.streams.map(({ stream, topic, partition }) => {
-        const prefix = identityPrefix({ gateway, incarnation, topic, partition });
-        return [stream, { topic, prefix }];
-      }),
+    const { client } = options;
+    this.#heardMs = options.clock.monotonicMs();
+    this.#silence = new SilenceWatch(
+      options.clock,
+      options.ackMs,
+      () => this.#over === undefined && (this.#inFlight.size > 0 || this.#probing),
+      () => this.#fail(this.#silentError()),
     );
+    this.#places = new Map(options.places.map((place) => [place.stream, place]));
+    this.#firsts = new FirstRecords(options.own);
     this.broken = new Promise((_resolve, reject) => {
       this.#breakWith = reject;
     });
@@ -96,30 +105,44 @@ export class MqttSession implements UpstreamSession {
       this.#fail(disconnectError(options.where, reasonCode, packet.properties?.reasonString ?? ''));
     });
     client.on('close', () => this.#fail(this.#closedError()));
+    // The library gives the acknowledgement to nobody else; its publish's callback follows.
+    client.on('packetreceive', (packet) => {
+      this.#heardMs = options.clock.monotonicMs();
+      this.#probing = false;
+      const last = lastOf(packet);
+      if (last !== undefined && packet.messageId !== undefined) {
+        this.#lasts.set(packet.messageId, last);
+      }
+    });
+  }
+
+  get liveness(): Liveness {
+    return { answeredMs: this.#heardMs, probedAfterMs: this.#options.keepaliveMs };
+  }
+
+  probe(): void {
+    if (this.#over !== undefined) return;
+    this.#probing = true;
+    this.#options.client.sendPing();
+    if (this.#inFlight.size === 0) this.#silence.begin();
   }
 
   send(batch: readonly Slice[]): Promise<Receipt> {
     if (this.#over !== undefined) return Promise.reject(this.#over);
-    return new Promise((resolve, reject) => {
-      this.#sendings.push({
-        slices: batch,
-        slice: 0,
-        record: 0,
-        waiting: 0,
-        exhausted: false,
-        rejected: [],
-        resolve,
-        reject,
-      });
-      this.#fill();
-    });
+    const settled = Promise.withResolvers<Receipt>();
+    const placeOf = (stream: StreamId): Place =>
+      must(this.#places.get(stream), 'a stream of this session');
+    this.#sendings.push(new Sending(batch, placeOf, settled));
+    this.#fill();
+    return settled.promise;
   }
 
   async close(): Promise<void> {
-    const { client, clock, where } = this.#options;
+    const { client, clock, where, own, places } = this.#options;
     const graceful = this.#over === undefined && this.#inFlight.size === 0;
     this.#over ??= new GatelogError('UPSTREAM_UNREACHABLE', `${where}: the session was closed`);
     this.#rejectAll(this.#over);
+    own.left(places);
     const ended = new AbortController();
     const end = (force: boolean): void => {
       client.end(force, {}, () => ended.abort());
@@ -163,76 +186,141 @@ export class MqttSession implements UpstreamSession {
 
   /** What is left of the budget. Ends at the budget, when the window is full, or all is sent. */
   #fillFrom(sending: Sending, budget: number): number {
-    const { window, blame } = this.#options;
     for (let left = budget; left > 0;) {
-      if (this.#inFlight.size >= (blame.careful ? 1 : window)) return left;
-      const slice = sending.slices[sending.slice];
-      if (slice === undefined) {
-        sending.exhausted = true;
-        return left;
-      }
-      const record = slice.records[sending.record];
-      if (record === undefined) {
-        sending.slice++;
-        sending.record = 0;
+      if (!this.#hasRoom) return left;
+      const first = this.#firsts.next();
+      if (first !== undefined) {
+        this.#write(sending, first.item, first.publication);
+        left--;
         continue;
       }
-      sending.record++;
-      this.#publish(sending, slice.stream, record);
+      if (this.#firsts.pending || this.#lookForFirsts(sending)) return left;
+      const item = sending.next();
+      if (item === undefined) return left;
+      const publication = this.#publicationOf(sending, item);
+      if (publication !== undefined) this.#write(sending, item, publication);
       left--;
     }
     return 0;
   }
 
-  #publish(sending: Sending, stream: StreamId, record: LogRecord): void {
-    const { blame, rules } = this.#options;
-    const { offset } = record;
-    const name = `${stream}:${offset}`;
-    const { topic, prefix } = must(this.#streams.get(stream), 'a stream of this session');
-    const condemned = blame.take(name);
-    if (condemned !== undefined) {
-      sending.rejected.push({ stream, offset, reason: condemned });
-      return;
-    }
-    const publication = publicationOf(record, topic, prefix + String(offset), rules);
-    if ('refused' in publication) {
-      const { refused: reason, oversize = false } = publication;
-      sending.rejected.push({ stream, offset, reason, oversize });
-      return;
-    }
-    sending.waiting++;
-    if (this.#inFlight.size === 0) this.#watch();
-    this.#inFlight.add(name);
-    this.#write(publication, (error) => this.#acked(sending, stream, offset, name, error));
+  get #hasRoom(): boolean {
+    const { window, blame } = this.#options;
+    return blame.careful ? this.#inFlight.size === 0 : window.hasRoom;
   }
 
-  #write(publication: Publication, acked: (error: unknown) => void): void {
+  /** True when first records of partitions must be noted and answered before the rest goes. */
+  #lookForFirsts(sending: Sending): boolean {
+    while (!sending.hasNoFirsts) {
+      const items = sending.firsts();
+      // A refusal proves nothing: the next one is the first then.
+      const ready = items.flatMap((item) => {
+        const publication = this.#publicationOf(sending, item);
+        return publication === undefined ? [] : [{ item, publication }];
+      });
+      if (ready.length === 0) continue;
+      void this.#noted(this.#firsts.begin(ready), () => this.#fill());
+      return true;
+    }
+    return false;
+  }
+
+  /** undefined: it is refused, which is noted. */
+  #publicationOf(sending: Sending, { place, record, name }: Item): Publication | undefined {
+    const { blame, rules } = this.#options;
+    const { stream, topic, prefix } = place;
+    const { offset } = record;
+    const condemned = isAside(place, offset) ? TAKEN : blame.take(name);
+    if (condemned !== undefined) {
+      sending.rejected.push({ stream, offset, reason: condemned });
+      return undefined;
+    }
+    const publication = publicationOf(record, topic, prefix + String(offset), rules);
+    if (!('refused' in publication)) return publication;
+    const { refused: reason, oversize = false } = publication;
+    sending.rejected.push({ stream, offset, reason, oversize });
+    return undefined;
+  }
+
+  /** Goes on when what had to be durable is, and the session is not over. */
+  async #noted<T>(durable: Promise<T>, then: (noted: T) => void): Promise<void> {
+    let noted: T;
+    try {
+      noted = await durable;
+    } catch (error) {
+      const { where } = this.#options;
+      const text = `${where}: what is sent could not be noted: ${messageOf(error)}`;
+      this.#fail(new GatelogError('STORE_WRITE_FAILED', text, { cause: error }));
+      return;
+    }
+    if (this.#over === undefined) then(noted);
+  }
+
+  #write(sending: Sending, item: Item, publication: Publication): void {
+    const { client, clock, window, qos } = this.#options;
     const { topic, payload, retain, properties } = publication;
+    const { place, record, name } = item;
+    const bytes = PACKET_BYTES + topic.length + payload.length + record.headers.length;
+    if (this.#inFlight.size === 0) this.#silence.begin();
+    const out = { sending, item, flight: window.sent(bytes, clock.monotonicMs()) };
+    this.#inFlight.set(name, out);
+    sending.waiting++;
+    place.sent = Math.max(place.sent, record.offset);
     const options = {
-      qos: 1 as const,
+      qos,
       retain,
       // The library's type knows only one object for all pairs; its encoder takes a list.
       ...(properties === undefined ? {} : { properties: properties as object }),
     };
-    this.#options.client.publish(topic, payload, options, acked);
+    client.publish(topic, payload, options, (error, packet) => {
+      this.#acked(out, error, packet?.messageId);
+    });
   }
 
-  #acked(sending: Sending, stream: StreamId, offset: number, name: string, error: unknown): void {
+  #acked({ sending, item, flight }: Out, error: unknown, id: number | undefined): void {
+    const last = id === undefined ? undefined : this.#lasts.get(id);
+    if (id !== undefined) this.#lasts.delete(id);
     if (this.#over !== undefined) return;
-    this.#lastProgressMs = this.#options.clock.monotonicMs();
+    const { own, window, clock } = this.#options;
+    const { place, record, name } = item;
+    this.#silence.progress();
     this.#inFlight.delete(name);
-    sending.waiting--;
-    if (error !== undefined && error !== null && !this.#refused(sending, stream, offset, error)) {
+    window.answered(flight, clock.monotonicMs());
+    if (last !== undefined && own.isForeign(place, last)) {
+      void this.#foreign(place, record.offset, last);
       return;
     }
-    this.#options.blame.acked();
+    const refused = error !== undefined && error !== null;
+    if (refused && !this.#refused(sending, place, record.offset, error)) return;
+    if (!this.#firsts.has(item)) {
+      this.#settled([sending]);
+      return;
+    }
+    const answered = this.#firsts.answered(item, sending, !refused);
+    if (answered !== undefined) {
+      void this.#noted(answered.proved, () => this.#settled(answered.sendings));
+    }
+  }
+
+  #settled(sendings: readonly Sending[]): void {
+    for (const sending of sendings) {
+      sending.waiting--;
+      this.#options.blame.acked();
+    }
     this.#complete();
     this.#fill();
   }
 
+  /** The far side has others under our offsets. No receipt covers the record meanwhile. */
+  async #foreign(place: Place, offset: number, last: number): Promise<void> {
+    const noted = this.#options.own.foreign(this.#options, place, offset, last);
+    await this.#noted(noted, (error) => this.#fail(error));
+  }
+
   /** False when the session is over. */
-  #refused(sending: Sending, stream: StreamId, offset: number, error: unknown): boolean {
+  #refused(sending: Sending, place: Place, offset: number, error: unknown): boolean {
     const { where } = this.#options;
+    const { stream, topic } = place;
     const reasonCode = reasonCodeOf(error);
     if (reasonCode === undefined) {
       this.#fail(this.#closedError());
@@ -244,7 +332,6 @@ export class MqttSession implements UpstreamSession {
         sending.rejected.push({ stream, offset, reason: `the far side refused it: ${text}` });
         return true;
       case 'topic': {
-        const { topic } = must(this.#streams.get(stream), 'a stream of this session');
         this.#fail(new TopicRefused(topic, `${where}: refused a record of ${topic}: ${text}`));
         return false;
       }
@@ -259,11 +346,7 @@ export class MqttSession implements UpstreamSession {
       const first = this.#sendings[0];
       if (first === undefined || !first.exhausted || first.waiting > 0) return;
       this.#sendings.shift();
-      first.resolve({
-        positions: positionsAfter(first.slices),
-        rejected: first.rejected,
-        bytesSent: this.#newBytes(),
-      });
+      first.resolve({ rejected: first.rejected, bytesSent: this.#newBytes() });
     }
   }
 
@@ -275,30 +358,16 @@ export class MqttSession implements UpstreamSession {
     return fresh;
   }
 
-  /** No acknowledgement at all for `ackMs` while some are due: the far side, or the way, is dead. */
-  #watch(): void {
-    const { clock, ackMs, where } = this.#options;
-    this.#lastProgressMs = clock.monotonicMs();
-    if (this.#watchdog !== undefined) return;
-    const check = (): void => {
-      this.#watchdog = undefined;
-      if (this.#over !== undefined || this.#inFlight.size === 0) return;
-      const leftMs = this.#lastProgressMs + ackMs - clock.monotonicMs();
-      if (leftMs > 0) {
-        this.#watchdog = clock.after(leftMs, check);
-        return;
-      }
-      const due = `${this.#inFlight.size} acknowledgements are due`;
-      const waited = formatDuration(ackMs);
-      this.#fail(
-        new GatelogError('UPSTREAM_UNCERTAIN', `${where}: ${due}, and none came for ${waited}`),
-      );
-    };
-    this.#watchdog = clock.after(ackMs, check);
+  #silentError(): GatelogError {
+    const { where, ackMs } = this.#options;
+    const { size } = this.#inFlight;
+    const due = size === 0 ? 'a ping is unanswered' : `${size} acknowledgements are due`;
+    const text = `${where}: ${due}, and none came for ${formatDuration(ackMs)}: the link swallows what is sent, or the far side stands still`;
+    return new GatelogError('UPSTREAM_UNCERTAIN', text);
   }
 
   #blame(why: string): void {
-    if (this.#over === undefined) this.#options.blame.disconnected([...this.#inFlight], why);
+    if (this.#over === undefined) this.#options.blame.disconnected([...this.#inFlight.keys()], why);
   }
 
   #closedError(): GatelogError {
@@ -309,7 +378,7 @@ export class MqttSession implements UpstreamSession {
   #fail(error: Error): void {
     if (this.#over !== undefined) return;
     this.#over = error;
-    this.#watchdog?.cancel();
+    this.#silence.end();
     this.#rejectAll(error);
     this.#breakWith(error);
   }
@@ -320,13 +389,7 @@ export class MqttSession implements UpstreamSession {
   }
 }
 
-function positionsAfter(slices: readonly Slice[]): ReadonlyMap<StreamId, number> {
-  const positions = new Map<StreamId, number>();
-  for (const { stream, records } of slices) {
-    const last = records.at(-1);
-    if (last === undefined) continue;
-    assert(last.offset >= (positions.get(stream) ?? 0), 'slices of one stream ascend');
-    positions.set(stream, last.offset + 1);
-  }
-  return positions;
-}
+/** What a packet has beside topic, payload and headers, about. */
+const PACKET_BYTES = 64;
+
+const TAKEN = 'the far side has another record under its offset';

@@ -1,0 +1,102 @@
+import { assert } from './assert.ts';
+
+/** Bounds of the mirrors that `limits.ts` has no room for; the same rules hold. */
+export const MIRROR_LIMITS = {
+  // Connecting.
+  /** Attempts to connect of one mirror, all brokers together, that came to nothing. */
+  connectAttemptsPerMinute: 60,
+  /** Of several addresses of one name, each but the last is waited for this long: longer than a satellite. */
+  connectAddressMs: 3000,
+  /** How often addresses, routes and resolvers are looked at for a change. */
+  networkLookMs: 1000,
+  /** Of each file that tells of routes and resolvers. */
+  networkFileChars: 65_536,
+  /** A session with Kafka in which nothing was answered for half of this is asked something this often. */
+  kafkaProbeMs: 30_000,
+  /** All of its connections are, this often: brokers close those idle for 10 min, and NAT forgets them. */
+  kafkaProbeAllMs: 240_000,
+  /** How often it is looked whether central topics have more partitions: as metadata.max.age.ms has it. */
+  kafkaPartitionsMs: 300_000,
+  /** Requests on one connection to a Kafka broker that are not answered yet. */
+  kafkaInflights: 64,
+  /** Transactions of one gateway that travel at once, each under a transactional id of its own. */
+  kafkaLanes: 4,
+  /** A login that ends is renewed after this part of its time. */
+  kafkaReloginShare: 0.8,
+
+  // Lanes.
+  /**
+   * Ranges that may have been delivered ahead of a stream's position. They travel with every committed
+   * offset: 8 are at most 272 bytes of the 4096 that Kafka takes (offset.metadata.max.bytes).
+   */
+  aheadRanges: 8,
+  /** A stream that goes newest first, or live first, begins at its end when so many records wait there. */
+  seamRecords: 100,
+  /** The same while a session lasts: its new records came faster than they went. */
+  reseamRecords: 20_000,
+  /** Newest first: records of one stream that go up together, in their order. */
+  newestChunkRecords: 4096,
+  /** A lane that has something to send is passed over for at most so many batches of others. */
+  lanePasses: 15,
+  /** So many records beside what a lane gives are a backlog. */
+  backlogRecords: 1000,
+
+  // To an MQTT broker.
+  /** Bytes without an answer: to begin with, and whatever the link is like. */
+  mqttWindowBytesFirst: 16_384, // 16 KiB
+  mqttWindowBytesMin: 1024, // 1 KiB
+  mqttWindowBytesMax: 4_194_304, // 4 MiB
+  /** Packets that may be out however large they are, so that none waits for an answer alone. */
+  mqttWindowPacketsMin: 2,
+  /** What may wait in the link's queue, as the time that it waits; on long links half a round trip. */
+  mqttQueueMs: 100,
+  /** After the first doubling: growth for each byte answered. */
+  mqttWindowGrowth: 0.125,
+  /** The fastest answer is forgotten after one to two of these. */
+  mqttFastestMs: 30_000,
+  // Batches by what the link carries (batch-size.ts), where the far side's receipts tell its pace.
+  /** A session begins with batches of so many bytes as read. */
+  startBytes: 32_768, // 32 KiB
+  /** Most batches sent and not settled. */
+  window: 5,
+  /** How long the link should be busy with one batch: what comes later waits for it. */
+  carryMs: 800,
+  /**
+   * And with all that are under way, for they wait for each other: a transaction that is open for
+   * longer than its timeout is lost.
+   */
+  underWayMs: 3600,
+  /** All that are under way, as read: they are in memory until they are settled. */
+  underWayBytes: 25_165_824, // 24 MiB
+  /** By this a size grows at once, at most; and where it is not sure that the link has room. */
+  growth: 4,
+  growthMaybe: 1.25,
+  /** What a batch's time weighs when the next one's is added to it. */
+  paceMemory: 0.75,
+  /** Below so much idle time two batches at once, and one being read, fill a link. */
+  shortIdleMs: 100,
+} as const;
+
+assert(MIRROR_LIMITS.kafkaReloginShare < 1, 'a login is renewed before it ends');
+
+/** Those that decide in what order a mirror reads. */
+export type LaneBounds = Readonly<
+  Record<
+    | 'aheadRanges'
+    | 'seamRecords'
+    | 'reseamRecords'
+    | 'newestChunkRecords'
+    | 'lanePasses'
+    | 'backlogRecords',
+    number
+  >
+>;
+
+assert(
+  MIRROR_LIMITS.aheadRanges >= 3,
+  'one range for what is new, one for a chunk, one for a seam',
+);
+assert(
+  MIRROR_LIMITS.seamRecords <= MIRROR_LIMITS.reseamRecords,
+  'a session does not move its seam sooner than a new one would',
+);

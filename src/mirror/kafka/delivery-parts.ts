@@ -1,0 +1,29 @@
+import type { StreamId } from '../../record.ts';
+import type { MirrorStream, Rejection } from '../upstream.ts';
+import type { Destinations } from './destinations.ts';
+import type { PieceEncoder } from './encode.ts';
+import type { FenceJudge } from './fencing.ts';
+import type { Initialiser } from './initialise.ts';
+import type { Journal } from './journal.ts';
+import type { Links } from './links.ts';
+import type { KafkaUpstreamOptions } from './options.ts';
+import type { RefusalContext } from './refusal.ts';
+
+/** What an exactly-once session is made of. */
+export interface DeliveryParts {
+  readonly options: KafkaUpstreamOptions;
+  readonly clusterId: string;
+  readonly links: Links;
+  readonly destinations: Destinations;
+  readonly streams: ReadonlyMap<StreamId, MirrorStream>;
+  readonly encoder: PieceEncoder;
+  readonly journal: Journal;
+  readonly judge: FenceJudge;
+  readonly initialiser: Initialiser;
+  readonly refusals: RefusalContext;
+  readonly transactionTimeoutMs: number;
+  /** A transaction took longer than that. */
+  readonly noteTimedOut: () => void;
+  readonly requestTimeoutMs: number;
+  readonly quarantine: (rejected: readonly Rejection[]) => Promise<void>;
+}

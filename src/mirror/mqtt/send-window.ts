@@ -1,0 +1,90 @@
+import { MIRROR_LIMITS } from '../../mirror-limits.ts';
+
+/** A packet on its way. */
+export interface Flight {
+  readonly bytes: number;
+  readonly sentMs: number;
+}
+
+export interface SendWindowOptions {
+  /** Packets without an answer, at most. */
+  readonly packets: number;
+  /** Bytes to begin with. */
+  readonly bytes?: number | undefined;
+}
+
+/**
+ * How much may be on its way without an answer: enough to fill the link at its round-trip time, and
+ * hardly more, for what waits in a slow link's queue is what a record of another topic waits behind.
+ * Judged by the delay, as TCP Vegas does: while answers take no longer than the fastest of late and
+ * the queue that is allowed, it grows (doubling at first); beyond twice that queue it shrinks to
+ * what would have kept it.
+ */
+export class SendWindow {
+  readonly #mostPackets: number;
+  #bytes: number;
+  #packets = 0;
+  #inFlight = 0;
+  #doubling = true;
+  /** Fastest answers of this stretch of time and of the one before. */
+  #fastestMs = Infinity;
+  #fastestBeforeMs = Infinity;
+  #stretchEndsMs = -Infinity;
+  #shrunkMs = -Infinity;
+
+  constructor({ packets, bytes = MIRROR_LIMITS.mqttWindowBytesFirst }: SendWindowOptions) {
+    this.#mostPackets = packets;
+    this.#bytes = clamp(bytes);
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get hasRoom(): boolean {
+    if (this.#packets >= this.#mostPackets) return false;
+    return this.#packets < MIRROR_LIMITS.mqttWindowPacketsMin || this.#inFlight < this.#bytes;
+  }
+
+  sent(bytes: number, nowMs: number): Flight {
+    this.#packets++;
+    this.#inFlight += bytes;
+    return { bytes, sentMs: nowMs };
+  }
+
+  answered({ bytes, sentMs }: Flight, nowMs: number): void {
+    const wasFull = this.#inFlight >= this.#bytes / 2;
+    this.#packets--;
+    this.#inFlight -= bytes;
+    const tookMs = nowMs - sentMs;
+    this.#fastestMs = Math.min(this.#fastestMs, tookMs);
+    if (nowMs >= this.#stretchEndsMs) this.#turn(nowMs);
+    const fastestMs = Math.min(this.#fastestMs, this.#fastestBeforeMs);
+    const allowedMs = Math.max(MIRROR_LIMITS.mqttQueueMs, fastestMs / 2);
+    const queuedMs = tookMs - fastestMs;
+    if (queuedMs <= allowedMs) {
+      const growth = this.#doubling ? 1 : MIRROR_LIMITS.mqttWindowGrowth;
+      if (wasFull) this.#bytes = clamp(this.#bytes + bytes * growth);
+    } else if (queuedMs > 2 * allowedMs && sentMs >= this.#shrunkMs) {
+      this.#doubling = false;
+      this.#shrunkMs = nowMs;
+      this.#bytes = clamp((this.#bytes * (fastestMs + allowedMs)) / tookMs);
+    }
+  }
+
+  /** The way may be another one now; and a queue of our own must not be taken for its length. */
+  #turn(nowMs: number): void {
+    const isFirst = this.#stretchEndsMs === -Infinity;
+    this.#stretchEndsMs = nowMs + MIRROR_LIMITS.mqttFastestMs;
+    if (isFirst) return;
+    this.#fastestBeforeMs = this.#fastestMs;
+    this.#fastestMs = Infinity;
+    this.#bytes = clamp(this.#bytes / 2);
+    this.#doubling = false;
+  }
+}
+
+function clamp(bytes: number): number {
+  const { mqttWindowBytesMin, mqttWindowBytesMax } = MIRROR_LIMITS;
+  return Math.min(Math.max(bytes, mqttWindowBytesMin), mqttWindowBytesMax);
+}

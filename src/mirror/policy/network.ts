@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
+import { LINK_LIMITS } from '../../link-limits.ts';
+import type { RouteFiles } from './route-table.ts';
+
+/** What the machine tells of its network. Nothing here rejects. */
+export interface Network {
+  routes(): Promise<RouteFiles>;
+  /** The interface that has an address; undefined: none has it. */
+  interfaceOf(localAddress: string): string | undefined;
+  /** NetworkManager's word on an interface; undefined: it is not there, or does not know. */
+  askMetered(device: string): Promise<boolean | undefined>;
+}
+
+export const systemNetwork: Network = {
+  routes: async () => ({
+    ipv4: await textOf('/proc/net/route'),
+    ipv6: await textOf('/proc/net/ipv6_route'),
+  }),
+  interfaceOf: (localAddress) => {
+    const plain = localAddress.replace(/^::ffff:(?=\d+\.)/iu, '').replace(/%.*$/u, '');
+    for (const [device, addresses] of Object.entries(networkInterfaces())) {
+      if (addresses?.some(({ address }) => address === plain) === true) return device;
+    }
+    return undefined;
+  },
+  askMetered: async (device) => {
+    const found = await busctl('call', MANAGER, SERVICE, 'GetDeviceByIpIface', 's', device);
+    const path = /^o "(?<path>\/[\w/]+)"/u.exec(found)?.groups?.['path'];
+    if (path === undefined) return undefined;
+    return readMetered(await busctl('get-property', path, `${SERVICE}.Device`, 'Metered'));
+  },
+};
+
+const SERVICE = 'org.freedesktop.NetworkManager';
+const MANAGER = '/org/freedesktop/NetworkManager';
+
+/** NMMetered: 0 unknown, 1 yes, 2 no, 3 yes by guess, 4 no by guess. */
+export function readMetered(output: string): boolean | undefined {
+  const value = /^u (\d)/u.exec(output)?.[1];
+  if (value === '1' || value === '3') return true;
+  return value === '2' || value === '4' ? false : undefined;
+}
+
+/** Empty when it failed. Nobody is started for being asked. */
+function busctl(...[verb, path, ...args]: [string, string, ...string[]]): Promise<string> {
+  const command = ['--system', '--auto-start=no', verb, SERVICE, path, ...args];
+  const { kernelAskTimeoutMs: timeout, probeOutputBytes: maxBuffer } = LINK_LIMITS;
+  return new Promise((resolve) => {
+    execFile('busctl', command, { timeout, maxBuffer }, (error, stdout) =>
+      resolve(error === null ? stdout : ''),
+    );
+  });
+}
+
+async function textOf(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
