@@ -1,12 +1,16 @@
 import { request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
 import type { GapJson } from '../loss.ts';
 import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
+import { mayRead, notForUs } from '../folder-access.ts';
+import { isLocked } from '../folder-lock.ts';
+import type { ExportHeld } from '../mirror/file/export-had.ts';
 import type { ConsumeRequest } from './consume.ts';
-import type { ControlError, MirrorAction, MirrorBody } from './control-api.ts';
-import { consumeQuery } from './control-api.ts';
+import type { BrokenOff, ControlError, MirrorAction, MirrorBody } from './control-api.ts';
+import { BROKEN_OFF, consumeQuery } from './control-api.ts';
 import { knownStandIn, socketAddress } from './socket-path.ts';
-import type { AgentStatus } from './status.ts';
+import { wholeStatus, type AgentStatus, type WholeStatus } from './status.ts';
 
 /**
  * The command line's end of the control socket. Every call throws AGENT_NOT_RUNNING when nobody
@@ -21,6 +25,11 @@ export class ControlClient {
 
   async status(): Promise<AgentStatus> {
     return (await this.#json('GET', '/status')) as AgentStatus;
+  }
+
+  /** Of an agent that has its log; throws what keeps it from that. */
+  async wholeStatus(): Promise<WholeStatus> {
+    return wholeStatus(await this.status());
   }
 
   async steer(mirror: string, action: MirrorAction, body: MirrorBody): Promise<unknown> {
@@ -40,6 +49,16 @@ export class ControlClient {
   ): Promise<AsyncGenerator<string>> {
     const path = `/consume?${consumeQuery(request, from)}`;
     return wholeLines(await this.#ask('GET', path, { signal }), signal);
+  }
+
+  /** The bytes of an export (mirror/file), which end early when the agent stops or `signal` aborts. */
+  async exportMirror(
+    mirror: string,
+    held: readonly ExportHeld[],
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const path = `/mirrors/${encodeURIComponent(mirror)}/export`;
+    return this.#ask('POST', path, { body: JSON.stringify(held), signal });
   }
 
   /** The loss ledger. */
@@ -77,26 +96,34 @@ export class ControlClient {
       if (response.statusCode === 200) return response;
       throw errorOf(await textOf(response), response.statusCode ?? 0);
     } catch (error) {
-      throw this.#explained(error);
+      throw await this.#explained(error);
     } finally {
       await address.release();
     }
   }
 
-  #explained(error: unknown): unknown {
+  async #explained(error: unknown): Promise<unknown> {
     const folder = this.#dataFolder;
     const code = systemCodeOf(error);
-    if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
+    const isForbidden = code === 'EACCES' || code === 'EPERM';
+    if (isForbidden && (await isLocked(join(folder, 'state')))) {
+      const message = `the agent on ${folder} answers its own user only: run this command as that user`;
+      return new GatelogError('STORE_FORBIDDEN', message, { cause: error });
+    }
+    if (isForbidden && !(await mayRead(folder))) {
+      return notForUs(folder, error);
+    }
+    // A socket that is another user's and that nobody listens on is left over.
+    if (ABSENT.has(code ?? '') || isForbidden) {
       const message = `no agent is running on ${folder}; start one with gatelog run --data ${folder}`;
       return new GatelogError('AGENT_NOT_RUNNING', message, { cause: error });
-    }
-    if (code === 'EACCES' || code === 'EPERM') {
-      const message = `the agent on ${folder} answers its own user only: run this command as that user`;
-      return new GatelogError('STORE_UNAVAILABLE', message, { cause: error });
     }
     return error;
   }
 }
+
+/** Nobody listens. EROFS: no socket stands there, on a file system that is mounted read-only. */
+const ABSENT: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'EROFS']);
 
 async function* wholeLines(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<string> {
   let rest = '';
@@ -106,11 +133,19 @@ async function* wholeLines(response: IncomingMessage, signal: AbortSignal): Asyn
       const block = rest + text;
       const end = block.lastIndexOf('\n') + 1;
       rest = block.slice(end);
+      // Whole lines only: what begins at the end has not come yet.
+      const last = end === 0 ? -1 : block.lastIndexOf(BROKEN_OFF, end - 1);
+      const isLast = last === 0 || block[last - 1] === '\n';
+      if (last >= 0 && isLast) {
+        if (last > 0) yield block.slice(0, last);
+        const { brokenOff } = JSON.parse(block.slice(last, end)) as BrokenOff;
+        throw new GatelogError(brokenOff.code, brokenOff.message);
+      }
       if (end > 0) yield block.slice(0, end);
     }
   } catch (error) {
     if (signal.aborted) return;
-    if (systemCodeOf(error) === undefined) throw error;
+    if (error instanceof GatelogError || systemCodeOf(error) === undefined) throw error;
     throw new GatelogError('AGENT_NOT_RUNNING', 'the agent stopped while we were reading', {
       cause: error,
     });

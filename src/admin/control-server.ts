@@ -1,25 +1,35 @@
 import { chmod, lstat, unlink } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import path from 'node:path';
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { gapJson } from '../loss.ts';
+import type { ExportHeld } from '../mirror/file/export-had.ts';
 import type { SeekRequest } from '../mirror/seek.ts';
+import type { SkipRequest } from '../mirror/skip.ts';
 import type { LogReader, LossLedger } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import { suggestion } from '../words.ts';
 import { checkConsume, consumeLines } from './consume.ts';
-import type { ControlError, MirrorAction } from './control-api.ts';
-import { consumeRequestOf, httpStatusOf, MIRROR_ACTIONS, mirrorRequestOf } from './control-api.ts';
+import type { BrokenOff, ControlError, MirrorAction } from './control-api.ts';
+import {
+  consumeRequestOf,
+  exportHeldOf,
+  httpStatusOf,
+  MIRROR_ACTIONS,
+  mirrorRequestOf,
+} from './control-api.ts';
 import { SOCKET_NAME, socketAddress } from './socket-path.ts';
-import type { AgentStatus } from './status.ts';
+import { withoutLog, type AgentStatus } from './status.ts';
 
 /** What the control server may do with a mirror. */
 export interface SteeredMirror {
   pause(topic?: string): Promise<void>;
   resume(topic?: string): Promise<void>;
   seek(request: SeekRequest): Promise<unknown>;
+  skip(request: SkipRequest): Promise<unknown>;
 }
 
 export interface ControlServerOptions {
@@ -30,11 +40,23 @@ export interface ControlServerOptions {
   readonly mirrors: ReadonlyMap<string, SteeredMirror>;
   /** Lets go of the position of a mirror that is not configured any more. */
   readonly forgetMirror: (name: string) => Promise<void>;
+  /** Bytes of an export; see mirror/file. Throws NOT_FOUND and USAGE before the first. */
+  readonly exportMirror: (
+    name: string,
+    held: readonly ExportHeld[],
+    signal: AbortSignal,
+  ) => Promise<AsyncGenerator<Uint8Array>>;
   readonly status: () => Promise<AgentStatus>;
+  /** While there is no log: why. Only the status is answered then. */
+  readonly unavailable?: () => GatelogError;
+  /** Moves what is no socket, and stands in its place, out of the way. */
+  readonly setAside?: (file: string) => Promise<void>;
   readonly logger: Logger;
 }
 
 export interface ControlServer {
+  /** Who looks for it finds it: not so when its name was deleted, or its disk is another one now. */
+  isReachable(): Promise<boolean>;
   /** Ends streams too. Idempotent. */
   stop(): Promise<void>;
 }
@@ -48,7 +70,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
   const server = createServer((request, response) => {
     void requests.answer(request, response);
   });
-  await removeLeftover(path.join(options.dataFolder, SOCKET_NAME));
+  await removeLeftover(path.join(options.dataFolder, SOCKET_NAME), options.setAside);
   const address = await socketAddress(options.dataFolder);
   try {
     await listen(server, address.path);
@@ -67,13 +89,17 @@ export async function startControlServer(options: ControlServerOptions): Promise
     await closed;
     await address.release();
   };
-  return { stop: () => (stopped ??= stop()) };
+  return { isReachable: () => answers(options.dataFolder), stop: () => (stopped ??= stop()) };
 }
 
-async function removeLeftover(file: string): Promise<void> {
+async function removeLeftover(
+  file: string,
+  setAside: ControlServerOptions['setAside'],
+): Promise<void> {
   const found = await lstat(file).catch(() => undefined);
   if (found === undefined) return;
   if (!found.isSocket()) {
+    if (setAside !== undefined) return setAside(file);
     throw new GatelogError(
       'LISTEN_FAILED',
       `${file} is in the way of the control socket: remove it`,
@@ -93,6 +119,22 @@ function listen(server: Server, socketPath: string): Promise<void> {
       process.umask(before);
     }
   });
+}
+
+async function answers(dataFolder: string): Promise<boolean> {
+  const address = await socketAddress(dataFolder).catch(() => undefined);
+  if (address === undefined) return false;
+  try {
+    return await new Promise((resolve) => {
+      const socket = connect(address.path, () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false));
+    });
+  } finally {
+    await address.release();
+  }
 }
 
 class ControlRequests {
@@ -122,17 +164,27 @@ class ControlRequests {
     const route = `${request.method ?? ''} /${first ?? ''}`;
     if (route === 'GET /status' && name === undefined) {
       sendJson(response, await this.#options.status());
-    } else if (route === 'GET /topics' && name === undefined) {
+      return;
+    }
+    this.#requireLog();
+    if (route === 'GET /topics' && name === undefined) {
       sendJson(response, (await this.#options.status()).topics);
     } else if (route === 'GET /consume' && name === undefined) {
       await this.#consume(url.searchParams, response);
     } else if (route === 'GET /gaps' && name === undefined) {
       await this.#gaps(response);
+    } else if (route === 'POST /mirrors' && action === 'export' && rest.length === 0) {
+      await this.#export(decodeURIComponent(name ?? ''), await readBody(request), response);
     } else if (route === 'POST /mirrors' && isAction(action) && rest.length === 0) {
       await this.#steer(decodeURIComponent(name ?? ''), action, await readBody(request), response);
     } else {
       throw new GatelogError('NOT_FOUND', `the agent knows no ${request.method} ${url.pathname}`);
     }
+  }
+
+  #requireLog(): void {
+    const reason = this.#options.unavailable?.();
+    if (reason !== undefined) throw withoutLog(reason.code, reason.message);
   }
 
   async #steer(
@@ -154,10 +206,24 @@ class ControlRequests {
       throw new GatelogError('NOT_FOUND', message);
     }
     if (asked.action === 'seek') sendJson(response, await mirror.seek(asked.request));
+    else if (asked.action === 'skip') sendJson(response, await mirror.skip(asked.request));
     else {
       await mirror[asked.action](asked.topic);
       sendJson(response, {});
     }
+  }
+
+  /** An answer that ends before its end was sent is not whole: the client knows by the last frame. */
+  async #export(name: string, body: string, response: ServerResponse): Promise<void> {
+    const held = exportHeldOf(body);
+    const { signal, release } = this.#whileRead(response);
+    const bytes = await this.#options.exportMirror(name, held, signal);
+    response.writeHead(200, { 'content-type': 'application/octet-stream' });
+    for await (const part of bytes) {
+      if (!response.write(part)) await drained(response, signal);
+      if (signal.aborted) break;
+    }
+    release();
   }
 
   /** One block at a time: a slow reader slows the reading of the log, and nothing piles up. */
@@ -168,15 +234,26 @@ class ControlRequests {
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     // There may be no line for a long time, and the reader is to know that it is heard.
     response.flushHeaders();
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
-    const signal = AbortSignal.any([gone.signal, this.#ending.signal]);
+    const { signal, release } = this.#whileRead(response);
     for await (const lines of consumeLines(reader, request, signal)) {
       if (!response.write(lines)) await drained(response, signal);
       if (signal.aborted) break;
     }
-    if (this.#ending.signal.aborted) response.destroy();
-    else response.end();
+    release();
+  }
+
+  /** Aborts when the reader goes away or the agent ends. `release` ends the answer. */
+  #whileRead(response: ServerResponse): {
+    readonly signal: AbortSignal;
+    readonly release: () => void;
+  } {
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const release = (): void => {
+      if (this.#ending.signal.aborted) response.destroy();
+      else response.end();
+    };
+    return { signal: AbortSignal.any([gone.signal, this.#ending.signal]), release };
   }
 
   /** The loss ledger, a line of JSON an entry. */
@@ -191,13 +268,14 @@ class ControlRequests {
   }
 
   #refuse(error: unknown, response: ServerResponse): void {
-    if (response.headersSent) {
-      this.#options.logger.warn({ error: messageOf(error) }, 'a control request broke off');
-      response.destroy();
-      return;
-    }
     const code = error instanceof GatelogError ? error.code : 'INTERNAL';
     const body: ControlError = { code, message: messageOf(error) };
+    if (response.headersSent) {
+      this.#options.logger.warn({ error: messageOf(error) }, 'a control request broke off');
+      const last: BrokenOff = { brokenOff: body };
+      response.end(`${JSON.stringify(last)}\n`);
+      return;
+    }
     response.writeHead(httpStatusOf(code), { 'content-type': 'application/json' });
     response.end(JSON.stringify(body));
   }

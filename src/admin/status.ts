@@ -1,4 +1,5 @@
-import type { ClockStatus } from '../clock-trust.ts';
+import type { ClockStatus } from '../clock-status.ts';
+import { GatelogError, type ErrorCode } from '../errors.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
 import type { Durability } from '../record.ts';
 import type { OnFull, StoreCounters } from '../store/log.ts';
@@ -15,6 +16,8 @@ export interface AgentStatus {
   readonly incarnation: string;
   /** Why it serves without a log, so that nothing durable is acknowledged; null: it has one. */
   readonly degraded: string | null;
+  /** The same for programs. */
+  readonly degradedCode: ErrorCode | null;
   readonly data: string;
   readonly pid: number;
   readonly startedAt: string;
@@ -26,11 +29,29 @@ export interface AgentStatus {
   readonly listeners: readonly string[];
   /** Since start; null until the broker listens. */
   readonly ingest: IngestStatus | null;
-  readonly store: StoreCounters;
+  /** null while there is no log. */
+  readonly store: StoreCounters | null;
   /** null: without a log nothing is written. */
   readonly wear: WearStatus | null;
   readonly topics: readonly TopicStatus[];
   readonly mirrors: readonly MirrorStatus[];
+}
+
+/** An agent that has its log, so that it knows of everything that is stored. */
+export type WholeStatus = AgentStatus & { readonly store: StoreCounters };
+
+/** Throws what keeps the agent from its log: without one it knows of no topic, mirror or loss. */
+export function wholeStatus(status: AgentStatus): WholeStatus {
+  const { store, degraded, degradedCode } = status;
+  if (store !== null && degraded === null) return { ...status, store };
+  throw withoutLog(degradedCode ?? 'STORE_UNAVAILABLE', degraded ?? 'it is not open');
+}
+
+export function withoutLog(code: ErrorCode, reason: string): GatelogError {
+  return new GatelogError(
+    code,
+    `the agent serves without its log and can't tell what is stored or lost: ${reason}`,
+  );
 }
 
 /** Counters of the broker and of the gate behind it. */

@@ -1,6 +1,7 @@
 import type { AgentStatus } from '../admin/status.ts';
 import type { Boot } from '../boot.ts';
 import type { Random } from '../random.ts';
+import type { LossLedger } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 
@@ -13,8 +14,8 @@ export interface AgentSurroundings {
   readonly boot?: Boot | undefined;
   /** The data folder may be that of a gateway with another id: this one was renamed. */
   readonly adopt?: boolean;
-  /** Resolves when the way is free to serve: called once the store stands. */
-  readonly beforeServing?: () => Promise<void>;
+  /** Resolves when the way is free to serve: called once the store stands, whose ledger it is. */
+  readonly beforeServing?: (ledger: Pick<LossLedger, 'record'>) => Promise<void>;
 }
 
 export interface Agent {

@@ -1,4 +1,3 @@
-import { startControlServer } from '../admin/control-server.ts';
 import type { AgentStatus } from '../admin/status.ts';
 import { believedClock, type ClockTrust } from '../clock-trust.ts';
 import type { Mirror } from '../mirror/mirror.ts';
@@ -11,8 +10,10 @@ import { describeTopics, memoryStatus } from './agent-status.ts';
 import { startBroker } from './broker.ts';
 import type { Broker } from './broker.ts';
 import { trustOf } from './clock-sources.ts';
+import { startControl } from './control.ts';
 import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
+import { Exports } from './mirror-exports.ts';
 import { IngestGate } from './ingest.ts';
 import { KnownMirrors } from './known-mirrors.ts';
 import { LiveAgent, mayPass } from './live-agent.ts';
@@ -66,6 +67,8 @@ async function buildAgent(
     gateway: asked.gateway,
     gatewayGiven: asked.gatewayGiven,
     adopt: surroundings.adopt ?? false,
+    // Who serves devices already has time.
+    patient: surroundings.beforeServing !== undefined || asked.store.whenUnavailable === 'exit',
     clock,
     trust,
     random,
@@ -91,18 +94,23 @@ async function buildAgent(
   const mirrors = await buildMirrors(config, { store, ...believed, random, logger });
   stack.push('the mirrors', () => stopMirrors(mirrors));
   for (const mirror of mirrors.values()) await mirror.start();
-  await surroundings.beforeServing?.();
+  await surroundings.beforeServing?.(store.ledger);
+  const exports = new Exports(config, store, clock);
   const agent = new RunningAgent(config, surroundings, { store, mirrors, wear, stack, trust });
-  const control = await startControlServer({
-    dataFolder: config.data,
-    reader: store.reader,
-    ledger: store.ledger,
-    mirrors,
-    forgetMirror: (name) => known.forget(name),
-    status: () => agent.status(),
-    logger,
-  });
-  stack.push('the control socket', () => control.stop());
+  await startControl(
+    {
+      dataFolder: config.data,
+      reader: store.reader,
+      ledger: store.ledger,
+      mirrors,
+      forgetMirror: (name) => known.forget(name),
+      exportMirror: exports.begin.bind(exports),
+      status: () => agent.status(),
+      logger,
+    },
+    clock,
+    stack,
+  );
   agent.broker = await startBroker({ ...config.mqtt, gate, clock, logger });
   const { broker } = agent;
   stack.push('the broker', () => broker.stop());
@@ -190,6 +198,7 @@ class RunningAgent implements Agent {
       gateway,
       incarnation: store.identity.incarnation,
       degraded: null,
+      degradedCode: null,
       data,
       pid: process.pid,
       startedAt: isoTime(this.#startedMs),
@@ -198,7 +207,7 @@ class RunningAgent implements Agent {
       clock: trust.status(),
       listeners: this.addresses(),
       ingest: this.broker?.counters() ?? null,
-      store: store.counters(),
+      store: await store.measured(),
       wear: await wear.measure(),
       topics: describeTopics(store.reader),
       mirrors: await Promise.all([...mirrors.values()].map((mirror) => mirror.measure())),

@@ -1,3 +1,5 @@
+import { LAST_PROPERTY } from '../identity.ts';
+
 /** Control packet types that acknowledge, with the flags the protocol fixes. */
 export const ACK = { puback: 0x40, pubrec: 0x50, pubcomp: 0x70 } as const;
 
@@ -9,8 +11,51 @@ export function ackCode(type: number, id: number): number {
 /** Marks a code whose acknowledgement says "not authorized" instead of success (MQTT 5). */
 export const REFUSED = 0x100_0000;
 
+/** Acknowledgements of success that leave together. */
+export class Acks {
+  #codes: number[] = [];
+  /** Those of repeats, by place: the last offset of the same source partition. */
+  #lasts: Map<number, number> | undefined;
+
+  /** How many there are now. `last`: it was a repeat, and the peer takes properties (MQTT 5). */
+  push(code: number, last: number | undefined): number {
+    if (last !== undefined) (this.#lasts ??= new Map()).set(this.#codes.length, last);
+    return this.#codes.push(code);
+  }
+
+  /** undefined when there are none. */
+  take(): Buffer | undefined {
+    const codes = this.#codes;
+    const lasts = this.#lasts;
+    if (codes.length === 0) return undefined;
+    this.#codes = [];
+    this.#lasts = undefined;
+    if (lasts === undefined) return encodeAcks(codes);
+    return Buffer.concat(
+      codes.map((code, at) => {
+        const last = lasts.get(at);
+        return last === undefined ? encodeAcks([code]) : encodeRepeatAck(code, last);
+      }),
+    );
+  }
+}
+
+/** Success, and one user property (MQTT 5, section 3.4.2.2.3). All of it is shorter than 128 bytes. */
+function encodeRepeatAck(code: number, last: number): Buffer {
+  const value = String(last);
+  const property = Buffer.concat([Buffer.from([0x26]), text(LAST_PROPERTY), text(value)]);
+  const { length } = property;
+  const head = [code >>> 16, length + 4, (code >>> 8) & 0xff, code & 0xff, 0, length];
+  return Buffer.concat([Buffer.from(head), property]);
+}
+
+function text(value: string): Buffer {
+  const bytes = Buffer.from(value, 'utf8');
+  return Buffer.concat([Buffer.from([bytes.length >>> 8, bytes.length & 0xff]), bytes]);
+}
+
 /** The bytes of acknowledgements that all say success: four each, in MQTT 5 too. */
-export function encodeAcks(codes: readonly number[]): Buffer {
+function encodeAcks(codes: readonly number[]): Buffer {
   const target = Buffer.allocUnsafe(codes.length * 4);
   let at = 0;
   for (const code of codes) {

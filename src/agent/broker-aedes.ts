@@ -25,6 +25,8 @@ export interface AedesClient extends Client {
   readonly _keepaliveTimer: NodeJS.Timeout | null;
   /** CONNECT asked for Clean Start. */
   readonly _cleanStart: boolean;
+  /** MQTT 5, section 3.1.2.11.7. */
+  readonly _requestProblemInformation: boolean;
   readonly connackSent: boolean;
   will: WillPacket | null;
   /** By filter. */
@@ -170,6 +172,11 @@ export function pauseReading(client: AedesClient): void {
 /** The device was heard: its keep-alive time begins anew [MQTT-3.1.2-22]. */
 export function touchKeepAlive(client: AedesClient): void {
   if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
+}
+
+/** May an acknowledgement to it carry user properties? [MQTT-3.1.2-29] */
+export function takesProperties(client: AedesClient): boolean {
+  return client.version === 5 && client._requestProblemInformation;
 }
 
 export function askedCleanStart(client: AedesClient): boolean {

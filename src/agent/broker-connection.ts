@@ -2,19 +2,13 @@ import type { Socket } from 'node:net';
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Logger } from '../telemetry.ts';
-import {
-  ACK,
-  ackCode,
-  type AckRound,
-  encodeAcks,
-  encodeReasonAck,
-  REFUSED,
-} from './broker-acks.ts';
+import { ACK, ackCode, type AckRound, Acks, encodeReasonAck, REFUSED } from './broker-acks.ts';
 import {
   type AedesClient,
   askedCleanStart,
   type LivePacket,
   takeInput,
+  takesProperties,
   touchKeepAlive,
 } from './broker-aedes.ts';
 import { TopicAliases } from './broker-aliases.ts';
@@ -67,7 +61,7 @@ export class DeviceConnection {
   readonly #giveAedes: (bytes: Buffer) => void;
   readonly #pending = new PendingAcks();
   #state: 'greeting' | 'waiting' | 'open' | 'ended' = 'greeting';
-  #acks: number[] = [];
+  readonly #acks = new Acks();
   readonly #holds: Holds;
   #held = 0;
   #liveOpen = 0;
@@ -145,11 +139,9 @@ export class DeviceConnection {
   }
 
   flush(): void {
-    const codes = this.#acks;
-    if (codes.length === 0) return;
-    this.#acks = [];
-    if (this.#state === 'ended' || this.#socket.destroyed) return;
-    this.#socket.write(encodeAcks(codes));
+    const bytes = this.#acks.take();
+    if (bytes === undefined || this.#state === 'ended' || this.#socket.destroyed) return;
+    this.#socket.write(bytes);
     if (!this.#socket.writableNeedDrain || this.#holds.has(HOLD.acks)) return;
     this.#holds.add(HOLD.acks); // the peer does not read its acknowledgements
     this.#socket.once('drain', () => this.#holds.remove(HOLD.acks));
@@ -307,7 +299,7 @@ export class DeviceConnection {
   }
 
   /** The log has settled the message at the front. Bound once, called for every message. */
-  readonly #done = (error: Error | null): void => {
+  readonly #done = (error: Error | null, _offset?: number, last?: number): void => {
     const code = this.#pending.frontCode;
     const packet = this.#pending.frontLive;
     this.#pending.shift();
@@ -320,7 +312,7 @@ export class DeviceConnection {
       return;
     }
     if (isQos2) this.#qos2?.durable(code & 0xffff);
-    this.#acknowledge(code);
+    this.#acknowledge(code, isQos2 ? undefined : last);
     if (packet !== undefined) this.#deliver(packet);
   };
 
@@ -329,14 +321,14 @@ export class DeviceConnection {
     this.#context.gate.settledUnasked(error);
   };
 
-  #acknowledge(code: number): void {
+  #acknowledge(code: number, last?: number): void {
     if (this.#state === 'ended') return;
     if (code >= REFUSED) {
       this.#say(encodeReasonAck(code, REASON.notAuthorized));
       return;
     }
-    this.#acks.push(code);
-    if (this.#acks.length === 1) this.#context.acks.add(this);
+    const told = last !== undefined && takesProperties(this.#client) ? last : undefined;
+    if (this.#acks.push(code, told) === 1) this.#context.acks.add(this);
   }
 
   /** Behind the acknowledgements that are on their way. */

@@ -35,6 +35,7 @@ const NO_ROOM: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'STORE_FULL',
   'STORE_READ_ONLY',
   'STORE_FAILING',
+  'STORE_SUSPECT',
   'STORE_MISSING',
 ]);
 

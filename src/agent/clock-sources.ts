@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import { access, stat } from 'node:fs/promises';
 import { systemBoot, type Boot } from '../boot.ts';
-import { ClockTrust, type SourceAnswer, type TimeSource } from '../clock-trust.ts';
+import { ClockTrust } from '../clock-trust.ts';
 import { systemCodeOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Random } from '../random.ts';
 import type { Logger } from '../telemetry.ts';
+import type { SourceAnswer, TimeSource } from '../time-source.ts';
 import type { Clock } from '../time.ts';
 import type { ClockConfig } from './config-types.ts';
 
@@ -59,7 +60,7 @@ export function fileSource(file: string, name: string = file, home?: string): Ti
     ask: async () => {
       try {
         const { mtimeMs } = await stat(file);
-        return { says: 'synchronised', mark: String(mtimeMs) };
+        return { says: 'synchronised', mark: String(mtimeMs), atMs: mtimeMs };
       } catch {
         return home === undefined || (await exists(home)) ? NOT_YET : NOTHING;
       }
@@ -86,7 +87,13 @@ export function readChrony(output: string | undefined): SourceAnswer {
   const fields = output?.trim().split(',') ?? [];
   if (fields.length < 14) return NOTHING;
   if (fields.at(-1) === 'Not synchronised') return NOT_YET;
-  return { says: 'synchronised', mark: fields[3] };
+  const [, , , mark] = fields;
+  return { says: 'synchronised', mark, atMs: secondsOf(mark) };
+}
+
+function secondsOf(text: string | undefined): number | undefined {
+  const ms = Number(text) * 1000;
+  return Number.isFinite(ms) ? ms : undefined;
 }
 
 /**

@@ -34,6 +34,14 @@ export function isAddress(schemes: readonly string[], value: string): boolean {
   return ['', '/'].includes(parsed.pathname) && parsed.search === '' && parsed.hash === '';
 }
 
+/** With any path, for that is the far side's to choose. */
+export function isWebSocketAddress(value: string): boolean {
+  const parsed = URL.parse(value);
+  if (parsed === null || !['ws:', 'wss:'].includes(parsed.protocol)) return false;
+  const { username, password, hash } = parsed;
+  return parsed.hostname !== '' && username === '' && password === '' && hash === '';
+}
+
 /** Of a data folder: see StoreIdentity. */
 export function isIncarnation(value: string): boolean {
   return /^[0-9a-f]{16}$/u.test(value);

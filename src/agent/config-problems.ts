@@ -46,7 +46,7 @@ function problemsOfIssue(
   return [{ place: document.placeOf(at), message: `expected ${expected}, found ${found}` }];
 }
 
-/** Every union here is `false | section`: whoever wrote a map meant the section. */
+/** Every union here is `false | section` or `text | section`: whoever wrote a map meant the section. */
 function unionProblems(
   issue: z.core.$ZodIssueInvalidUnion,
   at: DataPath,
@@ -58,6 +58,8 @@ function unionProblems(
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return branch.flatMap((inner) => problemsOfIssue(inner, at, document, schema));
   }
+  const [simple] = issue.errors[0] ?? [];
+  if (simple?.code === 'custom') return problemsOfIssue(simple, at, document, schema);
   const message = `expected false or a map of options, found ${describe(value, at, document)}`;
   return [{ place: document.placeOf(at), message }];
 }

@@ -1,5 +1,7 @@
 import { messageOf } from '../errors.ts';
-import { topicMatcher } from '../mirror/selection.ts';
+import { LIMITS } from '../limits.ts';
+import { matchOf, sameTreatment, topicMatcher, treatmentOf } from '../mirror/selection.ts';
+import { formatSize } from '../units.ts';
 import type { ConfigDocument, Problem } from './config-document.ts';
 import { gatewayOf, isName, isTopicName, NAME_EXPECTED, TOPIC_EXPECTED } from './config-forms.ts';
 import type { ParsedConfig } from './config-schema.ts';
@@ -21,9 +23,11 @@ export function checkRules(config: ParsedConfig, document: ConfigDocument): Rule
   checkNames(config, document, errors);
   checkMqtt(config, say(errors));
   checkStore(config, say(errors), say(warnings));
+  checkReserve(config, document, say(warnings));
   checkRoutes(config, say(errors), say(warnings));
   for (const [name, mirror] of Object.entries(config.mirrors)) {
     checkMirror(name, mirror, config, say(errors), say(warnings));
+    checkLink(name, mirror, config, say(errors), say(warnings));
   }
   checkTransactionalIds(config, say(errors), say(warnings));
   checkClientIds(config, say(errors));
@@ -87,6 +91,17 @@ function checkStore(config: ParsedConfig, error: Say, warn: Say): void {
       );
     }
   }
+}
+
+/** The default gives way by itself, as config/gatelog.yaml says; what a person wrote does not in silence. */
+function checkReserve({ store }: ParsedConfig, { value }: ConfigDocument, warn: Say): void {
+  const { maxBytes, reserveBytes } = store;
+  const written = (value as { store?: { reserve?: unknown } } | null)?.store?.reserve;
+  if (maxBytes === undefined || written === undefined) return;
+  const most = Math.floor(maxBytes * LIMITS.diskReserveShare);
+  if (reserveBytes <= most) return;
+  const message = `is more than an eighth of store.maxBytes: only ${formatSize(most)} are kept`;
+  warn(['store', 'reserve'], message);
 }
 
 function checkRoutes(config: ParsedConfig, error: Say, warn: Say): void {
@@ -177,6 +192,30 @@ function checkKafkaTopics(
   }
 }
 
+function checkLink(
+  name: string,
+  { link }: MirrorConfig,
+  config: ParsedConfig,
+  error: Say,
+  warn: Say,
+): void {
+  if (link === undefined) return;
+  const at = ['mirrors', name, 'link'];
+  const periods = new Set<string>();
+  for (const [index, { per, resets }] of link.budgets.entries()) {
+    const period = `${per} ${resets}`;
+    if (periods.has(period)) error([...at, 'budget', index], 'another budget has the same periods');
+    periods.add(period);
+  }
+  if (config.clock.trust !== 'never') return;
+  if (link.windows.length > 0) {
+    warn([...at, 'windows'], 'never open where clock.trust is never: nobody knows the time');
+  }
+  if (link.budgets.length > 0) {
+    warn([...at, 'budget'], 'never begins anew where clock.trust is never: nobody knows the time');
+  }
+}
+
 /** The compiler's own message, without the place that it was told. */
 function troubleOf(compile: (where: string) => unknown): string | undefined {
   try {
@@ -184,6 +223,25 @@ function troubleOf(compile: (where: string) => unknown): string | undefined {
     return undefined;
   } catch (error) {
     return messageOf(error).replace(/^: /u, '');
+  }
+}
+
+/** A rule that no topic comes to says something that does not hold. */
+function checkTreatments(name: string, { topics, upstream }: MirrorConfig, error: Say): void {
+  for (const [index, rule] of topics.entries()) {
+    const at = ['mirrors', name, 'topics', index];
+    const pattern = matchOf(rule);
+    const before = topics.slice(0, index).find((earlier) => topicMatcher([earlier])(pattern));
+    if (before !== undefined && !sameTreatment(treatmentOf(before), treatmentOf(rule))) {
+      const shown = JSON.stringify(matchOf(before));
+      error(at, `never applies: ${shown} stands before it and matches too; put the narrower first`);
+    }
+    const { drain } = treatmentOf(rule);
+    if (upstream.kind !== 'mqtt' || drain === 'backlog-first') continue;
+    error(
+      [...at, 'drain'],
+      `expected backlog-first to an MQTT broker, found ${JSON.stringify(drain)}: a central gatelog knows repeats by the last record it has, so records must come in order`,
+    );
   }
 }
 
@@ -198,13 +256,15 @@ function checkMirror(
     ...Object.keys(config.topics),
     ...config.routes.map(({ topic }) => topic),
   ]);
-  for (const [index, pattern] of mirror.topics.entries()) {
+  for (const [index, rule] of mirror.topics.entries()) {
+    const pattern = matchOf(rule);
     const matches = pattern.startsWith('_') || [...topics].some(topicMatcher([pattern]));
     // A central agent makes topics as gateways send them.
     if (!matches && !config.mqtt.central) {
       warn(['mirrors', name, 'topics', index], `${JSON.stringify(pattern)} matches no topic`);
     }
   }
+  checkTreatments(name, mirror, error);
   if (mirror.topics.length === 0)
     error(['mirrors', name, 'topics'], 'expected at least one pattern, found an empty list');
   const { upstream } = mirror;

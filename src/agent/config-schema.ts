@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { LIMITS } from '../limits.ts';
+import { CLASSES, DEFAULT_TREATMENT, DRAINS, type TopicPattern } from '../mirror/selection.ts';
 import { ON_FULL, type TopicOptions } from '../store/log.ts';
 import {
   isAddress,
@@ -23,6 +24,7 @@ import {
   size,
   text,
 } from './config-leaves.ts';
+import { linkSection } from './config-link.ts';
 import type {
   ClockConfig,
   Config,
@@ -34,6 +36,7 @@ import type {
   WearConfig,
 } from './config-types.ts';
 import { kafkaSection, mqttUpstreamSection } from './config-upstreams.ts';
+import { DAY_MS } from '../units.ts';
 
 /**
  * The strict schema of the configuration file: every option, its form and its default. It gives a
@@ -47,10 +50,9 @@ export interface ParsedConfig extends Omit<Config, 'gateway' | 'gatewayGiven' | 
 const KIB = 1024;
 const MIB = 1_048_576;
 const SECOND = 1000;
-const DAY = 86_400_000;
 const MAX_WAIT_MS = 60 * SECOND;
 
-const RETENTION_MS = { min: SECOND, max: 36_500 * DAY };
+const RETENTION_MS = { min: SECOND, max: 36_500 * DAY_MS };
 const WEAR_RATING = { min: 1e9, max: 1e18 };
 const RETENTION_BYTES = { min: MIB, max: 1024 ** 5 };
 
@@ -155,7 +157,7 @@ const topicSection: z.ZodType<TopicOptions> = section({
     time: orNone(
       duration(RETENTION_MS, ''),
       'a duration of at least 1s, such as 12h or 7d, or none',
-    ).default(7 * DAY),
+    ).default(7 * DAY_MS),
     bytes: orNone(
       size(RETENTION_BYTES, ''),
       'a size of at least 1MiB, such as 1GiB, or none',
@@ -178,28 +180,39 @@ const routeSection: z.ZodType<RouteConfig> = section({
   key: text('a key template, such as "{topic}"').default('{topic}'),
 });
 
+const topicPattern = text('a pattern of topic names, such as "*" or "sensors-*"', isTopicPattern);
+const topicRule: z.ZodType<TopicPattern> = z.union([
+  topicPattern,
+  section({
+    match: topicPattern,
+    class: oneOf(CLASSES).default(DEFAULT_TREATMENT.class),
+    drain: oneOf(DRAINS).default(DEFAULT_TREATMENT.drain),
+  }),
+]);
+
 const mirrorSection: z.ZodType<MirrorConfig> = section({
-  topics: z
-    .array(text('a pattern of topic names, such as "*" or "sensors-*"', isTopicPattern))
-    .default(['*']),
+  topics: z.array(topicRule).default(['*']),
   start: oneOf(['beginning', 'end']).default('beginning'),
+  mustDeliver: flag().default(true),
+  expired: oneOf(['skip', 'send']).default('skip'),
   batch: section({
     records: integer({ min: 1, max: LIMITS.mirrorBatchRecords }).optional(),
     bytes: size(
       { min: LIMITS.mirrorBatchBytesMin, max: LIMITS.mirrorBatchBytes },
-      'from 64KiB to 6MiB, such as 1MiB',
+      'from 8KiB to 6MiB, such as 1MiB',
     ).optional(),
     wait: duration({ min: 0, max: MAX_WAIT_MS }, 'from 0ms to 1m, such as 500ms').optional(),
   }),
+  link: linkSection.optional(),
   kafka: kafkaSection.optional(),
   mqtt: mqttUpstreamSection.optional(),
-}).transform(({ topics, start, batch, kafka, mqtt }, context) => {
+}).transform(({ batch, link, kafka, mqtt, ...plain }, context) => {
   const upstream = kafka ?? mqtt;
   if (upstream !== undefined && (kafka === undefined || mqtt === undefined)) {
     return {
-      topics,
-      start,
+      ...plain,
       batch: { maxRecords: batch.records, maxBytes: batch.bytes, maxWaitMs: batch.wait },
+      link,
       upstream,
     };
   }

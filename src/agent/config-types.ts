@@ -1,3 +1,5 @@
+import type { LinkRules } from '../mirror/policy/policy-options.ts';
+import type { TopicPattern } from '../mirror/selection.ts';
 import type { TopicOptions } from '../store/log.ts';
 
 /**
@@ -94,11 +96,17 @@ export interface RouteConfig {
 export type MirrorStart = 'beginning' | 'end';
 
 export interface MirrorConfig {
-  /** Patterns of local topic names, `*` standing for any run of characters. */
-  readonly topics: readonly string[];
+  /** Patterns of local topic names, `*` standing for any run of characters; the first match decides. */
+  readonly topics: readonly TopicPattern[];
   /** Where a mirror without a position begins. */
   readonly start: MirrorStart;
+  /** Retention keeps what this mirror has not had, up to the topics' caps. */
+  readonly mustDeliver: boolean;
+  /** What is done with records whose Message Expiry Interval is over. */
+  readonly expired: 'skip' | 'send';
   readonly batch: BatchConfig;
+  /** What the link may cost; undefined: whatever it takes. */
+  readonly link: LinkRules | undefined;
   /** Exactly one of `kafka` and `mqtt`. */
   readonly upstream: KafkaUpstreamConfig | MqttUpstreamConfig;
 }
@@ -123,13 +131,15 @@ export interface KafkaUpstreamConfig {
   readonly topic: string;
   /** What a missing central topic is created with (-1: the cluster's default); false: it is not. */
   readonly create: { readonly partitions: number; readonly replicationFactor: number } | false;
+  /** What clears a retained message goes up without a value. */
+  readonly tombstones: boolean;
   readonly positionsTopic: string;
   readonly transactionalId: string | undefined;
   readonly group: string | undefined;
   readonly clusterId: string | undefined;
   readonly replaces: string | undefined;
   readonly unknownOutcome: 'stop' | 'repeat';
-  readonly transactionTimeoutMs: number;
+  readonly transactionTimeoutMs: number | undefined;
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly tls: TlsConfig | undefined;
@@ -159,8 +169,9 @@ export type SaslConfig =
 
 export interface MqttUpstreamConfig {
   readonly kind: 'mqtt';
-  /** `mqtt://HOST:PORT` or `mqtts://HOST:PORT` */
+  /** `mqtt://HOST:PORT`, `mqtts://HOST:PORT`, `ws://HOST:PORT/PATH` or `wss://HOST:PORT/PATH` */
   readonly url: string;
+  readonly qos: 1 | 2;
   readonly clientId: string | undefined;
   readonly protocol: '5' | '3.1.1';
   /** Put before the MQTT topic, with a slash between; empty for none. */

@@ -10,9 +10,10 @@ import {
   isPem,
   isTopicName,
   isTopicTemplate,
+  isWebSocketAddress,
   NAME_EXPECTED,
 } from './config-forms.ts';
-import { duration, integer, leaf, oneOf, section, text } from './config-leaves.ts';
+import { duration, flag, integer, leaf, oneOf, section, text } from './config-leaves.ts';
 import type { Range } from './config-leaves.ts';
 import type {
   KafkaUpstreamConfig,
@@ -114,6 +115,7 @@ export const kafkaSection: z.ZodType<KafkaUpstreamConfig> = section({
     isTopicTemplate,
   ).default('{topic}'),
   create: orFalse(createSection).prefault({}),
+  tombstones: flag().default(false),
   positionsTopic: text('a topic name', isTopicName).default('gatelog.positions'),
   transactionalId: text(NAME_EXPECTED, isName).optional(),
   group: text(NAME_EXPECTED, isName).optional(),
@@ -126,7 +128,7 @@ export const kafkaSection: z.ZodType<KafkaUpstreamConfig> = section({
   transactionTimeout: duration(
     { min: 5 * SECOND, max: 15 * MINUTE },
     'from 5s to 15m, such as 30s',
-  ).default(30 * SECOND),
+  ).optional(),
   connectTimeout: duration(WAIT_MS, 'from 1s to 5m, such as 20s').default(20 * SECOND),
   requestTimeout: duration(WAIT_MS, 'from 1s to 5m, such as 20s').default(20 * SECOND),
   tls: orFalse(tlsSection).default(false),
@@ -153,6 +155,7 @@ export const kafkaSection: z.ZodType<KafkaUpstreamConfig> = section({
     compressionLevel: level,
     topic: kafka.topic,
     create: kafka.create,
+    tombstones: kafka.tombstones,
     positionsTopic: kafka.positionsTopic,
     transactionalId: kafka.transactionalId,
     group: kafka.group,
@@ -173,11 +176,17 @@ function protocolOf(value: unknown): '5' | '3.1.1' | undefined {
   return value === '3.1.1' ? value : undefined;
 }
 
+function qosOf(value: unknown): 1 | 2 | undefined {
+  const level = Number(value);
+  return level === 1 || level === 2 ? level : undefined;
+}
+
 export const mqttUpstreamSection: z.ZodType<MqttUpstreamConfig> = section({
   url: text(
-    'an address such as mqtts://central.example.com:8883, without user and password',
-    (value) => isAddress(['mqtt:', 'mqtts:'], value),
+    'an address such as mqtts://central.example.com:8883 or wss://central.example.com/mqtt, without user and password',
+    (value) => isAddress(['mqtt:', 'mqtts:'], value) || isWebSocketAddress(value),
   ),
+  qos: leaf('1 or 2', qosOf).default(1),
   clientId: text('an MQTT client id').optional(),
   protocol: leaf('5 or 3.1.1', protocolOf).default('5'),
   prefix: text('an MQTT topic without wildcards and outer slashes', isMqttTopic).optional(),
@@ -193,19 +202,21 @@ export const mqttUpstreamSection: z.ZodType<MqttUpstreamConfig> = section({
   keepAlive: duration(WAIT_MS, 'from 1s to 5m, such as 30s').default(30 * SECOND),
   tls: orFalse(tlsSection).default(false),
 }).transform((mqtt, context) => {
-  const secure = mqtt.url.startsWith('mqtts:');
+  const { protocol } = new URL(mqtt.url);
+  const secure = protocol === 'mqtts:' || protocol === 'wss:';
   if (mqtt.tls !== false && !secure) {
-    const message = 'a url of mqtts://… where tls is set';
+    const message = 'a url of mqtts://… or wss://… where tls is set';
     context.issues.push({
       code: 'custom',
       message,
       input: undefined,
-      params: { found: 'mqtt://' },
+      params: { found: `${protocol}//` },
     });
   }
   return {
     kind: 'mqtt' as const,
     url: mqtt.url,
+    qos: mqtt.qos,
     clientId: mqtt.clientId,
     protocol: mqtt.protocol,
     prefix: mqtt.prefix ?? '',

@@ -1,6 +1,3 @@
-import { rmdir } from 'node:fs/promises';
-import { startControlServer } from '../admin/control-server.ts';
-import { standInFolder } from '../admin/socket-path.ts';
 import type { AgentStatus } from '../admin/status.ts';
 import { GatelogError, messageOf, type ErrorCode } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
@@ -8,10 +5,12 @@ import { isoTime, type Timer } from '../time.ts';
 import { memoryStatus } from './agent-status.ts';
 import type { Agent, AgentSurroundings } from './agent-types.ts';
 import { startBroker, type Broker } from './broker.ts';
+import { startStandIn } from './control.ts';
 import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
+import { HeldLosses } from './held-losses.ts';
 import { IngestGate } from './ingest.ts';
-import { NO_COUNTERS, NO_LEDGER, NO_READER, NoLogWriter } from './no-store.ts';
+import { NO_LEDGER, NO_READER, NoLogWriter } from './no-store.ts';
 import { StopStack } from './stop-stack.ts';
 
 /** What may pass by itself, so that serving without a log is better than not at all. */
@@ -19,7 +18,10 @@ const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'STORE_READ_ONLY',
   'STORE_FULL',
   'STORE_FAILING',
+  // Of a first write, as of the positions of a new mirror.
+  'STORE_WRITE_FAILED',
   'STORE_MISSING',
+  'STORE_SUSPECT',
 ]);
 
 export function mayPass(error: unknown): error is GatelogError {
@@ -38,6 +40,8 @@ export type StartWhole = (config: Config, surroundings: AgentSurroundings) => Pr
 export class LiveAgent implements Agent {
   readonly #surroundings: AgentSurroundings;
   readonly #startWhole: StartWhole;
+  /** Dropped messages, until there is a ledger. */
+  readonly #held: HeldLosses;
   readonly #startedMs: number;
   readonly #startedMonotonicMs: number;
   #config: Config;
@@ -61,6 +65,7 @@ export class LiveAgent implements Agent {
     this.#surroundings = surroundings;
     this.#reason = reason;
     this.#startWhole = startWhole;
+    this.#held = new HeldLosses(clock);
     this.#startedMs = clock.nowMs();
     this.#startedMonotonicMs = clock.monotonicMs();
     this.#stack = new StopStack(clock, logger);
@@ -91,6 +96,7 @@ export class LiveAgent implements Agent {
       gateway,
       incarnation: '',
       degraded: this.#reason.message,
+      degradedCode: this.#reason.code,
       data,
       pid: process.pid,
       startedAt: isoTime(this.#startedMs),
@@ -98,7 +104,7 @@ export class LiveAgent implements Agent {
       memory: memoryStatus(),
       listeners: this.addresses(),
       ingest: this.#broker?.counters() ?? null,
-      store: NO_COUNTERS,
+      store: null,
       wear: null,
       clock: null,
       topics: [],
@@ -111,10 +117,25 @@ export class LiveAgent implements Agent {
     return this.#stopped;
   }
 
+  /** A start under way can't be called off: it is waited for within the bound, and then undone. */
   async #stop(): Promise<boolean> {
+    const { clock, logger } = this.#surroundings;
     this.#timer?.cancel();
-    await this.#trying;
-    return this.#whole === undefined ? this.#stack.stop() : this.#whole.stop();
+    let clean = true;
+    const stack = new StopStack(clock, logger);
+    stack.push('the agent', async () => {
+      clean = await (this.#whole ?? this.#stack).stop();
+    });
+    stack.push('a start under way', () => this.#trying);
+    const stopped = (await stack.stop()) && clean;
+    const { records } = this.#held;
+    if (records > 0) {
+      logger.error(
+        { event: 'agent.untold', records },
+        `${records} QoS 0 messages came while there was no log, and no ledger could be told of them`,
+      );
+    }
+    return stopped;
   }
 
   async #serve(): Promise<void> {
@@ -127,7 +148,7 @@ export class LiveAgent implements Agent {
     this.#stack = stack;
     try {
       await this.#startControl(stack);
-      this.#broker = await this.#startBroker();
+      this.#broker = await this.#startBroker(stack);
     } catch (error) {
       await stack.stop();
       throw error;
@@ -141,12 +162,12 @@ export class LiveAgent implements Agent {
     };
   }
 
-  #startBroker(): Promise<Broker> {
+  #startBroker(stack: StopStack): Promise<Broker> {
     const { clock, logger } = this.#surroundings;
     const { mqtt, routes, topics } = this.#config;
     const gate = new IngestGate({
       writer: new NoLogWriter(this.#reason),
-      ledger: NO_LEDGER,
+      ledger: this.#held,
       clock,
       logger,
       routes,
@@ -154,44 +175,46 @@ export class LiveAgent implements Agent {
       defaultTopic: defaultTopicOptions(),
       central: mqtt.central,
     });
+    stack.push('the counts of dropped messages', () => gate.close());
     return startBroker({ ...mqtt, gate, clock, logger });
   }
 
-  /** Not in the data folder, which can't be written. Without one only the status can't be asked for. */
+  /** Not in the data folder, which can't be written. */
   async #startControl(stack: StopStack): Promise<void> {
-    const { logger } = this.#surroundings;
-    try {
-      const folder = await standInFolder(this.#config.data);
-      stack.push('the folder of the control socket', () => rmdir(folder));
-      const control = await startControlServer({
-        dataFolder: folder,
-        reader: NO_READER,
-        ledger: NO_LEDGER,
-        mirrors: new Map(),
-        forgetMirror: () => Promise.reject(this.#reason),
-        status: () => this.status(),
-        logger,
-      });
-      stack.push('the control socket', () => control.stop());
-    } catch (error) {
-      logger.warn({ error: messageOf(error) }, 'the status can not be asked for');
-    }
+    const options = {
+      dataFolder: this.#config.data,
+      reader: NO_READER,
+      ledger: NO_LEDGER,
+      mirrors: new Map(),
+      forgetMirror: () => Promise.reject(this.#reason),
+      exportMirror: () => Promise.reject(this.#reason),
+      status: () => this.status(),
+      unavailable: () => this.#reason,
+      logger: this.#surroundings.logger,
+    };
+    await startStandIn(options, stack);
   }
 
   #later(): void {
+    // Looking into it takes as long as it takes: nothing is gained by waiting before.
+    if (this.#reason.code === 'STORE_SUSPECT') this.#waitMs = 0;
     this.#timer = this.#surroundings.clock.after(this.#waitMs, () => {
       this.#trying = this.#try();
     });
-    this.#waitMs = Math.min(this.#waitMs * 2, LIMITS.storeRetryMaxMs);
+    this.#waitMs = Math.min(
+      Math.max(this.#waitMs * 2, LIMITS.storeRetryFirstMs),
+      LIMITS.storeRetryMaxMs,
+    );
   }
 
   /** Never rejects. */
   async #try(): Promise<void> {
     const { logger } = this.#surroundings;
     let served = true;
-    const beforeServing = async (): Promise<void> => {
+    const beforeServing: AgentSurroundings['beforeServing'] = async (ledger) => {
       served = false;
       await this.#stack.stop();
+      await this.#held.into(ledger);
     };
     try {
       this.#whole = await this.#startWhole(this.#config, { ...this.#surroundings, beforeServing });

@@ -3,6 +3,11 @@ import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { KafkaConnection } from '../mirror/kafka/options.ts';
 import { Mirror } from '../mirror/mirror.ts';
+import { NetworkWatch } from '../mirror/network-watch.ts';
+import { LinkPolicy } from '../mirror/policy/link-policy.ts';
+import type { Wire } from '../mirror/policy/wire-meter.ts';
+import { OwnRecords } from '../mirror/mqtt/own-records.ts';
+import { selectTopics, streamsOf, topicMatcher } from '../mirror/selection.ts';
 import type { Upstream } from '../mirror/upstream.ts';
 import type { Random } from '../random.ts';
 import type { Store, TopicOptions } from '../store/log.ts';
@@ -43,11 +48,15 @@ export async function buildMirrors(
   if (Object.keys(config.mirrors).length === 0) return mirrors;
   const { store, clock, random } = surroundings;
   const { writer, reader, identity } = store;
+  const ownRecords = ownRecordsOf(store);
+  const network = new NetworkWatch(clock);
   const quarantine = { writer, topic: writer.defineTopic(QUARANTINE, QUARANTINE_OPTIONS) };
+  await expectOwnRecords(config, store, ownRecords);
   for (const [name, mirror] of Object.entries(config.mirrors)) {
     const logger = surroundings.logger.child({ mirror: name });
     const { maxRecords, maxBytes, maxWaitMs } = mirror.batch;
-    const positions = await store.positions(positionsName(name), { pins: true });
+    const positions = await store.positions(positionsName(name), { pins: mirror.mustDeliver });
+    const policy = await policyOf(name, mirror, surroundings, logger);
     const options = {
       name,
       gateway: config.gateway,
@@ -60,9 +69,16 @@ export async function buildMirrors(
       upstream: await buildUpstream(name, mirror, config, {
         ...surroundings,
         logger,
-        positionsLost: positions.lost,
+        positionsLostBelow: positions.lostBelow,
+        ownRecords,
+        wire: policy?.wire,
       }),
+      policy,
       topics: mirror.topics,
+      expiryNowMs:
+        mirror.expired === 'send'
+          ? () => undefined
+          : () => (surroundings.isClockSound() ? clock.nowMs() : undefined),
       // Where it stood is not known: to begin at the end would skip in silence.
       startAt: positions.lost ? ('beginning' as const) : mirror.start,
       batching: {
@@ -70,6 +86,7 @@ export async function buildMirrors(
         ...(maxBytes === undefined ? {} : { maxBytes }),
         ...(maxWaitMs === undefined ? {} : { maxWaitMs }),
       },
+      network,
       clock,
       random,
       logger: surroundings.logger,
@@ -79,8 +96,55 @@ export async function buildMirrors(
   return mirrors;
 }
 
+/** Noted before anything is appended. 3.1.1 has no identities. */
+async function expectOwnRecords(
+  config: Config,
+  store: Store,
+  ownRecords: (url: string) => OwnRecords,
+): Promise<void> {
+  const owner = { gateway: config.gateway, incarnation: store.identity.incarnation };
+  for (const { upstream, topics } of Object.values(config.mirrors)) {
+    if (upstream.kind !== 'mqtt' || upstream.protocol === '3.1.1') continue;
+    const streams = streamsOf(selectTopics(store.reader, topicMatcher(topics)));
+    await ownRecords(upstream.url).expects(owner, streams);
+  }
+}
+
 interface UpstreamSurroundings extends MirrorSurroundings {
-  readonly positionsLost: boolean;
+  readonly positionsLostBelow: number;
+  readonly ownRecords: (url: string) => OwnRecords;
+  readonly wire: Wire | undefined;
+}
+
+function policyOf(
+  name: string,
+  { link }: MirrorConfig,
+  { store, clock, isClockSound }: MirrorSurroundings,
+  logger: Logger,
+): Promise<LinkPolicy | undefined> {
+  if (link === undefined) return Promise.resolve(undefined);
+  const space = store.keyValue(`link.${name}`);
+  return LinkPolicy.load({ name, rules: link, space, clock, isClockSound, logger });
+}
+
+/** One for each far side, whichever mirrors send to it. */
+function ownRecordsOf(store: Store): (url: string) => OwnRecords {
+  const known = new Map<string, OwnRecords>();
+  return (url) => {
+    const far = farSideOf(url);
+    const isDoubtful = store.stateDamage !== undefined;
+    const values = store.keyValue(`mqtt.${far}`);
+    const own = known.get(far) ?? new OwnRecords(values, store.reader, isDoubtful);
+    known.set(far, own);
+    return own;
+  };
+}
+
+const PORTS: Readonly<Record<string, string>> = { 'mqtts:': '8883', 'ws:': '80', 'wss:': '443' };
+
+function farSideOf(url: string): string {
+  const { protocol, hostname, port } = new URL(url);
+  return `${hostname}:${port === '' ? (PORTS[protocol] ?? '1883') : port}`;
 }
 
 function buildUpstream(
@@ -98,11 +162,12 @@ async function kafkaUpstream(
   name: string,
   kafka: KafkaUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, positionsLost }: UpstreamSurroundings,
+  { store, clock, isClockSound, logger, positionsLostBelow, wire }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
   return createKafkaUpstream({
     ...kafkaConnection(kafka),
+    wire,
     gateway: config.gateway,
     incarnation: store.identity.incarnation,
     delivery: kafka.delivery,
@@ -112,17 +177,23 @@ async function kafkaUpstream(
     compressionLevel: kafka.compressionLevel,
     transactionalId: kafka.transactionalId,
     group: kafka.group,
+    tombstones: kafka.tombstones,
     positionsTopic: kafka.positionsTopic,
     transactionTimeoutMs: kafka.transactionTimeoutMs,
     clusterId: kafka.clusterId,
     replaces: kafka.replaces,
     unknownOutcome: kafka.unknownOutcome,
-    positionsLost,
-    journal: store.keyValue(`kafka.${name}`),
+    positionsLostBelow,
+    journal: store.keyValue(journalSpace(name)),
     clock,
     isClockSound,
     logger,
   });
+}
+
+/** Where a mirror to Kafka keeps its journal. MUST stay the same for ever. */
+export function journalSpace(mirror: string): string {
+  return `kafka.${mirror}`;
 }
 
 /** How to reach the cluster: the same for a mirror and for `gatelog verify`. */
@@ -156,13 +227,14 @@ async function readToken(file: string): Promise<string> {
 async function mqttUpstream(
   mqtt: MqttUpstreamConfig,
   config: Config,
-  { store, clock, logger }: MirrorSurroundings,
+  { store, clock, isClockSound, logger, ownRecords, wire }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createMqttUpstream } = await import('../mirror/mqtt/mqtt-upstream.ts');
   return createMqttUpstream({
     gateway: config.gateway,
     incarnation: store.identity.incarnation,
     url: mqtt.url,
+    qos: mqtt.qos,
     clientId: mqtt.clientId,
     username: mqtt.username,
     password: mqtt.password,
@@ -174,7 +246,11 @@ async function mqttUpstream(
     connectTimeoutMs: mqtt.connectTimeoutMs,
     ackTimeoutMs: mqtt.ackTimeoutMs,
     keepaliveSeconds: Math.ceil(mqtt.keepAliveMs / 1000),
+    expiryNowMs: () => (isClockSound() ? clock.nowMs() : undefined),
+    own: ownRecords(mqtt.url),
+    wire,
     clock,
+    isClockSound,
     logger,
   });
 }

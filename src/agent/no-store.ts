@@ -6,7 +6,6 @@ import type {
   LogReader,
   LogWriter,
   LossLedger,
-  StoreCounters,
   TopicInfo,
   TopicOptions,
 } from '../store/log.ts';
@@ -72,35 +71,6 @@ const NO_LOSSES = Object.fromEntries(
 export const NO_LEDGER: LossLedger = {
   record: () => Promise.resolve(),
   entries: async function* entries() {},
+  lost: () => [],
   totals: () => NO_LOSSES,
-};
-
-export const NO_COUNTERS: StoreCounters = {
-  recordsAppended: 0,
-  bytesAppended: 0,
-  commits: 0,
-  syncs: 0,
-  stateSyncs: 0,
-  recordsDropped: 0,
-  bytesDropped: 0,
-  segments: 0,
-  diskBytes: 0,
-  disk: {
-    step: 'ok',
-    entered: { ok: 0, warn: 0, 'drop-mirrored': 0, 'drop-unmirrored': 0, refuse: 0 },
-    freeBytes: null,
-    totalBytes: null,
-    folderBytes: null,
-    maxBytes: null,
-    roomBytes: null,
-    reserveBytes: 0,
-    reserveTargetBytes: 0,
-    segmentsDropped: 0,
-    recordsDropped: 0,
-    refused: 0,
-    refusal: null,
-    refusedTopics: [],
-  },
-  scrub: { state: 'off', lastFinishedMs: undefined, bytesChecked: 0, findings: 0 },
-  losses: NO_LOSSES,
 };

@@ -1,5 +1,6 @@
 import { encodeHeaders, type Header, varintSize, writeVarint } from '../headers.ts';
 import { IDENTITY_HEADER } from '../identity.ts';
+import { EXPIRY_HEADER } from '../message-expiry.ts';
 import { isTimeHeader } from '../time-headers.ts';
 import type { PublishProperties, Qos } from './publication.ts';
 
@@ -71,12 +72,16 @@ function baseHeaders(mqttTopic: string, qos: Qos, retain: boolean): Header[] {
 function propertyHeaders(properties: PublishProperties): Header[] {
   const headers: Header[] = [];
   const { contentType, responseTopic, correlationData, payloadFormat } = properties;
+  const { messageExpirySeconds } = properties;
   if (contentType !== undefined) headers.push(textHeader('mqtt.content-type', contentType));
   if (responseTopic !== undefined) headers.push(textHeader('mqtt.response-topic', responseTopic));
   if (correlationData !== undefined) {
     headers.push({ key: 'mqtt.correlation-data', value: correlationData });
   }
   if (payloadFormat) headers.push(textHeader('mqtt.payload-format', '1'));
+  if (messageExpirySeconds !== undefined) {
+    headers.push(textHeader(EXPIRY_HEADER, String(messageExpirySeconds)));
+  }
   return headers;
 }
 

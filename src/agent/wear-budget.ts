@@ -1,5 +1,6 @@
 import { assert } from '../assert.ts';
 import { LIMITS } from '../limits.ts';
+import { DAY_MS } from '../units.ts';
 import type { StoreConfig } from './config-types.ts';
 
 export interface WearBudgetOptions {
@@ -8,8 +9,6 @@ export interface WearBudgetOptions {
   readonly lingerMs: number;
   readonly maxLingerMs: number;
 }
-
-const DAY_MS = 86_400_000;
 
 /**
  * How long a commit may wait for company so that the day's writes stay within a budget. An

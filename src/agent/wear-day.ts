@@ -1,3 +1,5 @@
+import { DAY_MS, HOUR_MS } from '../units.ts';
+
 /** What was written in some stretch of time, in bytes; counts for the last two. */
 export interface WearAmounts {
   /** By this process, as the kernel counts pages it made dirty and that were not thrown away. */
@@ -24,8 +26,7 @@ export const NOTHING_WRITTEN: WearAmounts = {
   syncs: 0,
 };
 
-const DAY_MS = 86_400_000;
-const SLOT_MS = 3_600_000;
+const SLOT_MS = HOUR_MS;
 const FIELDS = ['process', 'volume', 'disk', 'payload', 'commits', 'syncs'] as const;
 
 /**

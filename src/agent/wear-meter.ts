@@ -4,6 +4,7 @@ import { LIMITS } from '../limits.ts';
 import type { KeyValue, StoreCounters } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock, Timer } from '../time.ts';
+import { DAY_MS } from '../units.ts';
 import type { WearBudget } from './wear-budget.ts';
 import { NOTHING_WRITTEN, perDay, ratio, WearDay, type WearAmounts } from './wear-day.ts';
 import type { WearSource, WrittenCounts } from './wear-files.ts';
@@ -24,7 +25,6 @@ export interface WearMeterOptions {
 const KEY = 'day';
 /** Rates over less than this would jump about. */
 const SHORTEST_MS = 1000;
-const DAY_MS = 86_400_000;
 
 /** What is stored. Everything may be missing or damaged: then it begins anew. */
 interface Stored {

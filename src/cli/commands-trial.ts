@@ -29,7 +29,10 @@ export function addRehearse(parser: Argv, context: CliContext): void {
         .option('json', { ...JSON_LINES, describe: 'Print the report as one JSON object' })
         .example('$0 rehearse', 'A minute, beside ./gatelog-data, which is not touched')
         .example('$0 rehearse --in /mnt/ssd --for 10m', 'Ten minutes, on another disk')
-        .epilogue('Exit code 1 when a promise did not hold. Nothing is left behind.'),
+        .epilogue(
+          'Exit code 1 when a promise did not hold, 130 when it was interrupted (Ctrl-C) before it ' +
+            'could tell. Nothing is left behind.',
+        ),
     async (options) => {
       const { rehearse } = await import('./rehearse.ts');
       await rehearse(context, options);

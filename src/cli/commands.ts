@@ -1,5 +1,7 @@
 import type { Argv } from 'yargs';
 import { CONFIG, JSON_LINES, withPlace } from './command-options.ts';
+import { LOSS_REASONS } from '../loss.ts';
+import { addExport, addImport } from './commands-carry.ts';
 import { addDemo, addRehearse } from './commands-trial.ts';
 import type { CliContext } from './context.ts';
 
@@ -13,6 +15,12 @@ const MIRROR_NAME = {
   describe: 'Name of the mirror',
 } as const;
 
+const MIRROR_FIGURES =
+  'LAG: records that can still be sent, and LAG TIME the age of the oldest. MISSING: records that ' +
+  'the log lost or dropped before they were sent, as met since the agent started and those yet to ' +
+  'be met (gatelog gaps lists them). SENT and REJECTED (kept in _quarantine): since the agent ' +
+  'started.';
+
 export function addCommands(parser: Argv, context: CliContext): Argv {
   addRun(parser, context);
   addConfig(parser, context);
@@ -23,6 +31,8 @@ export function addCommands(parser: Argv, context: CliContext): Argv {
   addDoctor(parser, context);
   addMirror(parser, context);
   addVerify(parser, context);
+  addExport(parser, context);
+  addImport(parser, context);
   addRehearse(parser, context);
   addDemo(parser, context);
   return parser;
@@ -92,7 +102,7 @@ function addConfig(parser: Argv, context: CliContext): void {
 function addTopics(parser: Argv, context: CliContext): void {
   parser.command(
     'topics',
-    'List the topics of a data folder, with their offsets',
+    'List the topics of a data folder: records, size on disk, retention',
     (command) =>
       withPlace(command)
         .option('json', JSON_LINES)
@@ -139,7 +149,11 @@ function addConsume(parser: Argv, context: CliContext): void {
           '$0 consume telemetry --from 2026-11-22T08:00:00Z --limit 10',
           'Ten from a time on',
         )
-        .example('$0 consume telemetry --json --partition 3 --from 1000', 'JSON lines, by offset'),
+        .example('$0 consume telemetry --json --partition 3 --from 1000', 'JSON lines, by offset')
+        .epilogue(
+          'Times are UTC. One that begins with ~ is an estimate: the clock was not to be trusted ' +
+            'when the record came, and the true time was never learnt. Gaps go to stderr.',
+        ),
     async (options) => {
       const { consume } = await import('./consume.ts');
       await consume(context, options);
@@ -154,7 +168,11 @@ function addStatus(parser: Argv, context: CliContext): void {
     (command) =>
       withPlace(command)
         .option('json', JSON_LINES)
-        .example('$0 status --data /var/lib/gatelog', 'Rates, offsets, mirrors and their lag'),
+        .example(
+          '$0 status --data /var/lib/gatelog',
+          'What came in, disk, clock and wear, topics, mirrors and their lag',
+        )
+        .epilogue(`${MIRROR_FIGURES} Times are UTC.`),
     async (options) => {
       const { showStatus } = await import('./status.ts');
       await showStatus(context, options);
@@ -171,11 +189,15 @@ function addGaps(parser: Argv, context: CliContext): void {
       withPlace(command)
         .option('topic', { ...filter, describe: 'Only this topic' })
         .option('mirror', { ...filter, describe: 'Only what this mirror misses' })
-        .option('reason', { ...filter, describe: 'Only this reason, such as corruption' })
+        .option('reason', { ...filter, describe: `Only this reason: ${LOSS_REASONS.join(', ')}` })
         .option('since', { ...filter, describe: 'Only what was noted after this time (ISO 8601)' })
         .option('json', { ...JSON_LINES, describe: 'One JSON object a line' })
         .example('$0 gaps', 'Of ./gatelog-data, whether its agent runs or not')
-        .example('$0 gaps --reason retention --since 2026-11-22', 'What retention dropped lately'),
+        .example('$0 gaps --reason retention --since 2026-11-22', 'What retention dropped lately')
+        .epilogue(
+          'FOR: the mirror that misses the records, or all readers. OFFSETS -: they never had any ' +
+            '(QoS 0 that could not be stored). What a person skipped or rewound is there too.',
+        ),
     async (options) => {
       const { listGaps } = await import('./gaps.ts');
       await listGaps(context, options);
@@ -215,7 +237,8 @@ function addMirror(parser: Argv, context: CliContext): void {
         (status) =>
           withPlace(status)
             .positional('name', { type: 'string', describe: 'Only this mirror' })
-            .option('json', JSON_LINES),
+            .option('json', JSON_LINES)
+            .epilogue(MIRROR_FIGURES),
         async (options) => {
           const { showMirrors } = await import('./mirror.ts');
           await showMirrors(context, options);
@@ -248,11 +271,43 @@ function addMirror(parser: Argv, context: CliContext): void {
           await forgetMirror(context, options);
         },
       );
-    return addSeek(command, context).demandCommand(
+    return addSkip(addSeek(command, context), context).demandCommand(
       1,
       'what about the mirrors? Say gatelog mirror --help',
     );
   });
+}
+
+function addSkip(parser: Argv, context: CliContext): Argv {
+  return parser.command(
+    'skip <name>',
+    'Leave out the oldest records that were not sent; the loss ledger says which',
+    (skip) =>
+      withPlace(skip)
+        .positional('name', MIRROR_NAME)
+        .option('topic', {
+          string: true,
+          requiresArg: true,
+          demandOption: true,
+          describe: 'The topic',
+        })
+        .option('partition', {
+          number: true,
+          requiresArg: true,
+          describe: 'The partition [default: the only one]',
+        })
+        .option('count', {
+          number: true,
+          requiresArg: true,
+          default: 1,
+          describe: 'Records to leave out',
+        })
+        .example('$0 mirror skip central --topic alarms --partition 0', 'The one that is stuck'),
+    async (options) => {
+      const { skipRecords } = await import('./mirror.ts');
+      await skipRecords(context, options);
+    },
+  );
 }
 
 function addSeek(parser: Argv, context: CliContext): Argv {
@@ -319,12 +374,22 @@ function addVerify(parser: Argv, context: CliContext): void {
           requiresArg: true,
           describe: 'Central topic; may be repeated [default: as the mirror names them]',
         })
+        .option('unordered', {
+          string: true,
+          array: true,
+          requiresArg: true,
+          describe:
+            'Topic of the gateway that goes live first or newest first; may be repeated ' +
+            '[default: as the mirror’s configuration says]',
+        })
         .option('json', JSON_LINES)
         .example('$0 verify --config gatelog.yaml', 'Every mirror of the configuration')
         .example('$0 verify --kafka kafka-1:9092 --topic telemetry', 'One topic of a cluster')
         .example('$0 verify --log /var/lib/gatelog-central', 'An embedded central')
         .epilogue(
-          'Exit code 1 when there is any gap, repeat or disorder, or something can not be read.',
+          'Exit code 1 when there is any gap, repeat or disorder, or something can not be read. A gap ' +
+            'that its gateway declares lost is none: by the topic _gaps at the centre, where the ' +
+            'word of a loss arrives about 2 minutes after it, or by --data and --config at once.',
         ),
     async (options) => {
       const { verify } = await import('./verify.ts');

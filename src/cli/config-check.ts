@@ -1,5 +1,6 @@
 import { loadConfig } from '../agent/config.ts';
 import { GatelogError } from '../errors.ts';
+import { counted } from '../words.ts';
 import type { CliContext } from './context.ts';
 import { paint, printError, printLine } from './context.ts';
 
@@ -14,15 +15,11 @@ export function checkConfig(context: CliContext, file: string | undefined): void
   });
   for (const warning of warnings) printError(context, `warning: ${warning}`);
   const parts = [
-    count(Object.keys(config.topics).length, 'topic'),
-    count(config.routes.length, 'route'),
-    count(Object.keys(config.mirrors).length, 'mirror'),
+    counted(Object.keys(config.topics).length, 'topic'),
+    counted(config.routes.length, 'route'),
+    counted(Object.keys(config.mirrors).length, 'mirror'),
   ];
   const verdict =
-    warnings.length === 0 ? 'good' : `good, with ${count(warnings.length, 'warning')}`;
+    warnings.length === 0 ? 'good' : `good, with ${counted(warnings.length, 'warning')}`;
   printLine(context, `${file}: ${paint(context, 'green', verdict)} (${parts.join(', ')})`);
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

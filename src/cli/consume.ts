@@ -3,12 +3,14 @@ import type { ConsumeRequest, GapLine } from '../admin/consume.ts';
 import { ControlClient } from '../admin/control-client.ts';
 import type { RecordJson } from '../admin/record-json.ts';
 import { GatelogError } from '../errors.ts';
-import { isoTime } from '../time.ts';
+import { counted } from '../words.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
-import { paint, printError } from './context.ts';
-import { withFolder } from './folder.ts';
+import { printError } from './context.ts';
+import { withFolderInstead } from './folder.ts';
 import { Interrupt, OutputGone, writeOut } from './output.ts';
 import { dataFolderOf } from './place.ts';
+import { rangeText } from './losses.ts';
+import { recordText } from './record-text.ts';
 
 export interface ConsumeOptions extends PlaceOptions {
   readonly topic: string;
@@ -29,9 +31,9 @@ export async function consume(context: CliContext, options: ConsumeOptions): Pro
     printBlocks(context, options.json, blocks, signal);
   try {
     const running = await askAgent(folder, request, options.from, signal);
-    if (running !== undefined) await print(running);
+    if (running.lines !== undefined) await print(running.lines);
     else {
-      await withFolder(context, folder, (store) =>
+      await withFolderInstead(context, folder, running.error, (store) =>
         print(consumeLines(store.reader, request, signal)),
       );
     }
@@ -42,18 +44,18 @@ export async function consume(context: CliContext, options: ConsumeOptions): Pro
   }
 }
 
-/** undefined when no agent runs on the folder, and what is there can be read without one. */
+/** The error when the agent can't be asked, for who may look at the folder without it. */
 async function askAgent(
   folder: string,
   request: ConsumeRequest,
   from: string,
   signal: AbortSignal,
-): Promise<AsyncGenerator<string> | undefined> {
+): Promise<{ readonly lines?: AsyncGenerator<string>; readonly error?: unknown }> {
   try {
-    return await new ControlClient(folder).consume(request, from, signal);
+    return { lines: await new ControlClient(folder).consume(request, from, signal) };
   } catch (error) {
+    if (!request.follow) return { error };
     if (!(error instanceof GatelogError) || error.code !== 'AGENT_NOT_RUNNING') throw error;
-    if (!request.follow) return undefined;
     const message = `there is nothing to follow: no agent is running on ${folder}`;
     throw new GatelogError('AGENT_NOT_RUNNING', message, { cause: error });
   }
@@ -80,27 +82,17 @@ async function printBlocks(
   }
 }
 
+const WHY: Readonly<Record<GapLine['gap']['reason'], string>> = {
+  retention: 'removed by retention, or for space',
+  corruption: 'the disk lost them',
+};
+
 function gapText({ gap }: GapLine): string {
   const { topic, partition, fromOffset, toOffset, reason } = gap;
   const count = toOffset - fromOffset;
-  return `${topic}/${partition}: ${count} records from offset ${fromOffset} are gone (${reason})`;
-}
-
-function recordText(context: CliContext, record: RecordJson): string {
-  const { topic, partition, offset, timestamp } = record;
-  const place = paint(context, 'dim', `${isoTime(timestamp)} ${topic}/${partition}@${offset}`);
-  const key = shownText(record.key, record.keyBase64);
-  return `${place} ${paint(context, 'cyan', key)} ${shownText(record.value, record.valueBase64)}`;
-}
-
-/** Control characters could play tricks on a terminal; they are shown escaped. */
-function shownText(text: string | null | undefined, base64: string | undefined): string {
-  if (base64 !== undefined) return `(base64) ${base64}`;
-  if (text === null || text === undefined) return 'null';
-  // oxlint-disable-next-line no-control-regex -- finding them is the point
-  return text.replaceAll(/[\u0000-\u001F\u007F-\u009F]/gu, (character) =>
-    JSON.stringify(character).slice(1, -1),
-  );
+  const are = count === 1 ? 'is' : 'are';
+  const range = rangeText(fromOffset, toOffset - 1);
+  return `${topic}/${partition}: ${counted(count, 'offset')} ${are} gone (${range}): ${WHY[reason]}`;
 }
 
 function requestOf(options: ConsumeOptions): ConsumeRequest {

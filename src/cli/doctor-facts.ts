@@ -12,7 +12,7 @@ export interface DoctorFacts {
   readonly look: FolderLook;
   /** undefined: no agent runs on the folder. */
   readonly agent: AgentStatus | undefined;
-  /** Of a stopped folder. */
+  /** Of a folder whose agent is stopped, or serves without its log. */
   readonly state: StateLook | undefined;
   readonly losses: LossTotals | undefined;
   /** What the disk lost, as the loss ledger has it. */
@@ -25,11 +25,14 @@ export async function gatherFacts(data: string): Promise<DoctorFacts> {
   const agent = await statusOf(control);
   if (agent === undefined) await requireFolder(data);
   const look = await lookAtFolder(data);
-  if (agent !== undefined) {
+  if (agent !== undefined && agent.store !== null) {
     const corruption = await gathered(control.gaps(), ({ reason }) => reason === 'corruption');
     const { losses } = agent.store;
     return { data, look, agent, state: undefined, losses, corruption };
   }
+  // An agent without its log holds nothing of the folder; its disk may not be there.
+  const isEmpty = agent !== undefined && look.stateBytes === 0;
+  if (isEmpty) return { data, look, agent, state: undefined, losses: undefined, corruption: [] };
   const state = await lookAtState(data, look);
   const corruption = state.corruption.map(gapJson);
   return { data, look, agent, state, losses: state.losses, corruption };

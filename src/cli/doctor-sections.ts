@@ -1,8 +1,13 @@
 import { LIMITS } from '../limits.ts';
+import type { GapJson } from '../loss.ts';
+import type { DamagedBooks } from '../store/look.ts';
 import { isoTime } from '../time.ts';
 import { formatSize } from '../units.ts';
+import { counted } from '../words.ts';
 import type { DoctorFacts } from './doctor-facts.ts';
-import { totalsText } from './ledger.ts';
+import { corruptionOf, totalsText } from './ledger.ts';
+import { scrubText } from './scrub-text.ts';
+import { wearLines } from './wear-lines.ts';
 
 /** One part of the report. Pure: it judges facts and reads nothing. */
 export interface Section {
@@ -23,18 +28,23 @@ export const SECTIONS: readonly Examine[] = [
   losses,
   starts,
   disk,
+  wear,
 ];
 
 function agent({ agent: status }: DoctorFacts): Section {
   if (status === undefined) return { title: 'agent', lines: ['not running'], findings: [] };
-  const findings = status.degraded === null ? [] : [`it serves without a log: ${status.degraded}`];
+  const trouble = status.store?.trouble ?? null;
+  const findings = [
+    ...(status.degraded === null ? [] : [`it serves without a log: ${status.degraded}`]),
+    ...(trouble === null ? [] : [`nothing is acknowledged: ${trouble}`]),
+  ];
   const lines = [`running, process ${status.pid}, since ${status.startedAt}`];
   return { title: 'agent', lines, findings };
 }
 
 function identity({ agent: status, state }: DoctorFacts): Section {
   const title = 'identity';
-  if (status !== undefined) {
+  if (status !== undefined && status.store !== null) {
     return {
       title,
       lines: [`gateway ${status.gateway}, incarnation ${status.incarnation}`],
@@ -52,25 +62,46 @@ function identity({ agent: status, state }: DoctorFacts): Section {
 function log({ look, state, agent: status }: DoctorFacts): Section {
   const { segments, strange } = look;
   const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0);
-  const count = `${segments.length} ${segments.length === 1 ? 'segment' : 'segments'}`;
+  const count = counted(segments.length, 'segment');
   const closed =
-    status !== undefined || state === undefined
+    (status !== undefined && status.store !== null) || state === undefined
       ? []
       : [
           state.cleanlyClosed
             ? 'closed cleanly'
             : 'not closed cleanly: the next start looks closer',
+          LOOKED_AT,
         ];
+  const checked = status?.store?.scrub;
   const missing = state?.missing ?? [];
+  const damaged = state?.damaged ?? [];
   return {
     title: 'log',
-    lines: [`${count}, ${formatSize(bytes)}; state ${formatSize(look.stateBytes)}`, ...closed],
+    lines: [
+      `${count}, ${formatSize(bytes)}; state ${formatSize(look.stateBytes)}`,
+      ...(checked === undefined ? closed : [`the check of its records: ${scrubText(checked)}`]),
+    ],
     findings: [
       ...missing.map((first) => `the segment that begins with commit ${first} is missing`),
+      ...damaged.map(damageText),
       ...strange.map((name) => `${name} is not of gatelog's making`),
     ],
   };
 }
+
+const LOOKED_AT =
+  "looked at: which files there are, their sizes and indexes; records themselves are read by the agent's check";
+
+function damageText({ what, troubles }: DamagedBooks): string {
+  const name =
+    what === 'state' ? 'the state database' : `the segment that begins with commit ${what}`;
+  const shown = troubles.slice(0, TROUBLES).join(', ');
+  const more = troubles.length > TROUBLES ? `, and ${troubles.length - TROUBLES} more` : '';
+  return `${name} is damaged: ${shown}${more}; the next start repairs what it can, and says what is lost`;
+}
+
+/** Of one database, said in a line. */
+const TROUBLES = 3;
 
 function quarantine({ look }: DoctorFacts): Section {
   const lines = look.aside.map(({ name, when, why, bytes, held }) => {
@@ -82,9 +113,10 @@ function quarantine({ look }: DoctorFacts): Section {
     return `${name}, ${formatSize(bytes)}, ${when ?? 'time unknown'}: ${why}${offsets}`;
   });
   const count = look.aside.length;
+  const title = 'quarantine';
   return {
-    title: 'quarantine',
-    lines: count === 0 ? ['empty'] : lines,
+    title,
+    lines: count === 0 ? [look.strange.includes(title) ? 'unknown' : 'empty'] : lines,
     findings:
       count === 0
         ? []
@@ -92,19 +124,39 @@ function quarantine({ look }: DoctorFacts): Section {
   };
 }
 
-function losses({ losses: totals, corruption }: DoctorFacts): Section {
-  const text = totals === undefined ? 'unknown' : (totalsText(totals) ?? 'nothing was lost');
-  const records = corruption.reduce((sum, entry) => sum + entry.records, 0);
+function losses(facts: DoctorFacts): Section {
+  const { losses: totals, corruption, state, agent: status } = facts;
+  const known = totals === undefined ? undefined : totalsText(totals);
+  const isWhole = totals !== undefined && !isStateDamaged(state);
+  const none = corruption.length === 0 ? 'nothing was lost' : 'no record is known to be lost';
+  const unchecked =
+    corruption.length > 0 && status?.store?.scrub.state === 'running'
+      ? '; the check of the log is under way'
+      : '';
+  const text = isWhole ? (known ?? none) : known === undefined ? 'unknown' : `${known}, or more`;
   return {
     title: 'losses',
-    lines: [text, ...corruption.map(({ detail, from }) => `${from}: ${detail}`)],
+    lines: [`${text}${unchecked}`, ...corruption.map(({ detail, from }) => `${from}: ${detail}`)],
     findings:
       corruption.length === 0
         ? []
-        : [
-            `the disk lost ${records} records or offsets: gatelog gaps --reason corruption lists them`,
-          ],
+        : [`${lostText(corruption)}: gatelog gaps --reason corruption lists it`],
   };
+}
+
+function lostText(corruption: readonly GapJson[]): string {
+  const { records, atMost } = corruptionOf(corruption);
+  const parts = [
+    ...(records === 0 ? [] : [`the disk lost ${counted(records, 'record')}`]),
+    ...(atMost === 0 ? [] : [`its end was lost, and up to ${counted(atMost, 'record')} with it`]),
+  ];
+  return parts.length === 0 ? 'something was damaged' : parts.join('; ');
+}
+
+/** The loss ledger stands in it. */
+function isStateDamaged(state: DoctorFacts['state']): boolean {
+  if (state === undefined) return false;
+  return state.trouble !== undefined || state.damaged.some(({ what }) => what === 'state');
 }
 
 /** A mark may be a kill's; several in a row may be LevelDB's. Beside an agent they mean nothing. */
@@ -126,4 +178,13 @@ function disk({ look }: DoctorFacts): Section {
   const lines = [`${formatSize(freeBytes)} free of ${formatSize(totalBytes)}`];
   const findings = freeBytes < reserve ? [`less than ${formatSize(reserve)} is free`] : [];
   return { title: 'disk', lines, findings };
+}
+
+/** Measured by the agent while it runs. */
+function wear({ agent: status }: DoctorFacts): Section {
+  const lines =
+    status === undefined || status.wear === null
+      ? ['measured while the agent runs with its log']
+      : wearLines(status.wear);
+  return { title: 'wear', lines, findings: [] };
 }

@@ -1,5 +1,6 @@
+import { counted } from '../words.ts';
 import { paint, printLine, type CliContext, type PlaceOptions } from './context.ts';
-import { gatherFacts } from './doctor-facts.ts';
+import { gatherFacts, type DoctorFacts } from './doctor-facts.ts';
 import { SECTIONS, type Section } from './doctor-sections.ts';
 import { dataFolderOf } from './place.ts';
 
@@ -14,13 +15,18 @@ export async function examine(
   const sections = SECTIONS.map((section) => section(facts));
   const findings = sections.flatMap((section) => section.findings);
   if (options.json) printLine(context, JSON.stringify({ ...facts, findings }));
-  else for (const line of reportLines(context, facts.data, sections)) printLine(context, line);
+  else for (const line of reportLines(context, facts, sections)) printLine(context, line);
   if (findings.length > 0) context.exitCode = FINDINGS;
 }
 
-function reportLines(context: CliContext, data: string, sections: readonly Section[]): string[] {
+function reportLines(
+  context: CliContext,
+  { data, agent }: DoctorFacts,
+  sections: readonly Section[],
+): string[] {
   const count = sections.reduce((sum, { findings }) => sum + findings.length, 0);
-  const verdict = count === 0 ? 'healthy' : `${count} ${count === 1 ? 'finding' : 'findings'}`;
+  const healthy = agent === undefined ? 'healthy as far as it was looked at' : 'healthy';
+  const verdict = count === 0 ? healthy : counted(count, 'finding');
   return [
     ...sections.flatMap(({ title, lines, findings }) => [
       ...lines.map((line, index) => named(context, index === 0 ? title : '', line)),

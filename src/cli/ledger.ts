@@ -22,3 +22,25 @@ export function totalsText(totals: LossTotals): string | undefined {
   );
   return parts.length === 0 ? undefined : parts.join(', ');
 }
+
+/**
+ * Where the end of the log was lost nobody knows what it held: so many offsets are left out that it may
+ * have given, and many of them may have held nothing. No size is known of these.
+ */
+export function isAtMost({ reason, records, bytes }: GapJson): boolean {
+  return reason === 'corruption' && records > 0 && bytes === null;
+}
+
+/** Of entries of that reason: records that are lost, and those that may have been. */
+export function corruptionOf(gaps: readonly GapJson[]): {
+  readonly records: number;
+  readonly atMost: number;
+} {
+  let records = 0;
+  let atMost = 0;
+  for (const gap of gaps) {
+    if (isAtMost(gap)) atMost += gap.records;
+    else records += gap.records;
+  }
+  return { records, atMost };
+}

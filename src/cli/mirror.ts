@@ -1,19 +1,26 @@
 import { ControlClient } from '../admin/control-client.ts';
 import { parseStartPoint, START_EXPECTED } from '../admin/consume.ts';
 import { GatelogError } from '../errors.ts';
+import type { PendingSkip } from '../mirror/skip.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
 import { formatDuration } from '../units.ts';
 import { suggestion } from '../words.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
 import { paint, printLine } from './context.ts';
-import { lossLines } from './losses.ts';
+import { linkLines } from './link-lines.ts';
+import { lossLines, rangeText } from './losses.ts';
 import { dataFolderOf } from './place.ts';
-import { mirrorTable } from './status.ts';
+import { lagTime, mirrorTable } from './status.ts';
 import { formatTable } from './table.ts';
 
 export interface MirrorOptions extends PlaceOptions {
   readonly name: string;
   readonly topic?: string | undefined;
+}
+
+export interface SkipOptions extends MirrorOptions {
+  readonly partition?: number | undefined;
+  readonly count: number;
 }
 
 export interface SeekOptions extends MirrorOptions {
@@ -26,7 +33,7 @@ export async function showMirrors(
   context: CliContext,
   options: PlaceOptions & { readonly name?: string | undefined; readonly json: boolean },
 ): Promise<void> {
-  const { mirrors } = await new ControlClient(dataFolderOf(context, options)).status();
+  const { mirrors } = await new ControlClient(dataFolderOf(context, options)).wholeStatus();
   const wanted = mirrors.filter(({ name }) => options.name === undefined || name === options.name);
   if (options.name !== undefined && wanted.length === 0) {
     const known = mirrors.map(({ name }) => name);
@@ -42,10 +49,48 @@ export async function showMirrors(
     return;
   }
   for (const line of mirrorTable(context, wanted)) printLine(context, line);
+  for (const mirror of wanted) printTopics(context, mirror);
   for (const mirror of wanted) printPartitions(context, mirror);
+  for (const mirror of wanted) {
+    for (const line of linkLines(mirror.link)) printLine(context, `${mirror.name}: ${line}`);
+  }
   for (const mirror of wanted) {
     for (const line of lossLines(mirror)) printLine(context, `${mirror.name}: ${line}`);
   }
+}
+
+function printTopics(context: CliContext, mirror: MirrorStatus): void {
+  const rows = mirror.topics.map((topic) => [
+    topic.topic,
+    topic.class,
+    topic.drain,
+    topic.state,
+    String(topic.lagRecords),
+    lagTime(topic),
+    etaText(topic),
+  ]);
+  if (rows.length === 0) return;
+  const [head = '', ...lines] = formatTable(
+    [
+      { title: `${mirror.name}: TOPIC` },
+      { title: 'CLASS' },
+      { title: 'DRAIN' },
+      { title: 'STATE' },
+      { title: 'LAG', right: true },
+      { title: 'OLDEST', right: true },
+      { title: 'ETA', right: true },
+    ],
+    rows,
+  );
+  printLine(context, '');
+  printLine(context, paint(context, 'bold', head));
+  for (const line of lines) printLine(context, line);
+}
+
+/** `-` without a lag, `?` while nothing is sent. */
+function etaText({ lagRecords, etaMs }: MirrorStatus['topics'][number]): string {
+  if (lagRecords === 0) return '-';
+  return etaMs === undefined ? '?' : formatDuration(etaMs);
 }
 
 function printPartitions(context: CliContext, mirror: MirrorStatus): void {
@@ -55,7 +100,8 @@ function printPartitions(context: CliContext, mirror: MirrorStatus): void {
       String(partition.position),
       String(partition.endOffset),
       String(partition.lagRecords),
-      partition.lagMs === undefined ? '?' : formatDuration(partition.lagMs),
+      lagTime(partition),
+      String(partition.recordsMissing),
     ]),
   );
   if (rows.length === 0) return;
@@ -66,6 +112,7 @@ function printPartitions(context: CliContext, mirror: MirrorStatus): void {
       { title: 'END', right: true },
       { title: 'LAG', right: true },
       { title: 'LAG TIME', right: true },
+      { title: 'MISSING', right: true },
     ],
     rows,
   );
@@ -91,6 +138,15 @@ export async function forgetMirror(context: CliContext, options: MirrorOptions):
   const { name } = options;
   await new ControlClient(dataFolderOf(context, options)).steer(name, 'forget', {});
   printLine(context, `mirror ${name}: forgotten`);
+}
+
+/** `gatelog mirror skip`. */
+export async function skipRecords(context: CliContext, options: SkipOptions): Promise<void> {
+  const { name, topic, partition, count } = options;
+  const client = new ControlClient(dataFolderOf(context, options));
+  const skip = (await client.steer(name, 'skip', { topic, partition, count })) as PendingSkip;
+  const range = rangeText(skip.fromOffset, skip.toOffset - 1);
+  printLine(context, `${skip.topic}/${skip.partition} leaves out ${range}, and goes on after it`);
 }
 
 /** `gatelog mirror seek`. */

@@ -121,6 +121,7 @@ const WHOLE_MESSAGES: ReadonlySet<ErrorCode> = new Set([
   'CONFIG_INVALID',
   'LISTEN_FAILED',
   'NOT_FOUND',
+  'STORE_CORRUPT',
   'STORE_FAILING',
   'STORE_FORBIDDEN',
   'STORE_FOREIGN',
@@ -129,6 +130,7 @@ const WHOLE_MESSAGES: ReadonlySet<ErrorCode> = new Set([
   'STORE_LOCKED',
   'STORE_MISSING',
   'STORE_READ_ONLY',
+  'STORE_SUSPECT',
   'STORE_UNAVAILABLE',
   'USAGE',
 ]);

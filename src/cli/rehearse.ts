@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { ControlClient } from '../admin/control-client.ts';
 import { GatelogError, messageOf } from '../errors.ts';
-import { LIMITS } from '../limits.ts';
+import { TRIAL_LIMITS } from '../trial-limits.ts';
 import { holdProcess } from '../time.ts';
 import { formatDuration, parseDuration } from '../units.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
@@ -62,10 +62,10 @@ export async function rehearse(context: CliContext, options: RehearseOptions): P
 }
 
 function durationOf(text: string | undefined): number {
-  if (text === undefined) return LIMITS.rehearseMs;
+  if (text === undefined) return TRIAL_LIMITS.rehearseMs;
   const ms = parseDuration(text);
-  if (ms !== undefined && ms > 0 && ms <= LIMITS.rehearseMsMax) return ms;
-  const most = formatDuration(LIMITS.rehearseMsMax);
+  if (ms !== undefined && ms > 0 && ms <= TRIAL_LIMITS.rehearseMsMax) return ms;
+  const most = formatDuration(TRIAL_LIMITS.rehearseMsMax);
   throw new GatelogError(
     'USAGE',
     `--for: expected a duration such as 30s or 5m, up to ${most}, found "${text}"`,
@@ -106,6 +106,10 @@ interface Settings {
   readonly exercises: readonly Exercise[];
 }
 
+function notRun({ name, title }: Exercise): ExerciseReport {
+  return { name, title, verdict: 'not run', tookMs: 0, done: '', checks: [] };
+}
+
 class Rehearsal {
   readonly #context: CliContext;
   readonly #json: boolean;
@@ -130,8 +134,9 @@ class Rehearsal {
     const reports: ExerciseReport[] = [];
     const shares = exercises.reduce((sum, { share }) => sum + share, 0);
     for (const exercise of exercises) {
-      if (signal.aborted) break;
-      const report = await this.#perform(exercise, (forMs * exercise.share) / shares, signal);
+      const report = signal.aborted
+        ? notRun(exercise)
+        : await this.#perform(exercise, (forMs * exercise.share) / shares, signal);
       reports.push(report);
       this.#say('');
       for (const line of exerciseLines(report, this.#paint)) this.#say(line);
@@ -164,6 +169,10 @@ class Rehearsal {
       const verdict = signal.aborted ? 'interrupted' : verdictOf(result.checks);
       return { name, title, verdict, tookMs: elapsed(), ...result };
     } catch (error) {
+      if (signal.aborted) {
+        const broken = { done: `broken off: ${messageOf(error)}`, checks: [] };
+        return { name, title, verdict: 'interrupted', tookMs: elapsed(), ...broken };
+      }
       const text = 'it could be carried out to its end';
       const checks = [{ text, ok: false, detail: messageOf(error) }];
       return { name, title, verdict: 'failed', tookMs: elapsed(), done: 'broken off', checks };

@@ -1,13 +1,17 @@
 import { ControlClient } from '../admin/control-client.ts';
 import type { AgentStatus } from '../admin/status.ts';
-import type { ClockStatus } from '../clock-trust.ts';
+import type { ClockStatus } from '../clock-status.ts';
+import { LIMITS } from '../limits.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
-import type { DiskStatus } from '../store/log.ts';
+import type { DiskStatus, StoreCounters } from '../store/log.ts';
+import { isoTime } from '../time.ts';
 import { formatDuration, formatSize } from '../units.ts';
+import { counted } from '../words.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
 import { paint, printLine } from './context.ts';
 import type { Style } from './context.ts';
 import { totalsText } from './ledger.ts';
+import { holdLine } from './link-lines.ts';
 import { dataFolderOf } from './place.ts';
 import { scrubText } from './scrub-text.ts';
 import { formatTable } from './table.ts';
@@ -24,19 +28,19 @@ export async function showStatus(
   else for (const line of statusLines(context, status)) printLine(context, line);
 }
 
-function statusLines(context: CliContext, status: AgentStatus): string[] {
-  const { ingest, store, memory } = status;
-  const fields: [string, string][] = [
-    ...(status.degraded === null
-      ? []
-      : [['degraded', paint(context, 'red', status.degraded)] satisfies [string, string]]),
+/** A line's name and its text. */
+type Field = readonly [name: string, text: string];
+
+export function statusLines(context: CliContext, status: AgentStatus): string[] {
+  const { ingest, memory, degraded } = status;
+  const incarnation = degraded === null ? `, incarnation ${status.incarnation}` : '';
+  const fields: Field[] = [
+    ...(degraded === null ? [] : degradedFields(context, degraded)),
     ['gateway', `${status.gateway}, gatelog ${status.version}, process ${status.pid}`],
-    ['data', `${status.data}, incarnation ${status.incarnation}`],
+    ['data', `${status.data}${incarnation}`],
     ['up', `${formatDuration(status.uptimeMs)}, since ${status.startedAt}`],
     ['memory', formatSize(memory.rssBytes)],
-    ...(status.clock === null
-      ? []
-      : [['clock', clockText(context, status.clock)] satisfies [string, string]]),
+    ...(status.clock === null ? [] : [['clock', clockText(context, status.clock)] satisfies Field]),
     ['listens', status.listeners.length === 0 ? 'not yet' : status.listeners.join(', ')],
   ];
   if (ingest !== null) {
@@ -46,39 +50,86 @@ function statusLines(context: CliContext, status: AgentStatus): string[] {
       `${failed} failed`,
       ...(dropped > 0 ? [`${dropped} of QoS 0 dropped`] : []),
     ].join(', ');
-    fields.push(['ingest', `${received} messages (${rest}), ${connections} connections now`]);
+    const now = `${counted(connections, 'connection')} now`;
+    fields.push(['ingest', `${counted(received, 'message')} (${rest}), ${now}`]);
   }
-  const { recordsAppended, commits, segments, diskBytes, losses } = store;
-  const disk = `${formatSize(diskBytes)} in ${segments} ${segments === 1 ? 'segment' : 'segments'}`;
-  fields.push(['log', `${recordsAppended} records in ${commits} commits since start, ${disk}`]);
-  fields.push(['check', scrubText(store.scrub)]);
-  for (const [at, line] of (status.wear === null ? [] : wearLines(status.wear)).entries()) {
-    fields.push([at === 0 ? 'wear' : '', line]);
-  }
-  fields.push(['disk', diskText(context, store.disk)]);
-  const lost = totalsText(losses);
-  if (lost !== undefined) {
-    fields.push(['ledger', paint(context, 'red', `${lost} (records; see gatelog gaps)`)]);
-  }
+  const { store, wear } = status;
+  if (store !== null) fields.push(...storeFields(context, store, wear));
+  const head = fields.map(([name, text]) => `${paint(context, 'bold', name.padEnd(8))}  ${text}`);
+  if (store === null) return head;
   return [
-    ...fields.map(([name, text]) => `${paint(context, 'bold', name.padEnd(8))}  ${text}`),
+    ...head,
     '',
     ...topicTable(context, status.topics),
     ...(status.mirrors.length === 0 ? [] : ['', ...mirrorTable(context, status.mirrors)]),
   ];
 }
 
+/** At the top: it changes what everything below means. */
+function degradedFields(context: CliContext, reason: string): Field[] {
+  return [
+    ['degraded', paint(context, 'red', reason)],
+    ['', 'it serves without its log: what belongs into it is not acknowledged (QoS 0: only'],
+    ['', 'delivered live), nothing is mirrored; it opens the log by itself as soon as it can'],
+  ];
+}
+
+function storeFields(
+  context: CliContext,
+  store: StoreCounters,
+  wear: AgentStatus['wear'],
+): Field[] {
+  const { recordsAppended, commits, segments, diskBytes, losses } = store;
+  const disk = `${formatSize(diskBytes)} in ${counted(segments, 'segment')}`;
+  const lines = wear === null ? [] : wearLines(wear);
+  const lost = totalsText(losses);
+  const { trouble } = store;
+  return [
+    ...(trouble === null
+      ? []
+      : [
+          ['trouble', paint(context, 'red', `nothing is acknowledged: ${trouble}`)] satisfies Field,
+        ]),
+    [
+      'log',
+      `${counted(recordsAppended, 'record')} in ${counted(commits, 'commit')} since start, ${disk}`,
+    ],
+    ['check', scrubText(store.scrub)],
+    ...lines.map((line, at): Field => [at === 0 ? 'wear' : '', line]),
+    ['disk', diskText(context, store.disk)],
+    ...droppedFields(context, store.disk),
+    ...(lost === undefined
+      ? []
+      : [['ledger', paint(context, 'red', `${lost} (records; see gatelog gaps)`)] satisfies Field]),
+  ];
+}
+
 function clockText(context: CliContext, clock: ClockStatus): string {
-  const { state, source, since, time, aheadMs, jumps, lastJumpMs } = clock;
-  const parts = [source === null ? state : `${state} (${source})`, `since ${since}`];
+  const { state, why, source, forMs, time, aheadMs, jumps, lastJumpMs } = clock;
+  const unasked = state === 'unconfirmed' ? ' (nobody says whether it is right)' : '';
+  const parts = [
+    source === null ? `${state}${unasked}` : `${state} (${source})`,
+    `for ${formatDuration(forMs)}`,
+  ];
+  if (why !== null) parts.push(why);
   if (jumps > 0 && lastJumpMs !== null) {
     const last = `${formatDuration(Math.abs(lastJumpMs))} ${lastJumpMs > 0 ? 'ahead' : 'back'}`;
-    parts.push(`${jumps} ${jumps === 1 ? 'jump' : 'jumps'}, the last ${last}`);
+    parts.push(`${counted(jumps, 'jump')}, the last ${last}`);
   }
-  if (aheadMs !== 0) parts.push(`the time is ${time} and not what the clock shows`);
+  if (Math.abs(aheadMs) >= LIMITS.clockToleranceMs)
+    parts.push(`the time is ${time} and not what the clock shows`);
   const text = parts.join(', ');
   return state === 'suspect' ? paint(context, 'yellow', text) : text;
 }
+
+const STEPS: Readonly<Record<DiskStatus['step'], string>> = {
+  ok: 'ok',
+  warn: 'warn: it fills up',
+  'drop-mirrored':
+    'drop-mirrored: what every mirror has is given up, and the rest if that is not enough',
+  'drop-unmirrored': 'drop-unmirrored: the oldest is given up, mirrored or not',
+  refuse: 'refuse: nothing more is stored',
+};
 
 function diskText(context: CliContext, disk: DiskStatus): string {
   const { step, roomBytes, maxBytes, reserveBytes, reserveTargetBytes, refusedTopics } = disk;
@@ -86,18 +137,29 @@ function diskText(context: CliContext, disk: DiskStatus): string {
   const cap = maxBytes === null ? '' : ` within a cap of ${formatSize(maxBytes)}`;
   const reserve = `reserve ${formatSize(reserveBytes)} of ${formatSize(reserveTargetBytes)}`;
   const topics = refusedTopics.length === 0 ? '' : `; refused: ${refusedTopics.join(', ')}`;
-  const text = `${step}${room}${cap}, ${reserve}${topics}`;
+  const text = `${STEPS[step]}${room}${cap}, ${reserve}${topics}`;
   const refuses = step === 'refuse' || refusedTopics.length > 0;
   if (refuses) return paint(context, 'red', text);
   return step === 'ok' ? text : paint(context, 'yellow', text);
+}
+
+function droppedFields(context: CliContext, disk: DiskStatus): Field[] {
+  const { recordsDropped, lastDroppedMs } = disk;
+  if (recordsDropped === 0 || lastDroppedMs === null) return [];
+  const are = recordsDropped === 1 ? 'was' : 'were';
+  const text =
+    `${counted(recordsDropped, 'record')} ${are} given up since start before every mirror had ` +
+    `them, the last ${isoTime(lastDroppedMs)}`;
+  return [['', paint(context, 'red', text)]];
 }
 
 export function mirrorTable(context: CliContext, mirrors: readonly MirrorStatus[]): string[] {
   const rows = mirrors.map((mirror) => [
     mirror.name,
     mirror.state,
+    formatDuration(mirror.forMs),
     String(mirror.lagRecords),
-    mirror.lagMs === undefined ? '?' : formatDuration(mirror.lagMs),
+    lagTime(mirror),
     String(mirror.recordsSent),
     String(mirror.recordsRejected),
     String(mirror.recordsMissing),
@@ -106,6 +168,7 @@ export function mirrorTable(context: CliContext, mirrors: readonly MirrorStatus[
     [
       { title: 'MIRROR' },
       { title: 'STATE' },
+      { title: 'FOR', right: true },
       { title: 'LAG', right: true },
       { title: 'LAG TIME', right: true },
       { title: 'SENT', right: true },
@@ -121,8 +184,14 @@ export function mirrorTable(context: CliContext, mirrors: readonly MirrorStatus[
   return [paint(context, 'bold', head), ...described];
 }
 
+/** `-` without a lag. */
+export function lagTime({ lagRecords, lagMs }: Pick<MirrorStatus, 'lagRecords' | 'lagMs'>): string {
+  if (lagRecords === 0) return '-';
+  return lagMs === undefined ? '?' : formatDuration(lagMs);
+}
+
 function styleOf({ state }: MirrorStatus): Style {
-  if (state === 'halted') return 'red';
+  if (state === 'halted' || state === 'refused') return 'red';
   return state === 'live' || state === 'idle' ? 'green' : 'yellow';
 }
 
@@ -134,5 +203,16 @@ function reasonsOf(mirror: MirrorStatus): string[] {
       ({ topic, state, reason }) =>
         `${topic} is ${state}${reason === undefined ? '' : `: ${reason}`}`,
     );
-  return [...(mirror.reason === undefined ? [] : [mirror.reason]), ...stopped];
+  const { downForMs, reason, slowness } = mirror;
+  const down = downForMs === undefined ? '' : `no session for ${formatDuration(downForMs)}`;
+  const why = [down, reason].filter((text) => text !== undefined && text !== '').join(': ');
+  const holds = mirror.link?.holds ?? [];
+  // Where everything is held back, the mirror's own reason says so.
+  const isHeld = holds.some(({ cause }) => cause === mirror.state);
+  return [
+    ...(why === '' ? [] : [why]),
+    ...(isHeld ? [] : holds.map(holdLine)),
+    ...(slowness === undefined ? [] : [slowness]),
+    ...stopped,
+  ];
 }

@@ -17,7 +17,7 @@ export async function listTopics(
   const topics = await withAgentOrFolder(
     context,
     folder,
-    async () => (await new ControlClient(folder).status()).topics,
+    async () => (await new ControlClient(folder).wholeStatus()).topics,
     (store) => Promise.resolve(describeTopics(store.reader)),
   );
   if (options.json) {

@@ -1,3 +1,4 @@
+import { type Coverage, type Coverages, holesIn } from '../coverage.ts';
 import { consumeLines } from '../admin/consume.ts';
 import type { ConsumeRequest } from '../admin/consume.ts';
 import { ControlClient } from '../admin/control-client.ts';
@@ -7,12 +8,13 @@ import { KnownMirrors, positionsName } from '../agent/known-mirrors.ts';
 import { parseIdentity } from '../identity.ts';
 import type { GapJson } from '../loss.ts';
 import type { Auditor } from '../mirror/audit.ts';
-import { topicMatcher } from '../mirror/selection.ts';
+import { type TopicPattern, topicMatcher } from '../mirror/selection.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader, Store } from '../store/log.ts';
 import type { CliContext } from './context.ts';
 import { withAgentOrFolder } from './folder.ts';
 import { gathered, ledgerOf } from './ledger.ts';
+import { tellGap } from './verify-gaps.ts';
 
 /**
  * What the gateway itself says must have arrived: from the first offset it still has to the
@@ -48,7 +50,7 @@ export interface ExpectOptions {
   readonly folder: string;
   readonly gateway: string;
   readonly mirror: string;
-  readonly patterns: readonly string[];
+  readonly patterns: readonly TopicPattern[];
   readonly start: MirrorStart;
 }
 
@@ -63,7 +65,7 @@ export function readExpectation(context: CliContext, options: ExpectOptions): Pr
 
 async function fromAgent(options: ExpectOptions): Promise<Expectation> {
   const client = new ControlClient(options.folder);
-  const status = await client.status();
+  const status = await client.wholeStatus();
   const mirror = status.mirrors.find(({ name }) => name === options.mirror);
   const starts = new Map(
     status.topics.flatMap(({ name, partitions }) =>
@@ -100,24 +102,21 @@ async function fromStore(store: Store, options: ExpectOptions): Promise<Expectat
   // One that never ran must not get positions by being looked for.
   const mirrors = (await KnownMirrors.load(store, [])).absent();
   const positions = mirrors.includes(options.mirror)
-    ? (await store.positions(positionsName(options.mirror), { pins: true })).all()
-    : new Map<StreamId, number>();
+    ? (await store.positions(positionsName(options.mirror), {})).coverages()
+    : new Map<StreamId, Coverage>();
   const isMirrored = topicMatcher(options.patterns);
   const ranges = reader
     .topics()
     .filter((topic) => isMirrored(topic.name))
     .flatMap(({ name, streams }) =>
       streams.flatMap((stream, partition) => {
-        const to = positions.get(stream);
+        const to = positions.get(stream)?.next;
         if (to === undefined) return [];
         const from = firstOf(options, reader.range(stream).startOffset, to);
         return [{ topic: name, partition, from, to }];
       }),
     );
-  const waiting = [...positions].reduce((sum, [stream, position]) => {
-    const { startOffset, endOffset } = reader.range(stream);
-    return sum + Math.max(0, endOffset - Math.max(position, startOffset));
-  }, 0);
+  const waiting = waitingIn(store, positions);
   return {
     gateway: options.gateway,
     incarnation: identity.incarnation,
@@ -129,6 +128,24 @@ async function fromStore(store: Store, options: ExpectOptions): Promise<Expectat
     gaps: await gathered(ledgerOf(store), concerning(options.mirror)),
     quarantined: await quarantinedIn(quarantineOf(reader), options.mirror),
   };
+}
+
+/** Without what is lost already. */
+function waitingIn({ reader, ledger }: Store, positions: Coverages): number {
+  let waiting = 0;
+  for (const { name, streams } of reader.topics()) {
+    for (const [partition, stream] of streams.entries()) {
+      const had = positions.get(stream);
+      if (had === undefined) continue;
+      const { startOffset, endOffset } = reader.range(stream);
+      for (const { from, to } of holesIn(had, startOffset, endOffset)) {
+        waiting += to - from;
+        for (const range of ledger.lost(name, partition, from, to))
+          waiting -= range.to - range.from;
+      }
+    }
+  }
+  return waiting;
 }
 
 function firstOf({ start }: ExpectOptions, startOffset: number, to: number): number | undefined {
@@ -171,15 +188,6 @@ async function quarantinedIn(
 /** What is missing for every reader, or for this mirror. */
 function concerning(mirror: string): (gap: GapJson) => boolean {
   return (gap) => gap.mirror === null || gap.mirror === mirror;
-}
-
-function tellGap(auditor: Auditor, gateway: string, gap: GapJson): void {
-  const { incarnation, topic, partition, firstOffset, lastOffset, records, reason, detail } = gap;
-  if (partition === null || firstOffset === null || lastOffset === null) return;
-  const source = { gateway, incarnation, topic, partition };
-  const range = { from: firstOffset, to: lastOffset + 1 };
-  if (reason === 'rewound') auditor.declareResent(source, range);
-  else auditor.declareLost(source, range, `${reason}: ${detail}`, records);
 }
 
 /**

@@ -7,58 +7,80 @@ import type { KafkaUpstreamConfig } from '../agent/config-types.ts';
 import { must } from '../assert.ts';
 import { decodeHeaders } from '../headers.ts';
 import { IDENTITY_HEADER, parseIdentity } from '../identity.ts';
-import type { RecordIdentity } from '../identity.ts';
 import { LIMITS } from '../limits.ts';
-import type { AuditPlace, Auditor, UnreadRange } from '../mirror/audit.ts';
+import { GAPS } from '../loss.ts';
+import type { UnreadRange } from '../mirror/audit.ts';
 import type { CommittedReader } from '../mirror/kafka/consume.ts';
-import { topicMatcher } from '../mirror/selection.ts';
+import { streamsOf } from '../mirror/selection.ts';
 import type { LogRecord, StreamId } from '../record.ts';
-import type { Store } from '../store/log.ts';
+import type { LogReader, Store, TopicInfo } from '../store/log.ts';
 import type { CliContext } from './context.ts';
 import { withAgentOrFolder } from './folder.ts';
+import type { Arrival, Arrivals } from './verify-gaps.ts';
 import { readCentre } from './verify-passes.ts';
 import type { Centre } from './verify-passes.ts';
 
 /** Where records arrived, read independently of the mirror that sent them. */
 
-/** Feeds everything committed in the central topics. Throws UPSTREAM_*. */
+export interface KafkaTopics {
+  readonly topics: readonly string[];
+  /** Where mirrors like this one put `_gaps`; it need not be there. */
+  readonly gaps: string;
+}
+
+/**
+ * Feeds everything committed in the central topics. Resolves with why `_gaps` could not be read, if
+ * so. Throws UPSTREAM_*.
+ */
 export async function auditKafka(
   context: CliContext,
   kafka: KafkaUpstreamConfig,
-  topics: readonly string[],
-  auditor: Auditor,
+  { topics, gaps }: KafkaTopics,
+  arrivals: Arrivals,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string | undefined> {
   const { CommittedReader } = await import('../mirror/kafka/consume.ts');
   const { clock } = context;
-  const reader = new CommittedReader({ ...kafkaConnection(kafka), topics, clock, signal });
+  const reader = new CommittedReader({
+    ...kafkaConnection(kafka),
+    topics: topics.toSorted(gapsFirst),
+    ifThere: topics.includes(gaps) ? undefined : gaps,
+    clock,
+    signal,
+  });
   try {
-    await readCentre(new KafkaCentre(reader, auditor), auditor, clock, signal);
+    await readCentre(new KafkaCentre(reader, arrivals), arrivals.auditor, clock, signal);
+    return reader.lacking;
   } finally {
     reader.close();
   }
+}
+
+/** What was sent again is no repeat only when that is known before. */
+function gapsFirst(one: string, other: string): number {
+  return Number(other.endsWith(GAPS)) - Number(one.endsWith(GAPS));
 }
 
 /** Feeds everything in the data folder of a central agent, which may be running. */
 export async function auditLog(
   context: CliContext,
   folder: string,
-  topics: readonly string[] | undefined,
-  auditor: Auditor,
+  isWanted: (topic: string) => boolean,
+  arrivals: Arrivals,
   signal: AbortSignal,
 ): Promise<void> {
-  const centre = new LogCentre(context, folder, topics, auditor, signal);
-  await readCentre(centre, auditor, context.clock, signal);
+  const centre = new LogCentre(context, folder, isWanted, arrivals, signal);
+  await readCentre(centre, arrivals.auditor, context.clock, signal);
 }
 
 class KafkaCentre implements Centre {
   readonly #reader: CommittedReader;
-  readonly #auditor: Auditor;
+  readonly #arrivals: Arrivals;
   readonly isStill: boolean = false;
 
-  constructor(reader: CommittedReader, auditor: Auditor) {
+  constructor(reader: CommittedReader, arrivals: Arrivals) {
     this.#reader = reader;
-    this.#auditor = auditor;
+    this.#arrivals = arrivals;
   }
 
   get unread(): readonly UnreadRange[] {
@@ -67,9 +89,13 @@ class KafkaCentre implements Centre {
 
   async pass(): Promise<void> {
     for await (const records of this.#reader.pass()) {
-      for (const { topic, partition, offset, key, identity } of records) {
-        const parsed = identity === undefined ? undefined : parseIdentity(identity);
-        this.#auditor.feed(parsed, keyText(key), { topic, partition, offset });
+      for (const { topic, partition, offset, key, identity, gap: value = null } of records) {
+        this.#arrivals.take({
+          identity: identity === undefined ? undefined : parseIdentity(identity),
+          key: keyText(key),
+          value,
+          at: { topic, partition, offset },
+        });
       }
     }
   }
@@ -87,7 +113,7 @@ class LogCentre implements Centre {
   readonly #context: CliContext;
   readonly #folder: string;
   readonly #isWanted: (topic: string) => boolean;
-  readonly #auditor: Auditor;
+  readonly #arrivals: Arrivals;
   readonly #signal: AbortSignal;
   /** By `topic/partition`: where to go on. */
   readonly #next = new Map<string, number>();
@@ -98,14 +124,14 @@ class LogCentre implements Centre {
   constructor(
     context: CliContext,
     folder: string,
-    topics: readonly string[] | undefined,
-    auditor: Auditor,
+    isWanted: (topic: string) => boolean,
+    arrivals: Arrivals,
     signal: AbortSignal,
   ) {
     this.#context = context;
     this.#folder = folder;
-    this.#isWanted = topicMatcher(topics ?? ['*']);
-    this.#auditor = auditor;
+    this.#isWanted = (topic) => topic === GAPS || isWanted(topic);
+    this.#arrivals = arrivals;
     this.#signal = signal;
   }
 
@@ -121,7 +147,10 @@ class LogCentre implements Centre {
 
   async #fromAgent(): Promise<void> {
     const client = new ControlClient(this.#folder);
-    for (const { name: topic, partitions } of (await client.status()).topics) {
+    const { topics } = await client.wholeStatus();
+    for (const { name: topic, partitions } of topics.toSorted((one, other) =>
+      gapsFirst(one.name, other.name),
+    )) {
       if (!this.#isWanted(topic)) continue;
       if (this.#isFirst) {
         await this.#consume(client, { ...WHOLE_TOPIC, topic }, 'beginning');
@@ -143,20 +172,33 @@ class LogCentre implements Centre {
   }
 
   #takeLine(line: string): void {
-    const { topic, partition, offset, key, keyBase64, headers } = JSON.parse(line) as RecordJson;
+    const record = JSON.parse(line) as RecordJson;
+    const { topic, partition, offset, key, keyBase64, value = null, headers } = record;
     const identity = headers.findLast((header) => header.key === IDENTITY_HEADER)?.value ?? '';
     const bytes = keyBase64 === undefined ? key : Buffer.from(keyBase64, 'base64');
     const keyBytes = bytes === null || bytes === undefined ? null : Buffer.from(bytes);
-    this.#take(parseIdentity(identity), keyBytes, { topic, partition, offset });
+    this.#take({
+      identity: parseIdentity(identity),
+      key: keyText(keyBytes),
+      value,
+      at: { topic, partition, offset },
+    });
   }
 
   async #fromStore({ reader }: Store): Promise<void> {
-    const streams = reader
-      .topics()
-      .filter((topic) => this.#isWanted(topic.name))
-      .flatMap((topic) =>
-        topic.streams.map((stream, partition) => ({ stream, topic: topic.name, partition })),
-      );
+    const topics = reader.topics().filter((topic) => this.#isWanted(topic.name));
+    const isGaps = ({ name }: TopicInfo): boolean => name === GAPS;
+    await this.#readTopics(reader, topics.filter(isGaps));
+    await this.#readTopics(
+      reader,
+      topics.filter((topic) => !isGaps(topic)),
+    );
+    this.isStill = true;
+  }
+
+  async #readTopics(reader: LogReader, topics: readonly TopicInfo[]): Promise<void> {
+    const streams = streamsOf(topics);
+    if (streams.length === 0) return;
     const places = new Map(streams.map((place) => [place.stream, place]));
     const starts = streams.map(({ stream, topic, partition }): [StreamId, number] => {
       const next = this.#next.get(`${topic}/${partition}`);
@@ -171,19 +213,24 @@ class LogCentre implements Centre {
         for (const { stream, records } of batch.slices) {
           const { topic, partition } = must(places.get(stream), 'a cursor reads what it was asked');
           for (const record of records) {
-            this.#take(identityOf(record), record.key, { topic, partition, offset: record.offset });
+            this.#take({
+              identity: identityOf(record),
+              key: keyText(record.key),
+              value: record.value,
+              at: { topic, partition, offset: record.offset },
+            });
           }
         }
       }
     } finally {
       await cursor.close();
     }
-    this.isStill = true;
   }
 
-  #take(identity: RecordIdentity | undefined, key: Uint8Array | null, at: AuditPlace): void {
-    this.#next.set(`${at.topic}/${at.partition}`, at.offset + 1);
-    this.#auditor.feed(identity, keyText(key), at);
+  #take(arrival: Arrival): void {
+    const { topic, partition, offset } = arrival.at;
+    this.#next.set(`${topic}/${partition}`, offset + 1);
+    this.#arrivals.take(arrival);
   }
 }
 

@@ -2,6 +2,8 @@ import type { WearStatus } from '../admin/wear-status.ts';
 import { LIMITS } from '../limits.ts';
 import { formatDiskSize, formatDuration } from '../units.ts';
 
+const YEAR_MS = 365.25 * 86_400_000;
+
 /**
  * What is written to the card or disk and how long it lasts, for `gatelog status` and `gatelog
  * doctor`: one line each, the most important first.
@@ -12,7 +14,16 @@ export function wearLines(wear: WearStatus): string[] {
     return ['this system does not tell how much is written'];
   }
   if (windowMs < 1000) return ['measured from now on'];
+  if (windowMs < LIMITS.wearTellMs) {
+    return [earlyLine(windowMs), commitLine(wear), ...budgetLine(wear)];
+  }
   return [rateLine(wear), ...lifeLine(wear), commitLine(wear), ...budgetLine(wear)];
+}
+
+/** A minute makes no day: the log was opened, a check has just begun. */
+function earlyLine(windowMs: number): string {
+  const from = formatDuration(LIMITS.wearTellMs);
+  return `measured for ${formatDuration(windowMs)}: too early to tell what a day comes to (from ${from} on)`;
 }
 
 function rateLine(wear: WearStatus): string {
@@ -22,6 +33,7 @@ function rateLine(wear: WearStatus): string {
   const process = own === null ? '' : `${formatDiskSize(own)} by this process`;
   if (device === null || diskBytesPerDay === null) {
     const reason = wear.deviceUnknown ?? `the kernel does not tell of ${device?.disk ?? 'it'}`;
+    if (isOffDisk(wear)) return `${reason}: nothing is worn, as far as the kernel tells; ${over}`;
     const times = timesText(wear.processAmplification);
     return `${process} a day${times}, ${over}; what reaches the disk is not known: ${reason}`;
   }
@@ -29,22 +41,34 @@ function rateLine(wear: WearStatus): string {
   return `${formatDiskSize(diskBytesPerDay)} a day to ${device.disk}${timesText(diskAmplification)}${rest}; ${over}`;
 }
 
+/** As on tmpfs: no device is known, and nothing that this process writes goes to any. */
+function isOffDisk({ device, processBytesPerDay }: WearStatus): boolean {
+  return device === null && processBytesPerDay === 0;
+}
+
 function timesText(amplification: number | null): string {
   return amplification === null ? '' : ` (${amplification.toFixed(1)} × the payload)`;
 }
 
-function lifeLine({ ratingBytes, ratingYears, windowMs, device }: WearStatus): string[] {
-  if (ratingBytes === null) return [];
+function lifeLine(wear: WearStatus): string[] {
+  const { ratingBytes, ratingYears, device } = wear;
+  if (ratingBytes === null || isOffDisk(wear)) return [];
   const rating = formatDiskSize(ratingBytes);
   if (ratingYears === null) return [`nothing is written, so the rated ${rating} last for ever`];
-  const years = ratingYears >= 100 ? 'more than 100' : ratingYears.toFixed(1);
   const whose = device === null ? 'counting this process only, ' : '';
-  const early = windowMs < LIMITS.wearTellMs ? ' (measured too shortly to trust)' : '';
-  return [`${whose}at this rate the card’s rated ${rating} lasts ${years} years${early}`];
+  return [`${whose}at this rate the card’s rated ${rating} lasts ${yearsText(ratingYears)}`];
+}
+
+function yearsText(years: number): string {
+  if (years >= 100) return 'more than 100 years';
+  return years >= 1 ? `${years.toFixed(1)} years` : formatDuration(years * YEAR_MS);
 }
 
 function commitLine({ commitsPerSecond, syncsPerSecond, lingerMs }: WearStatus): string {
-  const waits = lingerMs === 0 ? 'without waiting for company' : `each waiting up to ${lingerMs}ms`;
+  const waits =
+    lingerMs === 0
+      ? 'without waiting for company'
+      : `each waiting up to ${formatDuration(lingerMs)}`;
   const rates = `${commitsPerSecond.toFixed(1)} commits a second, ${syncsPerSecond.toFixed(1)} syncs`;
   return `${rates}, ${waits}`;
 }

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { assert } from '../../assert.ts';
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import type { Clock, Timer } from '../../time.ts';
 
 /**
@@ -8,7 +8,7 @@ import type { Clock, Timer } from '../../time.ts';
  * - `running`: it is ready.
  * - `restarting`: it ended and the next start waits for its back-off.
  * - `stopped`: it ended because it was asked to.
- * - `failed`: it never came up, LIMITS.demoStartAttempts times in a row.
+ * - `failed`: it never came up, TRIAL_LIMITS.demoStartAttempts times in a row.
  */
 export type ChildPhase = 'starting' | 'running' | 'restarting' | 'stopped' | 'failed';
 
@@ -86,7 +86,7 @@ export class Child {
     this.#process = child;
     const keep = (bytes: Buffer): void => {
       this.#options.onOutput?.(bytes);
-      this.#tail = (this.#tail + bytes.toString('utf8')).slice(-LIMITS.demoTailBytes);
+      this.#tail = (this.#tail + bytes.toString('utf8')).slice(-TRIAL_LIMITS.demoTailBytes);
     };
     child.stdout?.on('data', keep);
     child.stderr?.on('data', keep);
@@ -154,9 +154,9 @@ export class Child {
     }
     const killed = this.#killed;
     if (!killed) this.#failures++;
-    const givenUp = this.#failures >= LIMITS.demoStartAttempts;
-    const doubled = LIMITS.demoRestartFirstMs * 2 ** Math.max(0, this.#failures - 1);
-    const restartInMs = givenUp ? undefined : Math.min(doubled, LIMITS.demoRestartMaxMs);
+    const givenUp = this.#failures >= TRIAL_LIMITS.demoStartAttempts;
+    const doubled = TRIAL_LIMITS.demoRestartFirstMs * 2 ** Math.max(0, this.#failures - 1);
+    const restartInMs = givenUp ? undefined : Math.min(doubled, TRIAL_LIMITS.demoRestartMaxMs);
     this.#phase = givenUp ? 'failed' : 'restarting';
     if (restartInMs !== undefined) {
       this.#restart = this.#options.clock.after(restartInMs, () => this.start());

@@ -1,4 +1,4 @@
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import type { Random } from '../../random.ts';
 import { isoTime, type Clock, type Timer } from '../../time.ts';
 import type { Model, SensorSpec } from './sensors.ts';
@@ -148,7 +148,7 @@ export class Device {
 
   #measure(): void {
     const { spec, run, clock } = this.#options;
-    if (this.#kept.length >= LIMITS.demoSensorBacklog) {
+    if (this.#kept.length >= TRIAL_LIMITS.demoSensorBacklog) {
       this.#skipped++;
       return;
     }
@@ -168,7 +168,7 @@ export class Device {
     const connection = this.#connection;
     if (connection === undefined) return;
     const life = this.#connections;
-    for (const reading of this.#kept.slice(0, LIMITS.demoSensorWindow)) {
+    for (const reading of this.#kept.slice(0, TRIAL_LIMITS.demoSensorWindow)) {
       if (reading.sentOn === life || reading.acknowledged) continue;
       if (reading.sentOn !== 0) this.#sentAgain++;
       reading.sentOn = life;

@@ -1,4 +1,4 @@
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import type { Clock } from '../../time.ts';
 import type { DemoEvent, Tone } from './state.ts';
 import { oneLine } from './text.ts';
@@ -17,7 +17,7 @@ export class EventLog {
   say(text: string, tone: Tone = 'plain'): void {
     const event = { atMs: this.#clock.nowMs(), text: oneLine(text), tone };
     this.#events.push(event);
-    if (this.#events.length > LIMITS.demoEvents) this.#events.shift();
+    if (this.#events.length > TRIAL_LIMITS.demoEvents) this.#events.shift();
     this.#onEvent(event);
   }
 

@@ -1,4 +1,4 @@
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import type { Clock } from '../../time.ts';
 import { Screen } from './screen.ts';
 import type { DemoEvent, DemoState } from './state.ts';
@@ -109,7 +109,7 @@ export class PlainOutput implements Output {
     const { clock, print, state } = this.#options;
     const { signal } = this.#over;
     for (;;) {
-      await clock.sleep(LIMITS.demoStatusLineMs, signal);
+      await clock.sleep(TRIAL_LIMITS.demoStatusLineMs, signal);
       if (signal.aborted) return;
       print(`${timeOfDay(clock.nowMs())}  ${statusLine(state())}`);
     }

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { GatelogError, systemCodeOf } from '../../errors.ts';
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 
 const HOST = '127.0.0.1';
 
@@ -24,7 +24,7 @@ async function isFree(port: number): Promise<boolean> {
 
 /** The first free loopback port from `wanted` upwards that is not among `taken`. */
 export async function freePort(wanted: number, taken: readonly number[] = []): Promise<number> {
-  const last = Math.min(65_535, wanted + LIMITS.demoPortsTried);
+  const last = Math.min(65_535, wanted + TRIAL_LIMITS.demoPortsTried);
   for (let port = wanted; port <= last; port++) {
     if (!taken.includes(port) && (await isFree(port))) return port;
   }

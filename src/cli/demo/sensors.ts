@@ -1,4 +1,5 @@
 import type { Random } from '../../random.ts';
+import { DAY_MS } from '../../units.ts';
 
 /**
  * Twenty sensors of a small plant, with values that move as real ones do: a daily curve with
@@ -21,8 +22,6 @@ export interface SensorSpec {
   readonly intervalMs: number;
   readonly model: (random: Random) => Model;
 }
-
-const DAY_MS = 86_400_000;
 
 /** Standard normal, by Box and Muller. */
 function gaussian(random: Random): number {

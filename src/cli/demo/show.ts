@@ -1,5 +1,5 @@
 import { GatelogError } from '../../errors.ts';
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import type { Random } from '../../random.ts';
 import type { Clock } from '../../time.ts';
 import { CatchUp } from './catch-up.ts';
@@ -331,7 +331,7 @@ export class Show {
   async drain(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     this.fleet.setPaused(true);
-    const untilMs = clock.monotonicMs() + LIMITS.demoDrainMs;
+    const untilMs = clock.monotonicMs() + TRIAL_LIMITS.demoDrainMs;
     const wait = async (text: () => string, done: () => boolean): Promise<void> => {
       while (!done() && !signal.aborted && clock.monotonicMs() < untilMs) {
         this.#notice = `Stopping: ${text()} (q again: do not wait)`;

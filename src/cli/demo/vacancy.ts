@@ -1,5 +1,5 @@
 import { GatelogError } from '../../errors.ts';
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import type { Clock } from '../../time.ts';
 import type { DemoFolder } from './folder.ts';
 
@@ -16,7 +16,7 @@ export interface VacancyOptions {
  * that still runs do not. Throws STORE_LOCKED.
  */
 export async function awaitVacancy({ folder, clock, ask }: VacancyOptions): Promise<void> {
-  const untilMs = clock.monotonicMs() + LIMITS.demoVacancyMs;
+  const untilMs = clock.monotonicMs() + TRIAL_LIMITS.demoVacancyMs;
   for (const dataFolder of [folder.edge, folder.central]) {
     while (await answers(ask, dataFolder)) {
       if (clock.monotonicMs() >= untilMs) {

@@ -2,8 +2,8 @@ import path from 'node:path';
 import { compare, drained, isHeard, endCheck, openFleet, promiseChecks } from './devices.ts';
 import type { Exercise } from './exercise.ts';
 import { RehearsedGateway } from './gateway.ts';
+import { HOUR_MS } from '../../units.ts';
 
-const HOUR_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * HOUR_MS;
 
 /** The wall clock of the agent jumps, as on a box without a battery for it. */

@@ -1,4 +1,4 @@
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import { connectPublisher } from '../../mirror/mqtt/publisher.ts';
 import { openStore } from '../../store/open.ts';
 import { silentLogger } from '../../telemetry.ts';
@@ -17,10 +17,10 @@ const FILLER = 'x'.repeat(200);
 /** Devices that number their messages, and keep each until it is acknowledged. */
 export function openFleet(settings: ExerciseSettings, port: number): Fleet {
   const { clock, random } = settings;
-  const specs: SensorSpec[] = Array.from({ length: LIMITS.rehearseDevices }, (_, index) => ({
+  const specs: SensorSpec[] = Array.from({ length: TRIAL_LIMITS.rehearseDevices }, (_, index) => ({
     name: `device-${index}`,
     topic: `rehearsal/device-${index}`,
-    intervalMs: LIMITS.rehearseIntervalMs,
+    intervalMs: TRIAL_LIMITS.rehearseIntervalMs,
     model: () => (nowMs) => ({ fields: { value: nowMs % 1000, filler: FILLER }, text: '' }),
   }));
   const url = `mqtt://127.0.0.1:${port}`;
@@ -36,13 +36,13 @@ export function openFleet(settings: ExerciseSettings, port: number): Fleet {
 /** Resolves true when a message was acknowledged that was not before the call. */
 export function isHeard(fleet: Fleet, settings: ExerciseSettings): Promise<boolean> {
   const before = fleet.acknowledged;
-  return holds(() => fleet.acknowledged > before, LIMITS.rehearseReadyMs, settings);
+  return holds(() => fleet.acknowledged > before, TRIAL_LIMITS.rehearseReadyMs, settings);
 }
 
 /** No new messages; resolves true when every one was acknowledged. */
 export async function drained(fleet: Fleet, settings: ExerciseSettings): Promise<boolean> {
   fleet.setPaused(true);
-  return holds(() => fleet.waiting === 0, LIMITS.rehearseDrainMs, settings);
+  return holds(() => fleet.waiting === 0, TRIAL_LIMITS.rehearseDrainMs, settings);
 }
 
 async function* nothing(): AsyncGenerator<readonly ArrivedRecord[]> {}

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { systemCodeOf } from '../../errors.ts';
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import { formatSize } from '../../units.ts';
 import { compare, drained, isHeard, endCheck, openFleet, promiseChecks } from './devices.ts';
 import type { Exercise, ExerciseResult, ExerciseSettings } from './exercise.ts';
@@ -18,7 +18,7 @@ export const diskExercise: Exercise = {
   run: async (settings) => {
     const disk = path.join(settings.folder, 'small-disk');
     await mkdir(disk, { recursive: true });
-    const size = `size=${LIMITS.rehearseDiskBytes},mode=700`;
+    const size = `size=${TRIAL_LIMITS.rehearseDiskBytes},mode=700`;
     if (!(await succeeds('mount', ['-t', 'tmpfs', '-o', size, 'gatelog-rehearsal', disk]))) {
       return fillQuota(settings);
     }
@@ -68,7 +68,7 @@ async function fillDisk(settings: ExerciseSettings, disk: string): Promise<Exerc
     await fleet.stop();
     const report = await compare(settings, fleet, gateway.data);
     return {
-      done: `a disk of ${formatSize(LIMITS.rehearseDiskBytes)} filled ${fills} times`,
+      done: `a disk of ${formatSize(TRIAL_LIMITS.rehearseDiskBytes)} filled ${fills} times`,
       checks: [
         ...promiseChecks(report),
         { text: 'with space it took messages again', ok: still === 0 && all, detail: '' },

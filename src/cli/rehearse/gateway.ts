@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { AgentStatus } from '../../admin/status.ts';
 import { GatelogError } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import { Child, type ChildEnd } from '../demo/child.ts';
 import { freePort } from '../demo/ports.ts';
 import { between, type ExerciseSettings, holds } from './exercise.ts';
@@ -84,7 +85,7 @@ export class RehearsedGateway {
       if (this.#child.phase === 'failed') throw this.#failure();
       return (await this.status()) !== undefined;
     };
-    return holds(answers, LIMITS.rehearseReadyMs, this.#settings);
+    return holds(answers, TRIAL_LIMITS.rehearseReadyMs, this.#settings);
   }
 
   #failure(): GatelogError {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../time.ts';
 import { compare, drained, endCheck, openFleet, promiseChecks } from './devices.ts';
 import { between, type Exercise, type ExerciseSettings, holds } from './exercise.ts';
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import { RehearsedGateway } from './gateway.ts';
 import path from 'node:path';
 
@@ -67,6 +67,6 @@ async function takesAgain(
   acknowledges: () => boolean,
 ): Promise<boolean> {
   if (!(await gateway.ready())) return settings.signal.aborted;
-  const again = await holds(acknowledges, LIMITS.rehearseReadyMs, settings);
+  const again = await holds(acknowledges, TRIAL_LIMITS.rehearseReadyMs, settings);
   return again || settings.signal.aborted;
 }

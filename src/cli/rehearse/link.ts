@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import { Link } from '../demo/link.ts';
 import { count } from '../demo/text.ts';
 import { flowOf } from '../demo/watch.ts';
@@ -59,7 +59,7 @@ async function dropLinks(
     const all = await drained(fleet, settings);
     const caughtUp = await holds(
       async () => flowOf(await edge.status(), 'central').lagRecords === 0,
-      LIMITS.rehearseDrainMs,
+      TRIAL_LIMITS.rehearseDrainMs,
       settings,
     );
     const stopped = (await edge.stop()) && (await central.stop());

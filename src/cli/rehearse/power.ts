@@ -5,7 +5,7 @@ import { count, plural } from '../demo/text.ts';
 import { between, type Exercise, holds } from './exercise.ts';
 import { Filler } from './filler.ts';
 import { findNumbers, numberChecks, type NumberRange } from './numbered.ts';
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 
 /** Power cuts by proxy: the process is killed, and what the disk had not confirmed is taken away. */
 export const powerExercise: Exercise = {
@@ -26,7 +26,7 @@ export const powerExercise: Exercise = {
         // Some cuts come while it still recovers from the one before.
         const begun = random.next() < 0.8;
         const started = (): boolean => filler.acknowledged.length > 0 || filler.fell;
-        if (begun) await holds(started, LIMITS.rehearseReadyMs, { clock, signal });
+        if (begun) await holds(started, TRIAL_LIMITS.rehearseReadyMs, { clock, signal });
         await clock.sleep(between(random, 5, 300), signal);
       } finally {
         await filler.kill();

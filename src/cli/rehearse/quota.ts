@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { LIMITS } from '../../limits.ts';
+import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import { type ExerciseResult, type ExerciseSettings, holds } from './exercise.ts';
 import { Filler } from './filler.ts';
 import { findNumbers, numberChecks } from './numbered.ts';
@@ -10,7 +10,7 @@ export async function fillQuota(settings: ExerciseSettings): Promise<ExerciseRes
   const { folder, clock, random, env, signal, forMs } = settings;
   const data = path.join(folder, 'data');
   const quotaFile = path.join(folder, 'quota');
-  let quota: number = LIMITS.rehearseQuotaStepBytes;
+  let quota: number = TRIAL_LIMITS.rehearseQuotaStepBytes;
   await mkdir(folder, { recursive: true });
   await writeFile(quotaFile, String(quota));
   const filler = new Filler({ folder: data, next: 1, env, quotaFile });
@@ -23,16 +23,16 @@ export async function fillQuota(settings: ExerciseSettings): Promise<ExerciseRes
       const isFull = (): boolean => filler.refused > refused || filler.fell;
       // Once at least, however slow the machine is.
       const leftMs = Math.max(0, untilMs - clock.monotonicMs());
-      const withinMs = fills === 0 ? Math.max(leftMs, LIMITS.rehearseReadyMs) : leftMs;
+      const withinMs = fills === 0 ? Math.max(leftMs, TRIAL_LIMITS.rehearseReadyMs) : leftMs;
       if (!(await holds(isFull, withinMs, settings))) break;
       fills++;
       await clock.sleep(500, signal);
       const before = filler.acknowledged.length;
-      quota += LIMITS.rehearseQuotaStepBytes;
+      quota += TRIAL_LIMITS.rehearseQuotaStepBytes;
       await writeFile(quotaFile, String(quota));
       filler.nudge();
       const again = (): boolean => filler.acknowledged.length > before;
-      if (!(await holds(again, LIMITS.rehearseReadyMs, settings)) && !signal.aborted) still++;
+      if (!(await holds(again, TRIAL_LIMITS.rehearseReadyMs, settings)) && !signal.aborted) still++;
     }
   } finally {
     await filler.kill();

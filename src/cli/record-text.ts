@@ -1,0 +1,28 @@
+import type { RecordJson } from '../admin/record-json.ts';
+import { TIME_HEADER } from '../time-headers.ts';
+import { isoTime } from '../time.ts';
+import { paint, type CliContext } from './context.ts';
+
+/** One line for a person. A time that is only estimated, here or where the record came from, is marked. */
+export function recordText(context: CliContext, record: RecordJson): string {
+  const { topic, partition, offset, timestamp, time } = record;
+  const origin = record.headers.findLast(({ key }) => key === TIME_HEADER)?.value;
+  const mark = (time ?? origin) === 'estimated' ? '~' : '';
+  const place = paint(
+    context,
+    'dim',
+    `${mark}${isoTime(timestamp)} ${topic}/${partition}@${offset}`,
+  );
+  const key = shownText(record.key, record.keyBase64);
+  return `${place} ${paint(context, 'cyan', key)} ${shownText(record.value, record.valueBase64)}`;
+}
+
+/** Control characters could play tricks on a terminal; they are shown escaped. */
+function shownText(text: string | null | undefined, base64: string | undefined): string {
+  if (base64 !== undefined) return `(base64) ${base64}`;
+  if (text === null || text === undefined) return 'null';
+  // oxlint-disable-next-line no-control-regex -- finding them is the point
+  return text.replaceAll(/[\u0000-\u001F\u007F-\u009F]/gu, (character) =>
+    JSON.stringify(character).slice(1, -1),
+  );
+}
