@@ -1,8 +1,9 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 /**
- * Projects by what they need. `rules` and `unit` need nothing but Node, `crash` a C compiler; `system` needs the real
- * parts (Kafka, Mosquitto, kcat) that `npm test` installs and starts; `hunt` runs only when named.
+ * Projects by what they need. `rules` and `unit` need nothing but Node, `crash` a C compiler; `edge` (whole
+ * agents, Mosquitto, disks, networks) and `system` (a real Kafka) need the parts that `npm test` installs and
+ * starts. It runs `crash` and `edge` beside `system`, which waits for much. `hunt` runs only when named.
  */
 const shared = {
   retry: 0,
@@ -13,13 +14,22 @@ const shared = {
   expect: { poll: { timeout: 20_000 } },
 } as const;
 
+/** Needs nothing but Node, and leaves nothing behind in its process. */
+const quick = {
+  ...shared,
+  // Modules are loaded once in each worker, not once in each file: half of the time.
+  isolate: false,
+  // Vitest leaves a core free, which on small machines is half of them.
+  maxWorkers: '100%',
+} as const;
+
 const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
-      { test: { ...shared, name: 'rules', include: ['test/rules/**/*.test.ts'] } },
+      { test: { ...quick, name: 'rules', include: ['test/rules/**/*.test.ts'] } },
       {
         test: {
-          ...shared,
+          ...quick,
           name: 'unit',
           include: ['test/{leaves,store,agent,mirror,admin,cli,sim}/**/*.test.ts'],
         },
@@ -29,6 +39,16 @@ const config: ViteUserConfig = defineConfig({
           ...shared,
           name: 'crash',
           include: ['test/crash/**/*.test.ts'],
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'edge',
+          include: ['test/edge/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
         },
       },
       {

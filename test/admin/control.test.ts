@@ -40,6 +40,10 @@ const mirror: SteeredMirror = {
     if (seek.topic === 'none') throw new GatelogError('NOT_FOUND', 'no such topic');
     return [{ topic: seek.topic, partition: 0, offset: 5 }];
   },
+  skip: async (skip) => {
+    asked.push(['skip', skip]);
+    return { topic: skip.topic, partition: 0, fromOffset: 5, toOffset: 6 };
+  },
 };
 
 async function start(dataFolder: string): Promise<ControlServer> {
@@ -49,6 +53,7 @@ async function start(dataFolder: string): Promise<ControlServer> {
     ledger: log.ledger,
     mirrors: new Map([['central', mirror]]),
     forgetMirror: async (name) => void asked.push(['forget', name]),
+    exportMirror: () => Promise.reject(new GatelogError('NOT_FOUND', 'no such mirror')),
     status: () => Promise.resolve(STATUS),
     logger: silentLogger,
   });
@@ -175,6 +180,32 @@ describe('requests', () => {
     });
   });
 
+  test('consume says why the log can not be read on, and does not take it for the agent’s end', async () => {
+    const cursor = log.reader.cursor.bind(log.reader);
+    log.reader.cursor = (from) => {
+      const inner = cursor(from);
+      let reads = 0;
+      const next: typeof inner.next = async (limits) => {
+        if (reads++ === 0) return inner.next({ ...limits, maxRecords: 1 });
+        throw new GatelogError('STORE_FAILING', 'the disk does not answer');
+      };
+      return { next, wait: (signal) => inner.wait(signal), close: () => inner.close() };
+    };
+    const blocks = await new ControlClient(folder).consume(WHOLE, 'beginning', NEVER);
+    const read = async (): Promise<{ text: string; error: unknown }> => {
+      let text = '';
+      try {
+        for await (const block of blocks) text += block;
+      } catch (error) {
+        return { text, error };
+      }
+      return { text, error: undefined };
+    };
+    const { text, error } = await read();
+    expect(error).toMatchObject({ code: 'STORE_FAILING', message: 'the disk does not answer' });
+    expect(text.trimEnd().split('\n')).toHaveLength(1);
+  });
+
   test('following ends when the reader aborts, on both ends', async () => {
     const controller = new AbortController();
     const request = { ...WHOLE, follow: true };
@@ -225,6 +256,9 @@ describe('requests', () => {
     const to = '2026-11-22T08:00:00Z';
     const seeks = await client.steer('central', 'seek', { topic: 'telemetry', partition: 1, to });
     expect(seeks).toEqual([{ topic: 'telemetry', partition: 0, offset: 5 }]);
+    const skip = await client.steer('central', 'skip', { topic: 'telemetry', count: 2 });
+    expect(skip).toMatchObject({ fromOffset: 5, toOffset: 6 });
+    expect(asked.pop()).toEqual(['skip', { topic: 'telemetry', partition: undefined, count: 2 }]);
     await client.steer('gone', 'forget', {});
     expect(asked.pop()).toEqual(['forget', 'gone']);
     expect(asked).toEqual([
@@ -249,6 +283,7 @@ describe('requests', () => {
     ['POST', '/mirrors/central/seek', '{"topic":"none","to":"end"}', 404, 'NOT_FOUND', 'no such'],
     ['POST', '/mirrors/central/seek', '{"topic":"t"}', 400, 'USAGE', 'seek needs a topic'],
     ['POST', '/mirrors/central/seek', '{"to":"end"}', 400, 'USAGE', 'seek needs a topic'],
+    ['POST', '/mirrors/central/skip', '{"count":1}', 400, 'USAGE', 'skip needs a topic'],
     ['POST', '/mirrors/central/pause', 'nonsense', 400, 'USAGE', 'the request is not JSON'],
     ['POST', '/mirrors/central/pause', 'x'.repeat(70_000), 400, 'USAGE', 'is too large'],
     ['GET', '/consume?topic=none', '', 404, 'NOT_FOUND', 'there is no topic "none"'],

@@ -321,18 +321,6 @@ test('topic aliases (MQTT 5)', async () => {
   expect(device.last('disconnect')?.['reasonCode']).toBe(0x82);
 });
 
-test('a central takes identities over MQTT 5 and drops repeats', async () => {
-  const { writer, port } = await startTestBroker({ ingest: { central: true } });
-  const device = await RawDevice.connect(port, 5);
-  const userProperties = { 'gatelog.id': 'gw/0123456789abcdef/telemetry/2/5', 'gatelog.ts': '77' };
-  device.send(
-    device.publish('up', 'v', 1, 1, { properties: { userProperties } }),
-    device.publish('up', 'v', 1, 2, { properties: { userProperties } }),
-  );
-  await device.until(() => device.ids('puback').length === 2);
-  expect(writer.records).toMatchObject([{ timestampMs: 77, sequence: 5 }]);
-});
-
 test('counters tell connections and bytes', async () => {
   const { broker, port } = await startTestBroker();
   const device = await RawDevice.connect(port);

@@ -30,7 +30,7 @@ describe('a file', () => {
     await writeFile(file, '');
     await utimes(file, 100, 100);
     const first = await source.ask();
-    expect(first).toEqual({ says: 'synchronised', mark: '100000' });
+    expect(first).toEqual({ says: 'synchronised', mark: '100000', atMs: 100_000 });
     expect(await source.ask()).toEqual(first);
     await utimes(file, 100, 200);
     expect(await source.ask()).not.toEqual(first);
@@ -47,9 +47,13 @@ describe('what programs print', () => {
   test('chronyc', () => {
     const line = (leap: string): string =>
       `C0A80101,192.168.1.1,3,1777593600.123456789,0.000012,-0.000005,0.00002,-12.3,0.001,0.02,0.01,0.0005,64.2,${leap}\n`;
-    const mark = '1777593600.123456789';
-    expect(readChrony(line('Normal'))).toEqual({ says: 'synchronised', mark });
-    expect(readChrony(line('Insert second'))).toEqual({ says: 'synchronised', mark });
+    const word = {
+      says: 'synchronised',
+      mark: '1777593600.123456789',
+      atMs: 1_777_593_600_123.4568,
+    };
+    expect(readChrony(line('Normal'))).toEqual(word);
+    expect(readChrony(line('Insert second'))).toEqual(word);
     expect(readChrony(line('Not synchronised'))).toEqual(NOT_YET);
     expect(readChrony('506 Cannot talk to daemon\n')).toEqual(NOTHING);
     expect(readChrony(undefined)).toEqual(NOTHING);

@@ -193,9 +193,24 @@ describe('warnings', () => {
       'a.yaml:3:5: routes[1]: is never reached: route 1 takes everything it matches',
     ],
     [
+      'a reserve that the cap has no room for',
+      'store:\n  maxBytes: 256MiB\n  reserve: 64MiB\n',
+      'a.yaml:3:12: store.reserve: is more than an eighth of store.maxBytes: only 32.0 MiB are kept',
+    ],
+    [
       'a topic without a route',
       'topics: {telemetry: {}, alarms: {}}\n',
       'a.yaml:1:33: topics.alarms: no route leads to this topic',
+    ],
+    [
+      'windows where nobody knows the time',
+      'clock: {trust: never}\nmirrors: {c: {mqtt: {url: "mqtt://h:1"}, link: {windows: [{from: "0 2 * * *", for: 3h}]}}}\n',
+      'a.yaml:2:58: mirrors.c.link.windows: never open where clock.trust is never: nobody knows the time',
+    ],
+    [
+      'a budget where nobody knows the time',
+      'clock: {trust: never}\nmirrors: {c: {mqtt: {url: "mqtt://h:1"}, link: {budget: [{bytes: 5MB, per: day}]}}}\n',
+      'a.yaml:2:57: mirrors.c.link.budget: never begins anew where clock.trust is never: nobody knows the time',
     ],
     [
       'a password on the open wire',

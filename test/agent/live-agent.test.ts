@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -7,11 +7,18 @@ import { startAgent } from '../../src/agent/agent.ts';
 import type { Agent } from '../../src/agent/agent-types.ts';
 import { defaultConfig } from '../../src/agent/config.ts';
 import type { Config } from '../../src/agent/config-types.ts';
+import { LiveAgent } from '../../src/agent/live-agent.ts';
+import { systemBoot } from '../../src/boot.ts';
+import { GatelogError } from '../../src/errors.ts';
+import { LIMITS } from '../../src/limits.ts';
 import { seededRandom } from '../../src/random.ts';
 import { openStore } from '../../src/store/open.ts';
+import { MARKERS_FILE } from '../../src/store/start-markers.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 import { RawDevice } from '../support/mqtt-raw.ts';
+import { entriesOf, rememberingLogger } from '../support/store-kit.ts';
+import { SimClock } from '../support/sim-clock.ts';
 
 /** Without a log: what is delivered, what is not acknowledged, and the way back to a whole agent. */
 let folder: string;
@@ -23,6 +30,14 @@ const surroundings = {
   logger: silentLogger,
   version: 'test',
 };
+
+const CONSUME_ALL = {
+  topic: 'telemetry',
+  partition: undefined,
+  from: 'beginning',
+  follow: false,
+  limit: undefined,
+} as const;
 
 /** A data folder whose disk is not mounted; only what begins with `logged/` belongs into the log. */
 function configOf(whenUnavailable: 'live' | 'exit'): Config {
@@ -106,6 +121,21 @@ test('the status says why, and the agent becomes whole by itself, on the same ad
   const before = live.addresses();
   const asked = await new ControlClient(join(folder, 'data')).status();
   expect(asked.degraded).toMatch(/holds no gatelog data, and store.mustExist says that it must/u);
+  const control = new ControlClient(join(folder, 'data'));
+  const refusals = [
+    () => control.wholeStatus(),
+    () => control.gaps().next(),
+    () => control.consume(CONSUME_ALL, 'beginning', new AbortController().signal),
+    () => control.steer('central', 'pause', {}),
+  ];
+  for (const ask of refusals) {
+    await expect(ask()).rejects.toMatchObject({
+      code: 'STORE_MISSING',
+      message: expect.stringMatching(
+        /serves without its log and can't tell.*holds no gatelog data/u,
+      ) as string,
+    });
+  }
   await mountDisk();
   await expect.poll(async () => (await live.status()).degraded, { timeout: 20_000 }).toBeNull();
   expect(live.addresses()).toEqual(before);
@@ -124,6 +154,61 @@ test('the status says why, and the agent becomes whole by itself, on the same ad
   expect(whole).toMatchObject({ degraded: null, store: { recordsAppended: 1 } });
 });
 
+test('QoS 0 messages that came meanwhile stand in the ledger once there is one', async () => {
+  const live = (agent = await startAgent(configOf('live'), surroundings));
+  const device = await RawDevice.connect(portOf({ addresses: () => live.addresses() }), 5);
+  for (const topic of ['logged/a', 'logged/b', 'plain/a']) {
+    device.send({ cmd: 'publish', topic, payload: 'xy', qos: 0, retain: false, dup: false });
+  }
+  await expect.poll(async () => (await live.status()).ingest?.dropped).toBe(2);
+  await mountDisk();
+  await expect.poll(async () => (await live.status()).degraded, { timeout: 20_000 }).toBeNull();
+  await live.stop();
+  const store = await openStore({ ...surroundings, folder: join(folder, 'data'), gateway: 'gw' });
+  const entries = await entriesOf(store);
+  await store.close();
+  expect(entries).toMatchObject([
+    {
+      topic: 'telemetry',
+      reason: 'pressure',
+      records: 2,
+      bytes: 4,
+      partition: undefined,
+      detail: 'QoS 0 messages came while the log could not be written (the log was not open)',
+    },
+  ]);
+});
+
+test('what no ledger was told of is said when it stops', async () => {
+  const logger = rememberingLogger();
+  const live = await startAgent(configOf('live'), { ...surroundings, logger });
+  const device = await RawDevice.connect(portOf({ addresses: () => live.addresses() }), 5);
+  device.send({
+    cmd: 'publish',
+    topic: 'logged/a',
+    payload: 'xy',
+    qos: 0,
+    retain: false,
+    dup: false,
+  });
+  await expect.poll(async () => (await live.status()).ingest?.dropped).toBe(1);
+  await live.stop();
+  const told = logger.lines.filter(({ fields }) => fields['event'] === 'agent.untold');
+  expect(told).toMatchObject([{ level: 'error', fields: { records: 1 } }]);
+});
+
+test('processes in a row that ended over the log: devices are served while another one looks', async () => {
+  await mountDisk();
+  const deaths = { state: LIMITS.deathsBeforeProbe };
+  const markers = JSON.stringify({ boot: systemBoot()?.id ?? '', deaths });
+  await writeFile(join(folder, 'data', MARKERS_FILE), markers);
+  const live = (agent = await startAgent(configOf('live'), surroundings));
+  expect((await live.status()).degraded).toMatch(/^\d processes in a row ended while .* was open/u);
+  const device = await RawDevice.connect(portOf({ addresses: () => live.addresses() }), 5);
+  expect(device.packets[0]).toMatchObject({ cmd: 'connack', reasonCode: 0 });
+  await expect.poll(async () => (await live.status()).degraded, { timeout: 60_000 }).toBeNull();
+}, 90_000);
+
 test('a person may want it to end instead', async () => {
   await expect(startAgent(configOf('exit'), surroundings)).rejects.toMatchObject({
     code: 'STORE_MISSING',
@@ -134,4 +219,25 @@ test('stopping while it has no log', async () => {
   const live = await startAgent(configOf('live'), surroundings);
   expect(await live.stop()).toBe(true);
   expect(await live.stop()).toBe(true);
+});
+
+test('stopping while a start is under way that does not end is not waited for without bound', async () => {
+  const clock = new SimClock();
+  const started = Promise.withResolvers<void>();
+  const hangs = Promise.withResolvers<Agent>();
+  const live = await LiveAgent.start(
+    configOf('live'),
+    { ...surroundings, clock },
+    new GatelogError('STORE_FAILING', 'a disk that hangs'),
+    () => {
+      started.resolve();
+      return hangs.promise;
+    },
+  );
+  await clock.advance(LIMITS.storeRetryFirstMs);
+  await started.promise;
+  const stopped = live.stop();
+  await clock.advance(LIMITS.stopMs);
+  expect(await stopped).toBe(false);
+  hangs.reject(new Error('it ended at last'));
 });

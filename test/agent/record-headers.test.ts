@@ -55,6 +55,7 @@ test('properties follow in a fixed order, user properties in theirs, repeats kep
     'mqtt.response-topic',
     'mqtt.correlation-data',
     'mqtt.payload-format',
+    'mqtt.message-expiry',
     'z',
     'a',
     'z',
@@ -64,6 +65,7 @@ test('properties follow in a fixed order, user properties in theirs, repeats kep
   expect(Buffer.from(decoded[5]?.value ?? [])).toEqual(correlationData);
   expect(pairs(headers).slice(6)).toEqual([
     ['mqtt.payload-format', '1'],
+    ['mqtt.message-expiry', '60'],
     ['z', '1'],
     ['a', '2'],
     ['z', ''],
@@ -81,9 +83,9 @@ test('more headers than one byte can count', () => {
   expect(decoded[202]).toEqual(['n199', 'v199']);
 });
 
-test('properties that leave no header leave the base as it is', () => {
+test('no properties leave the base as it is', () => {
   const base = encodeBaseHeaders('a/b', 1, false);
-  expect(extendBaseHeaders(base, { ...NONE, messageExpirySeconds: 5 })).toBe(base);
+  expect(extendBaseHeaders(base, NONE)).toBe(base);
 });
 
 test('no device can forge our headers', () => {
@@ -126,6 +128,17 @@ test('a mirrored record without headers of its own gets those of its PUBLISH', (
   expect(pairs(headers)).toEqual([
     ...BASE,
     ['mqtt.content-type', 'text/plain'],
+    ['gatelog.id', 'g/i/t/0/1'],
+  ]);
+});
+
+test('a mirrored record keeps the whole time that its device gave it, not what is left of it', () => {
+  const given = ['mqtt.message-expiry', '60', 'gatelog.id', 'g/i/t/0/1'];
+  const properties = { ...NONE, messageExpirySeconds: 40, user: given };
+  const headers = encodeMirroredHeaders('a/b', 1, false, properties, 'g/i/t/0/1');
+  expect(pairs(headers)).toEqual([
+    ...BASE,
+    ['mqtt.message-expiry', '60'],
     ['gatelog.id', 'g/i/t/0/1'],
   ]);
 });

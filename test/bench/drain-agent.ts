@@ -8,10 +8,12 @@ import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 
 /**
- * node drain-agent.ts FOLDER BROKERS GATEWAY TOPIC COMPRESSION: drains the folder's `telemetry`
- * through the product's own mirror and prints what it took as JSON.
+ * node drain-agent.ts FOLDER BROKERS GATEWAY TOPIC COMPRESSION [USER PASSWORD SECONDS]: drains the
+ * folder's `telemetry` through the product's own mirror, for so long at most, and prints what it took
+ * as JSON, and every second where it stands.
  */
 const [, , folder = '', brokers = '', gateway = '', central = '', codec = 'zstd'] = process.argv;
+const [username, password, seconds] = process.argv.slice(7);
 const compression = COMPRESSIONS.find((known) => known === codec) ?? 'zstd';
 
 function anonymousKiB(): number {
@@ -30,6 +32,8 @@ const quarantineTopic = store.writer.defineTopic('_quarantine', {
 });
 const upstream = createKafkaUpstream({
   brokers: brokers.split(','),
+  ...(username !== undefined &&
+    password !== undefined && { sasl: { mechanism: 'PLAIN', username, password } as const }),
   gateway,
   incarnation: store.identity.incarnation,
   topicTemplate: central,
@@ -66,11 +70,19 @@ const watch = setInterval(() => {
 const cpuBefore = process.cpuUsage();
 const start = clock.monotonicMs();
 await mirror.start();
+const endMs = start + Number(seconds ?? Number.POSITIVE_INFINITY) * 1000;
 let delivered = 0;
-while (delivered < total) {
+let toldMs = start;
+while (delivered < total && clock.monotonicMs() < endMs) {
   await clock.sleep(10);
   const partitions = mirror.status().topics.flatMap((one) => one.partitions);
   delivered = partitions.reduce((sum, { recordsSent }) => sum + recordsSent, 0);
+  if (seconds === undefined || clock.monotonicMs() < toldMs + 1000) continue;
+  toldMs += 1000;
+  const { bytesSent } = mirror.status();
+  process.stdout.write(
+    `${JSON.stringify({ atMs: toldMs - start, records: delivered, bytesSent })}\n`,
+  );
 }
 const ms = clock.monotonicMs() - start;
 const cpu = process.cpuUsage(cpuBefore);
@@ -78,5 +90,7 @@ clearInterval(watch);
 await mirror.stop();
 await store.close();
 const cpuMs = (cpu.user + cpu.system) / 1000;
-process.stdout.write(`${JSON.stringify({ records: delivered, ms, cpuMs, peakKiB, idleKiB })}\n`);
+process.stdout.write(
+  `${JSON.stringify({ records: delivered, ms, cpuMs, peakKiB, idleKiB, bytesSent: mirror.status().bytesSent })}\n`,
+);
 process.exit(0);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import NODE_ENVIRONMENT from '../../deploy/node-env.json' with { type: 'json' };
 import NODE_FLAGS from '../../deploy/node-flags.json' with { type: 'json' };
-import { openCluster } from '../system/kafka-rig.ts';
+import { openCluster } from '../support/kafka/cluster.ts';
 import { ControlClient } from '../../src/admin/control-client.ts';
 import { freePorts } from '../support/ports.ts';
 import { runChecked, startProcess } from '../support/process.ts';

@@ -2,7 +2,8 @@
  * npm run bench:open [-- GB … [rounds=N]] (0.1 1 by default; 10 takes some minutes and 12 GB of
  * disk): from kill -9 to open, the page cache dropped before each (where we may), at several sizes,
  * side by side with an empty folder. Twice each: the store alone, and the whole agent as it is
- * built, from its start as a process to the first CONNACK.
+ * built, from its start as a process to the first CONNACK. Then the agent is killed right after each
+ * CONNACK, several times in a row: starts that must find out whether the log is what ends them.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -28,6 +29,8 @@ const ROOT = join(import.meta.dirname, '../..');
 const CHILD = join(import.meta.dirname, 'open-store.ts');
 /** MQTT 3.1.1, a clean session of the client `open`. */
 const CONNECT = Buffer.from('101000044d5154540402003c00046f70656e', 'hex');
+/** More than LIMITS.deathsBeforeProbe. */
+const KILLS_IN_A_ROW = 6;
 const TRY_EVERY_MS = 2;
 const FILL_MS = 500_000;
 
@@ -145,10 +148,14 @@ async function measure(root: string, size: string): Promise<void> {
     cold = dropCaches() && cold;
     agents.push(await agentMs(folder));
   }
+  left.restore();
+  const killed: number[] = [];
+  for (let kill = 0; kill < KILLS_IN_A_ROW; kill++) killed.push(await agentMs(folder));
   const gigabytes = ((await folderSize(folder)) / 1e9).toFixed(2);
   say(
     `${gigabytes} GB on disk (${opened.segments} segments, ${cold ? 'cold' : 'WARM: caches could not be dropped'}): ` +
-      `store open ${middle(stores)}, agent to CONNACK ${middle(agents)}, ${ROUNDS} rounds`,
+      `store open ${middle(stores)}, agent to CONNACK ${middle(agents)}, ${ROUNDS} rounds; ` +
+      `killed at each CONNACK: ${killed.map((ms) => ms.toFixed(0)).join(', ')} ms`,
   );
   rmSync(folder, { recursive: true, force: true });
 }

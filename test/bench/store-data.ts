@@ -7,7 +7,7 @@ import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 
 /**
- * Data as in the research's table: JSON of about 114 B with a device key of 8 B, 1000 devices whose
+ * Data of the measurements in docs/leveldb.md: JSON of about 114 B with a device key of 8 B, 1000 devices whose
  * rate goes with rank^-0.7, 8 topics of 8 partitions weighted 40:25:12:8:6:4:3:2, values from a
  * pool of 32,768 records.
  */

@@ -36,7 +36,6 @@ test('with a rating: the years it lasts', () => {
   expect(line({ ratingYears: null })).toBe(
     'nothing is written, so the rated 100.0 TB last for ever',
   );
-  expect(line({ windowMs: 20_000 })).toContain('(measured too shortly to trust)');
   expect(line({ device: null })).toMatch(/^counting this process only, at this rate/u);
 });
 
@@ -69,4 +68,30 @@ test('what is not known is said', () => {
     'this system does not tell how much is written',
   ]);
   expect(wearLines({ ...WEAR, windowMs: 3 })).toEqual(['measured from now on']);
+});
+
+test('before there is enough to tell: no rate and no years, however they look', () => {
+  const early = { ...WEAR, ratingBytes: 100e12, ratingYears: 0.1, windowMs: 180_000 };
+  expect(wearLines(early)).toEqual([
+    'measured for 3m: too early to tell what a day comes to (from 10m on)',
+    '20.0 commits a second, 20.4 syncs, without waiting for company',
+  ]);
+});
+
+test('in memory nothing is worn', () => {
+  const memory = {
+    ...WEAR,
+    device: null,
+    deviceUnknown: 'the data folder is on tmpfs, which is no block device of its own',
+    diskBytesPerDay: null,
+    diskAmplification: null,
+    processBytesPerDay: 0,
+    processAmplification: 0,
+    ratingBytes: 1e12,
+  };
+  expect(wearLines(memory)).toEqual([
+    'the data folder is on tmpfs, which is no block device of its own: nothing is worn, as far ' +
+      'as the kernel tells; measured over 3h 10m',
+    '20.0 commits a second, 20.4 syncs, without waiting for company',
+  ]);
 });

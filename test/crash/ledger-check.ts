@@ -8,7 +8,7 @@ interface Range {
 
 /**
  * What retention took before the pinning reader had it stands in the loss ledger, and nothing that
- * can still be read does.
+ * can still be read does. A power cut is no damage: nothing is declared lost by the disk.
  */
 export class LedgerCheck {
   readonly #problem: (text: string) => void;
@@ -55,6 +55,9 @@ export class LedgerCheck {
     this.declared = 0;
     for await (const entry of store.ledger.entries()) {
       const { topic, partition, fromOffset, toOffset, reason, records } = entry;
+      if (reason === 'corruption') {
+        this.#problem(`${topic}/${partition}: ${fromOffset} to ${toOffset}: ${entry.detail}`);
+      }
       if (reason !== 'retention' || fromOffset === undefined || toOffset === undefined) continue;
       this.declared += records;
       const ranges = declared.get(`${topic}/${partition}`) ?? [];

@@ -18,7 +18,7 @@ test('200 power cuts, under load, in rolls, retention and recovery: nothing prom
   expect(totals.repaired).toBeLessThan(5);
   expect(totals.cutsWhileOpening).toBeGreaterThan(5);
   expect(totals.cutsInRoll + totals.cutsInRemoval).toBeGreaterThan(0);
-}, 240_000);
+}, 600_000);
 
 test.each(['sync-off', 'folders'] as const)(
   'a store with a planted bug (%s) is caught',
@@ -34,5 +34,5 @@ test.each(['sync-off', 'folders'] as const)(
       ramFolder(),
     );
   },
-  120_000,
+  300_000,
 );

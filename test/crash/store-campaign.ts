@@ -221,7 +221,7 @@ class Campaign {
 function foldersNamed(name: string, below: string): number {
   if (!existsSync(below)) return 0;
   return readdirSync(below, { recursive: true, withFileTypes: true }).filter(
-    (entry) => entry.isDirectory() && entry.name === name,
+    (entry) => entry.isDirectory() && (entry.name === name || entry.name.endsWith(`-${name}`)),
   ).length;
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { runCampaigns } from '../crash/campaigns.ts';
+import { cutWhileThinning } from '../crash/thinning-campaign.ts';
 import { huntAckedSet } from '../support/hunt/acked-set.ts';
 import { huntWithCluster } from '../support/hunt/exactly-once-run.ts';
 import { inWorkFolder, seedOfRun } from '../support/hunt/work-folder.ts';
@@ -13,6 +14,12 @@ test('1,900 power cuts of a store: nothing promised is missing or altered', asyn
   expect(totals.cutsInRoll).toBeGreaterThan(20);
   expect(totals.repaired).toBeLessThan(20);
   expect(totals.cutsInRemoval).toBeGreaterThan(0);
+});
+
+test('150 power cuts while segments are thinned: each is whole, or holds all that was to stay', async () => {
+  const { undone, thin } = await cutWhileThinning(150);
+  expect(undone).toBeGreaterThan(50);
+  expect(thin).toBeGreaterThan(50);
 });
 
 test('100 power cuts of the agent under load: everything acknowledged is in the log', async () => {

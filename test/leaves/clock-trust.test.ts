@@ -105,6 +105,21 @@ describe('jumps', () => {
     expect(trust.read().trust).toBe('trusted');
   });
 
+  test('how long a state holds is told by the monotonic clock', async () => {
+    const { trust, clock } = await machineOf({
+      wallMs: MAY,
+      source: new TestSource(marked('one')),
+    });
+    await clock.advance(HOUR);
+    expect(trust.status()).toMatchObject({ state: 'trusted', forMs: HOUR });
+    clock.set(MAY + 100_000 * HOUR);
+    trust.read();
+    await clock.advance(2000);
+    expect(trust.status()).toMatchObject({ state: 'suspect', forMs: 2000 });
+    clock.set(20_000);
+    expect(trust.status()).toMatchObject({ state: 'suspect', forMs: 2000 });
+  });
+
   test('small steps are followed, also when a year of them is far more than a jump', async () => {
     const { trust, clock } = await machineOf({ wallMs: MAY });
     for (let day = 1; day <= 365; day++) {
@@ -170,11 +185,12 @@ test('dear sources are asked rarely, and at once after a jump', async () => {
 });
 
 test('a boot that learned its time earlier resumes with it', async () => {
+  const earlier = { offsetMs: MAY - HOUR, lastMs: 0, marks: new Map<string, string>() };
   const { trust } = await machineOf({ wallMs: MAY, upMs: HOUR });
-  trust.resume(MAY - HOUR);
+  trust.resume(earlier);
   expect(trust.status()).toMatchObject({ state: 'trusted', source: null });
   const wrong = await machineOf({ wallMs: MAY + 5 * HOUR, upMs: HOUR });
-  wrong.trust.resume(MAY - HOUR);
+  wrong.trust.resume(earlier);
   expect(wrong.trust.status()).toMatchObject({ state: 'suspect', aheadMs: 5 * HOUR });
   const believed = believedClock(wrong.clock, wrong.trust);
   expect(believed.nowMs()).toBe(MAY);

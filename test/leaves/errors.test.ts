@@ -18,6 +18,12 @@ describe('errors', () => {
     const told = new GatelogError('INTERNAL', 'it said connection refused', { cause });
     expect(messageOf(told)).toBe('it said connection refused');
     expect(messageOf('text')).toBe('text');
+    const between = new Error('the attempt failed.', { cause });
+    const whole = new Error('no Kafka: connection refused', { cause: between });
+    expect(messageOf(whole)).toBe('no Kafka: connection refused: the attempt failed.');
+    expect(messageOf(between)).toBe('the attempt failed: connection refused');
+    cause.cause = between;
+    expect(messageOf(between)).toBe('the attempt failed: connection refused');
   });
 
   test("a system error's code is found, anything else has none", () => {

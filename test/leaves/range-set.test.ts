@@ -12,6 +12,8 @@ describe('a set of ranges', () => {
         const known = new Set<number>();
         for (const [from = 0, to = 0] of ranges) {
           const rest = set.rest(from, to).flatMap((one) => offsets(one.from, one.to));
+          const within = set.within(from, to).flatMap((one) => offsets(one.from, one.to));
+          expect(within).toEqual(offsets(from, to).filter((offset) => known.has(offset)));
           const fresh = set.add(from, to).flatMap((one) => offsets(one.from, one.to));
           expect(fresh).toEqual(offsets(from, to).filter((offset) => !known.has(offset)));
           expect(rest).toEqual(fresh);

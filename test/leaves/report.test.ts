@@ -36,6 +36,23 @@ describe('the count that ends npm test', () => {
     expect(counts.troubles).toEqual(['suite-0: test 1: failed', 'suite-0: test 2: skipped']);
   });
 
+  it('says why a test failed, without colours and within bounds', () => {
+    const failureMessages = [`\u001B[31mone\u001B[39m\ntwo\n${'x'.repeat(5000)}`];
+    const text = JSON.stringify({
+      success: false,
+      testResults: [
+        {
+          name: 'suite',
+          status: 'failed',
+          assertionResults: [{ status: 'failed', fullName: 'test', failureMessages }],
+        },
+      ],
+    });
+    const [trouble = ''] = countReport(text, 1).troubles;
+    expect(trouble).toMatch(/^suite: test: failed\n {4}one\n {4}two\n {4}x+$/u);
+    expect(trouble.length).toBeLessThan(2100);
+  });
+
   it.each([
     [
       'a suite that could not be loaded',

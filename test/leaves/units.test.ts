@@ -2,8 +2,10 @@ import { describe, expect, test } from 'vitest';
 import {
   formatDiskSize,
   formatDuration,
+  formatRate,
   formatSize,
   parseDuration,
+  parseRate,
   parseSize,
 } from '../../src/units.ts';
 
@@ -60,5 +62,26 @@ describe('durations', () => {
     expect(formatDuration(65_000)).toBe('1m 5s');
     expect(formatDuration(3_600_000)).toBe('1h');
     expect(formatDuration(90_061_000)).toBe('1d 1h');
+  });
+});
+
+describe('rates', () => {
+  test.each([
+    ['64kbit/s', 64_000],
+    ['1.5 Mbit/s', 1_500_000],
+    ['2Gbit/s', 2e9],
+    ['9600bit/s', 9600],
+  ])('%s', (text, bitsPerSecond) => {
+    expect(parseRate(text)).toBe(bitsPerSecond);
+  });
+
+  test.each(['', '64', '64k', '64kB/s', '64kbps', '-1kbit/s'])('%j is none', (text) => {
+    expect(parseRate(text)).toBeUndefined();
+  });
+
+  test('are shown as they are written', () => {
+    expect(formatRate(64_000)).toBe('64 kbit/s');
+    expect(formatRate(1_540_000)).toBe('1.5 Mbit/s');
+    expect(formatRate(7)).toBe('7 bit/s');
   });
 });

@@ -27,6 +27,52 @@ test('a loss of some of a range explains as many, the others are missing', () =>
   expect(auditor.report()).toMatchObject({ clean: true, missing: 0, declaredLost: 3 });
 });
 
+test('declarations explain in any order, the wide and the narrow', () => {
+  const auditor = new Auditor();
+  auditor.declareLost(source, { from: 20, to: 30 }, 'retention');
+  auditor.declareLost(source, { from: 0, to: 100 }, 'rejected', 2);
+  auditor.declareLost(source, { from: 5, to: 6 }, 'corruption');
+  const gone = new Set([3, 5, 20, 25, 40, 50]);
+  for (let offset = 0; offset < 60; offset++) {
+    if (!gone.has(offset)) auditor.feed({ ...source, offset }, null, at(offset));
+  }
+  expect(auditor.report()).toMatchObject({ missing: 1, declaredLost: 5 });
+  const gaps = auditor.report().sources[0]?.gaps.map(({ from, declared }) => [from, declared]);
+  expect(gaps).toEqual([
+    [3, 'rejected'],
+    [5, 'corruption'],
+    [20, 'retention'],
+    [25, 'retention'],
+    [40, 'rejected'],
+    [50, undefined],
+  ]);
+});
+
+test('a declaration alone makes no source', () => {
+  const auditor = new Auditor();
+  auditor.declareLost({ ...source, topic: 'other' }, { from: 0, to: 10 }, 'retention');
+  expect(auditor.report()).toMatchObject({ clean: true, sources: [] });
+});
+
+test('where a mirror sends new records first, older ones behind them are no disorder', () => {
+  const auditor = new Auditor((topic) => topic === 't');
+  read(auditor, [0, 1, 7, 8, 2, 3]);
+  for (const [index, offset] of [1, 0].entries())
+    auditor.feed({ ...source, topic: 'other', offset }, null, at(index, 0, 'elsewhere'));
+  const report = auditor.report();
+  expect(report).toMatchObject({ clean: false, disorder: 1, reordered: 2, missing: 3 });
+  expect(report.sources.map(({ topic, reordered }) => [topic, reordered])).toEqual([
+    ['other', 0],
+    ['t', 2],
+  ]);
+  const alone = new Auditor(() => true);
+  read(alone, [2, 3, 0, 1]);
+  expect(alone.report()).toMatchObject({ clean: true, disorder: 0, reordered: 2 });
+  expect(formatAudit(alone.report())).toContain(
+    'clean: 4 records, each once and in order, but for 2 that their mirror sends later than newer ones',
+  );
+});
+
 test('what a person had sent again is no repeat', () => {
   const auditor = new Auditor();
   auditor.declareResent(source, { from: 2, to: 4 });
@@ -220,7 +266,7 @@ describe('the auditor', () => {
     auditor.feed(undefined, 'k', at(4));
     read(auditor, [0]);
     expect(auditor.report()).toMatchObject({ clean: true, foreign: 1, foreignSamples: [at(4)] });
-    expect(formatAudit(auditor.report())).toContain('1 records carry no identity');
+    expect(formatAudit(auditor.report())).toContain('1 record carries no identity');
   });
 
   test('the report is plain JSON', () => {

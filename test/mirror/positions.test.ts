@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { type Coverages, upTo } from '../../src/coverage.ts';
 import { PositionSaver, resumeFrom } from '../../src/mirror/positions.ts';
-import { streamId, type StreamId } from '../../src/record.ts';
+import type { OffsetRange } from '../../src/range-set.ts';
+import { streamId } from '../../src/record.ts';
 import type { PositionStore } from '../../src/store/log.ts';
 import { SimClock } from '../support/sim-clock.ts';
 
@@ -14,14 +16,14 @@ interface Case {
 }
 
 function resume({ local, far, seek }: Case): ReturnType<typeof resumeFrom> {
-  const map = (offset: number | undefined): Map<StreamId, number> =>
-    offset === undefined ? new Map() : new Map([[STREAM, offset]]);
+  const had = (offset: number | undefined): Coverages =>
+    offset === undefined ? new Map() : new Map([[STREAM, upTo(offset)]]);
   return resumeFrom({
     streams: [at],
     reader: { range: () => ({ startOffset: 10, endOffset: 50 }) },
-    local: map(local),
-    far: map(far),
-    seek: map(seek),
+    local: had(local),
+    far: had(far),
+    seek: seek === undefined ? new Map() : new Map([[STREAM, seek]]),
   });
 }
 
@@ -43,20 +45,24 @@ describe('where a session begins', () => {
     [{ local: 99, seek: 15 }, 15, 'backward'],
   ])('%j begins at %i', ([one, position, moved]) => {
     const resumption = resume(one);
-    expect(resumption.positions.get(STREAM)).toBe(position);
-    expect(resumption.forward.get(STREAM)).toBe(moved === 'forward' ? position : undefined);
-    expect(resumption.backward.get(STREAM)).toBe(moved === 'backward' ? position : undefined);
+    expect(resumption.positions.get(STREAM)).toEqual(upTo(position));
+    expect(resumption.forward.get(STREAM)?.next).toBe(moved === 'forward' ? position : undefined);
+    expect(resumption.backward.get(STREAM)?.next).toBe(moved === 'backward' ? position : undefined);
   });
 
-  test.for<[Case, number]>([
-    [{ local: 30, far: 20 }, 20],
-    [{ local: 30, far: 5 }, 10],
-    [{ local: 10, far: 0 }, 10],
-    [{ local: 8, far: 5 }, 8],
-  ])('%j: the far side went back, and is sent again what is left, from %i', ([one, from]) => {
-    const { local, far } = one;
-    expect(resume(one).farBehind).toEqual([{ at, local, far, from }]);
-  });
+  test.for<[local: number, far: number, again: OffsetRange[], lost: OffsetRange[]]>([
+    [30, 20, [{ from: 20, to: 30 }], []],
+    [30, 5, [{ from: 10, to: 30 }], [{ from: 5, to: 10 }]],
+    [10, 0, [], [{ from: 0, to: 10 }]],
+    [8, 5, [], [{ from: 5, to: 8 }]],
+  ])(
+    'local %i, far %i: the far side went back, and is sent again what is left',
+    ([local, far, again, lost]) => {
+      expect(resume({ local, far }).farBehind).toEqual([
+        { at, local: upTo(local), far: upTo(far), again, lost },
+      ]);
+    },
+  );
 
   test.for<Case>([
     { local: 20, far: 20 },
@@ -92,8 +98,11 @@ function saverRig(): SaverRig {
   let writing = 0;
   const store: PositionStore = {
     lost: false,
+    lostBelow: 0,
     get: () => undefined,
     all: () => new Map(),
+    coverage: () => undefined,
+    coverages: () => new Map(),
     seek: () => Promise.resolve(),
     advance: async (positions) => {
       writing++;
@@ -101,7 +110,8 @@ function saverRig(): SaverRig {
       await clock.sleep(30);
       writing--;
       if (made.fail !== undefined) throw made.fail;
-      written.push(positions.get(STREAM) ?? -1);
+      const told = positions.get(STREAM);
+      written.push(typeof told === 'object' ? told.next : -1);
     },
   };
   const saver = new PositionSaver(store, clock, (error) => void failures.push(error), 100);
@@ -113,7 +123,7 @@ describe('saving positions', () => {
   test('the first at once, then at most one write in the interval, always the newest', async () => {
     const { clock, saver, written } = saverRig();
     for (let offset = 1; offset <= 50; offset++) {
-      saver.note(new Map([[STREAM, offset]]));
+      saver.note(new Map([[STREAM, upTo(offset)]]));
       await clock.advance(10);
     }
     await clock.advance(200);
@@ -127,10 +137,10 @@ describe('saving positions', () => {
   test('flush resolves when everything noted before it is stored; never two writes at once', async () => {
     const rig = saverRig();
     const { clock, saver, written } = rig;
-    saver.note(new Map([[STREAM, 1]]));
+    saver.note(new Map([[STREAM, upTo(1)]]));
     const first = saver.flush();
     await clock.settle();
-    saver.note(new Map([[STREAM, 2]]));
+    saver.note(new Map([[STREAM, upTo(2)]]));
     const second = saver.flush();
     await clock.settled(second);
     await first;
@@ -144,7 +154,7 @@ describe('saving positions', () => {
     const rig = saverRig();
     const { clock, saver, written, failures } = rig;
     rig.fail = new Error('disk full');
-    saver.note(new Map([[STREAM, 1]]));
+    saver.note(new Map([[STREAM, upTo(1)]]));
     await clock.advance(200);
     expect(failures).toEqual([rig.fail]);
     rig.fail = undefined;

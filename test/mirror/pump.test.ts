@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { type Coverages, upTo } from '../../src/coverage.ts';
 import { GatelogError } from '../../src/errors.ts';
 import { Pump, type PumpObserver, type Settlement } from '../../src/mirror/pump.ts';
 import type { Receipt, UpstreamSession } from '../../src/mirror/upstream.ts';
@@ -9,7 +10,8 @@ import { SimClock } from '../support/sim-clock.ts';
 
 /** A session whose receipts come when the test says so, in any order and after any end. */
 class HandSession implements UpstreamSession {
-  readonly positions = new Map<StreamId, number>();
+  readonly positions: Coverages = new Map();
+  readonly afters: Coverages[] = [];
   copiesRecords: boolean = false;
   readonly batches: (readonly Slice[])[] = [];
   readonly #answers: { resolve: (receipt: Receipt) => void; reject: (error: Error) => void }[] = [];
@@ -22,21 +24,16 @@ class HandSession implements UpstreamSession {
     });
   }
 
-  send(batch: readonly Slice[]): Promise<Receipt> {
+  send(batch: readonly Slice[], after: Coverages): Promise<Receipt> {
     this.batches.push(batch);
+    this.afters.push(after);
     return new Promise((resolve, reject) => {
       this.#answers.push({ resolve, reject });
     });
   }
 
   confirm(index: number): void {
-    const positions = new Map(
-      (this.batches[index] ?? []).map(({ stream, records }) => [
-        stream,
-        (records.at(-1)?.offset ?? 0) + 1,
-      ]),
-    );
-    this.#answers[index]?.resolve({ positions, rejected: [], bytesSent: 1 });
+    this.#answers[index]?.resolve({ rejected: [], bytesSent: 1 });
   }
 
   refuse(index: number, error: Error): void {
@@ -67,6 +64,7 @@ function rig(window = 2): Rig {
   const settled: Settlement[] = [];
   const observer: PumpObserver = {
     missing: () => Promise.resolve(),
+    expired: () => Promise.resolve(),
     quarantine: () => Promise.resolve(),
     settled: (settlement) => void settled.push(settlement),
     atEnd: () => {},
@@ -83,13 +81,21 @@ function rig(window = 2): Rig {
     close: () => inner.close(),
   };
   const batching = { maxRecords: 1, maxBytes: 1e6, maxWaitMs: 0 };
-  const pump = new Pump({ cursor, batching, window, sendMs: 1000, clock, observer });
+  const pump = new Pump({
+    cursor,
+    from: new Map(),
+    batching,
+    window: () => window,
+    sendMs: 1000,
+    clock,
+    observer,
+  });
   const session = new HandSession();
   return { clock, log, stream, session, pump, settled, released, stop: new AbortController() };
 }
 
 function positionsOf(settled: readonly Settlement[]): number[] {
-  return settled.flatMap(({ positions }) => [...positions.values()]);
+  return settled.flatMap(({ positions }) => [...positions.values()].map(({ next }) => next));
 }
 
 describe('the pump', () => {
@@ -168,21 +174,16 @@ describe('the pump', () => {
     expect(await clock.settled(run)).toMatchObject({ error: { message: 'first' }, local: false });
   });
 
-  test('a receipt that does not cover its batch is a broken contract, not a position', async () => {
-    const { clock, log, stream, session, pump, settled, stop } = rig();
-    log.add(stream, 'a');
-    session.confirm = () => {};
-    const run = pump.run(
-      Object.assign(session, {
-        send: () => Promise.resolve({ positions: new Map(), rejected: [], bytesSent: 0 }),
-      }),
-      stop.signal,
-    );
-    expect(await clock.settled(run)).toMatchObject({
-      error: { message: 'a receipt names every stream of its batch' },
-      local: true,
-    });
-    expect(settled).toEqual([]);
+  test('tells with each batch what has been had after it and all before it', async () => {
+    const { clock, log, stream, session, pump, stop } = rig();
+    for (const text of ['a', 'b']) log.add(stream, text);
+    const run = pump.run(session, stop.signal);
+    await clock.settle();
+    expect(session.afters).toEqual([new Map([[stream, upTo(1)]]), new Map([[stream, upTo(2)]])]);
+    session.confirm(0);
+    session.confirm(1);
+    stop.abort();
+    expect(await clock.settled(run)).toBeUndefined();
   });
 
   test('no answer within the limit ends the session; each receipt starts it anew', async () => {

@@ -38,6 +38,8 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   'src/store/quota-engine.ts': /^src\/cli\/rehearse\//u,
   'src/store/open.ts': /^src\/(?:agent\/agent|cli\/)/u,
   'src/store/look.ts': /^src\/cli\/doctor-/u,
+  'src/store/ledger-refill.ts': /^src\/cli\/ledger\.ts$/u,
+  'src/store/quarantine-folder.ts': /^src\/agent\/control\.ts$/u,
 };
 
 /** One home for every outside library. */
@@ -49,7 +51,7 @@ const HOMES: Readonly<Record<string, RegExp>> = {
   'abstract-level': /^src\/store\//u,
   'memory-level': /^src\/store\//u,
   msgpackr: /^src\/store\//u,
-  'node-cron': /^src\/store\//u,
+  'node-cron': /^src\/cron\.ts$/u,
   '@platformatic/kafka': /^src\/mirror\/kafka\//u,
   mqtt: /^src\/mirror\/mqtt\//u,
   yaml: /^src\/agent\/config/u,

@@ -1,4 +1,7 @@
 /** Reads vitest's JSON report: what passed, what failed, and why a run is not clean. */
+import { stripVTControlCharacters } from 'node:util';
+
+const REASON_MAX = 2000;
 
 /**
  * @typedef {{ passed: number, failed: number, troubles: string[] }} Counts
@@ -26,7 +29,7 @@ export function countReport(text, code) {
     const before = counts.failed;
     for (const test of suite.assertionResults) {
       if (test.status === 'passed') counts.passed += 1;
-      else failed(`${name}: ${test.fullName}: ${test.status}`);
+      else failed(`${name}: ${test.fullName}: ${test.status}${reasonOf(test)}`);
     }
     if (suite.status === 'failed' && counts.failed === before) {
       failed(`${name}: ${firstLine(suite.message) || 'the suite failed'}`);
@@ -47,6 +50,14 @@ function parse(text) {
   } catch {
     return undefined;
   }
+}
+
+/** What it said: the run's own output is long, and where it is kept often only its end is. */
+function reasonOf({ failureMessages }) {
+  const [message] = failureMessages ?? [];
+  if (message === undefined) return '';
+  const text = stripVTControlCharacters(message).slice(0, REASON_MAX).trimEnd();
+  return `\n${text.replaceAll(/^/gmu, '    ')}`;
 }
 
 function firstLine(text) {

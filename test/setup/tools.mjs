@@ -16,6 +16,8 @@ const TOOLS = [
   { program: 'openssl', debian: 'openssl' },
   { program: 'cc', debian: 'gcc libc6-dev' },
   { program: 'faketime', debian: 'faketime' },
+  { program: 'ip', debian: 'iproute2' },
+  { program: 'nft', debian: 'nftables' },
 ];
 
 function find(program, path) {

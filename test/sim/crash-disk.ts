@@ -20,6 +20,13 @@ class Content {
     entry.visible = true;
   }
 
+  /** As LevelDB opens: what its write-ahead file holds goes into a new table, and that is synced. */
+  opened(): void {
+    for (const entry of this.journal) this.show(entry);
+    const last = this.journal.at(-1);
+    if (last !== undefined) this.synced(last);
+  }
+
   synced(upTo: Journaled): void {
     const count = this.journal.indexOf(upTo) + 1;
     for (const { writes } of this.journal.splice(0, count)) apply(this.durable, writes);
@@ -42,8 +49,8 @@ function apply(to: Map<string, Entry>, writes: readonly Write[]): void {
 
 /**
  * What the store stands on in the simulation: ordered databases whose syncs take time, and which a
- * crash takes back to any state between the last sync and now. The two facts that the store may
- * rely on: what was synced stays, and of the rest a prefix of each database stays.
+ * crash takes back to any state between the last sync and now. The facts that the store may rely on:
+ * what was synced stays, of the rest a prefix of each database stays, and opening one syncs it.
  */
 export class CrashDisk {
   readonly #random: Random;
@@ -71,26 +78,25 @@ export class CrashDisk {
         .toSorted((one, other) => one - other);
     return {
       folder: 'simulated',
-      openState: () => life.through(this.#open('state', life)),
-      segments: () => life.through(this.#slowly(names)),
-      openSegment: (first) => life.through(this.#open(String(first), life)),
-      removeSegment: (first) =>
-        life.through(this.#slowly(() => void this.#contents.delete(String(first)))),
-      segmentBytes: (first) => life.through(this.#slowly(() => this.#bytes(String(first)))),
+      openState: () => this.#open('state', life),
+      segments: () => this.#slowly(life, names),
+      openSegment: (first) => this.#open(String(first), life),
+      removeSegment: (first) => this.#slowly(life, () => void this.#contents.delete(String(first))),
+      segmentBytes: (first) => this.#slowly(life, () => this.#bytes(String(first))),
     };
   }
 
-  async #slowly<T>(act: () => T): Promise<T> {
-    await this.#clock.sleep(this.#random.next() * 3);
+  /** Who is dead by then does nothing any more. */
+  async #slowly<T>(life: Life, act: () => T): Promise<T> {
+    await life.through(this.#clock.sleep(this.#random.next() * 3));
     return act();
   }
 
   #open(name: string, life: Life): Promise<Database> {
-    return this.#slowly(() => {
+    return this.#slowly(life, () => {
       let content = this.#contents.get(name);
       if (content === undefined) this.#contents.set(name, (content = new Content()));
-      // Whoever opens it anew finds what failed writes left behind.
-      for (const entry of content.journal) content.show(entry);
+      content.opened();
       return new SimDatabase(content, life, this.#clock, this.#random, () => this.failing);
     });
   }
@@ -144,7 +150,7 @@ class SimDatabase implements Database {
       if (!fails || this.#random.next() < 0.5) this.#content.journal.push(entry);
       await this.#clock.sleep(sync ? 1 + this.#random.next() * 8 : 0);
       if (this.#life.ended) return;
-      if (fails) throw new Error('injected: no space left on device');
+      if (fails) throw new Error('injected: input/output error');
       this.#content.show(entry);
       if (sync) this.#content.synced(entry);
     })();

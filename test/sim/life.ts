@@ -39,7 +39,7 @@ export class Life {
       connect: async (streams, signal, options) => {
         const session = await this.through(
           upstream.connect(streams, signal, {
-            seek: options.seek,
+            ...options,
             quarantine: (rejected) => this.through(options.quarantine(rejected)),
           }),
         );
@@ -53,7 +53,7 @@ export class Life {
     return {
       positions: session.positions,
       broken: this.through(session.broken),
-      send: (batch) => (this.ended ? never() : this.through(session.send(batch))),
+      send: (batch, after) => (this.ended ? never() : this.through(session.send(batch, after))),
       close: () => this.through(session.close()),
     };
   }

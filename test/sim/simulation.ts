@@ -2,6 +2,7 @@ import { assert, must } from '../../src/assert.ts';
 import { GatelogError, messageOf } from '../../src/errors.ts';
 import { Auditor, type AuditReport } from '../../src/mirror/audit.ts';
 import { Mirror } from '../../src/mirror/mirror.ts';
+import { CLASSES, DRAINS, type TopicPattern } from '../../src/mirror/selection.ts';
 import { partitionOfKey } from '../../src/murmur2.ts';
 import { type Random, seededRandom } from '../../src/random.ts';
 import type { LogRecord, StreamId } from '../../src/record.ts';
@@ -9,14 +10,18 @@ import type { Store, TopicInfo, TopicOptions } from '../../src/store/log.ts';
 import { openStore } from '../../src/store/open.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { SimClock } from '../support/sim-clock.ts';
-import { type SendFate, SimulatedUpstream } from '../support/simulated-upstream.ts';
+import type { SendFate } from '../support/simulated-upstream.ts';
+import { WiredUpstream } from '../support/wired-upstream.ts';
 import { CrashDisk } from './crash-disk.ts';
 import { Life } from './life.ts';
+import { randomPolicy, ShiftyLink } from './random-policy.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
   /** The far side keeps the positions, in one step with the records. */
   readonly exactlyOnce: boolean;
+  /** Topics of several classes and orders, and a link that costs, decided anew at every start. */
+  readonly mixed?: boolean;
 }
 
 /** What a run has to answer for. */
@@ -33,6 +38,8 @@ export interface Outcome {
   readonly restarts: number;
   readonly connects: number;
   readonly quarantined: number;
+  /** Steps at which the link's policy held something back. */
+  readonly held: number;
 }
 
 interface Acknowledged {
@@ -55,9 +62,11 @@ export class Simulation {
   readonly #random: Random;
   readonly #clock = new SimClock();
   readonly #disk: CrashDisk;
-  readonly #far: SimulatedUpstream;
+  readonly #far: WiredUpstream;
+  readonly #link = new ShiftyLink();
   readonly #acknowledged: Acknowledged[] = [];
   readonly #topics = new Set(['telemetry']);
+  readonly #mixed: boolean;
   #faults = true;
   #life = new Life();
   #store: Store | undefined;
@@ -65,11 +74,13 @@ export class Simulation {
   #values = 0;
   #crashes = 0;
   #restarts = 0;
+  #held = 0;
 
-  constructor({ seed, exactlyOnce }: SimulationOptions) {
+  constructor({ seed, exactlyOnce, mixed = false }: SimulationOptions) {
+    this.#mixed = mixed;
     this.#random = seededRandom(seed);
     this.#disk = new CrashDisk(this.#random, this.#clock);
-    this.#far = new SimulatedUpstream({
+    this.#far = new WiredUpstream({
       clock: this.#clock,
       exactlyOnce,
       fate: () => this.#fate(),
@@ -88,6 +99,8 @@ export class Simulation {
     for (let step = 0; step < STEPS; step++) await this.#step();
     this.#faults = false;
     this.#disk.failing = 0;
+    this.#link.isMetered = false;
+    this.#link.isClockSound = true;
     if (this.#store === undefined) await this.#boot();
     const mirror = must(this.#mirror, 'a process runs');
     await this.#clock.settled(mirror.resume());
@@ -120,6 +133,10 @@ export class Simulation {
   async #step(): Promise<void> {
     const dice = this.#random.next();
     this.#disk.failing = this.#chance(0.1) ? 0.3 : 0;
+    if (this.#mixed) {
+      this.#link.isMetered = this.#chance(0.2);
+      this.#link.isClockSound = this.#chance(0.9);
+    }
     if (dice < 0.06) this.#crash();
     else if (dice < 0.1) await this.#stop();
     else if (dice < 0.16) this.#far.breakSession(new GatelogError('UPSTREAM_UNREACHABLE', 'cut'));
@@ -129,6 +146,7 @@ export class Simulation {
     else for (let count = this.#below(30); count > 0; count--) this.#append();
     // A crash falls anywhere: in the middle of a commit, of a send, of a start.
     await this.#clock.advance(this.#random.next() * (this.#chance(0.2) ? 5000 : 30));
+    if ((this.#mirror?.status().link?.holds.length ?? 0) > 0) this.#held++;
     if (this.#store === undefined && this.#chance(0.7)) await this.#boot();
   }
 
@@ -193,6 +211,10 @@ export class Simulation {
     const store = await openStore({ ...options, compression: 'none' });
     const quarantine = store.writer.defineTopic(QUARANTINE, { ...OPTIONS, partitions: 1 });
     for (const name of this.#topics) store.writer.defineTopic(name, OPTIONS);
+    const space = store.keyValue('link/central');
+    const parts = { space, clock, link: this.#link };
+    const policy = this.#mixed ? await randomPolicy(random, parts) : undefined;
+    this.#far.wire = policy?.wire;
     const mirror = new Mirror({
       name: 'central',
       gateway: 'gw',
@@ -203,7 +225,16 @@ export class Simulation {
       quarantine: { writer: store.writer, topic: quarantine },
       decisions: store.keyValue('mirror/central'),
       upstream: life.upstream(this.#far),
-      topics: ['*'],
+      policy,
+      topics: this.#mixed ? this.#mixedTopics() : ['*'],
+      laneBounds: {
+        aheadRanges: 4,
+        seamRecords: this.#below(20),
+        reseamRecords: 40,
+        newestChunkRecords: 1 + this.#below(15),
+        lanePasses: 3,
+        backlogRecords: 10,
+      },
       batching: { maxRecords: 1 + this.#below(40), maxWaitMs: this.#chance(0.5) ? 0 : 20 },
       window: 1 + this.#below(3),
       sendMs: 30_000,
@@ -216,6 +247,18 @@ export class Simulation {
     assert(!life.ended, 'a dead process builds nothing');
     this.#store = store;
     this.#mirror = mirror;
+  }
+
+  /** `telemetry` keeps its order: its disorder counts. */
+  #mixedTopics(): TopicPattern[] {
+    const oneOf = <T>(choices: readonly T[]): T =>
+      must(choices[this.#below(choices.length)], 'below its length');
+    return [
+      { match: 'telemetry', class: oneOf(CLASSES), drain: 'backlog-first' },
+      { match: 'events', class: oneOf(CLASSES), drain: oneOf(DRAINS) },
+      { match: 'late', class: oneOf(CLASSES), drain: oneOf(DRAINS) },
+      '*',
+    ];
   }
 
   #crash(): void {
@@ -272,11 +315,12 @@ export class Simulation {
       restarts: this.#restarts,
       connects: this.#far.connects.length,
       quarantined: put.size,
+      held: this.#held,
     };
   }
 
   #audit(store: Store, quarantined: readonly Logged[]): AuditReport {
-    const auditor = new Auditor();
+    const auditor = new Auditor((topic) => this.#mixed && topic !== 'telemetry');
     const identity = { gateway: 'gw', incarnation: store.identity.incarnation };
     for (const [index, { at, record }] of this.#far.delivered.entries()) {
       const { topic, partition } = at;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { TrustState } from '../../src/clock-trust.ts';
+import type { TrustState } from '../../src/clock-status.ts';
 import { LIMITS } from '../../src/limits.ts';
 import { Boots, unpackBoots, type ClockStamp } from '../../src/store/boots.ts';
 import {
@@ -194,7 +194,7 @@ test('bytes that are no clocks are none', () => {
     expect(readClock(malformed, 0, 1)).toBeUndefined();
   }
   expect(readClock([new Uint8Array([8, 0, 0]), bits], 0, 1)?.given).toBe(bits);
-  const boot = [1, 'id', 2, 3, null, 5, -1];
+  const boot = [1, 'id', 2, 3, null, 5, -1, 7, 2, 3, 7, 2, 3];
   expect(unpackBoots([boot])).toEqual([boot]);
   for (const [at, wrong] of [
     [0, -1],
@@ -204,9 +204,21 @@ test('bytes that are no clocks are none', () => {
     [4, 'x'],
     [5, 0.5],
     [6, null],
+    [7, 0.5],
+    [8, null],
+    [9, 'x'],
+    [12, 0.5],
   ] as const) {
     expect(unpackBoots([boot.with(at, wrong)])).toBeUndefined();
   }
+  // As older versions wrote it.
+  expect(unpackBoots([boot.slice(0, 7)])).toEqual([[...boot.slice(0, 7), null]]);
+  expect(unpackBoots([boot.slice(0, 8)])).toEqual([boot.slice(0, 8)]);
+  expect(unpackBoots([boot.slice(0, 10)])).toEqual([boot.slice(0, 10)]);
+  expect(unpackBoots([boot.slice(0, 12)])).toBeUndefined();
+  const many = Array.from({ length: 3 * LIMITS.clockReturns }, () => 1);
+  expect(unpackBoots([[...boot.slice(0, 10), ...many]])).toHaveLength(1);
+  expect(unpackBoots([[...boot, ...many]])).toBeUndefined();
   expect(unpackBoots([7])).toBeUndefined();
   expect(unpackBoots(null)).toBeUndefined();
 });

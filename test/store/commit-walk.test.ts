@@ -10,7 +10,7 @@ import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
 import { append, FOREVER, readAll } from '../support/store-kit.ts';
 
 /**
- * LevelDB over damage, as research/store.md, section 10, has it: what is returned in which order, and
+ * LevelDB over damage, as docs/leveldb.md has it: what is returned in which order, and
  * when it says that something is wrong.
  */
 const COMMITS = 40;

@@ -19,7 +19,7 @@ import {
 import { append, fill, FOREVER, onDisk } from '../support/store-kit.ts';
 
 /**
- * Every row of research/store.md section 10, and more, in one part of the folder after the other.
+ * Every row of docs/leveldb.md, and more, in one part of the folder after the other.
  * `survive` holds each to the same promises; what stands here is how much must be left.
  */
 let rig: DamageRig;
@@ -175,7 +175,8 @@ test.each([
   await cp(join(other.folder, 'log', name), rig.path('log', name), { recursive: true });
   await other.remove();
   const survived = await survive(rig);
-  expect(survived.aside).toEqual([expect.stringMatching(/^0001-segment-\d+$/u)]);
+  // What its repair left over is set aside before the rest of it.
+  expect(survived.aside).toContainEqual(expect.stringMatching(/^\d{4}-segment-\d+$/u));
   expect(survived.read).toBeGreaterThan(1500);
   expect(survived.read).toBeLessThan(TOTAL);
   await survived.store.close();

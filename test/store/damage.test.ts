@@ -103,7 +103,7 @@ test('damage at the very end: no offset that may have been acknowledged is given
     /commits at the end of the log are missing or damaged/u,
   );
   const offset = await append(store, left);
-  expect(offset).toBeGreaterThanOrEqual(11);
+  expect(offset).toBe(11); // A clean close knows it exactly.
   const drained = await readAll(store, topic.streams);
   expectTotal(drained, left, offset + 1);
   expect(drained.gaps.map(({ stream, fromOffset }) => [stream, fromOffset])).toEqual([
@@ -129,6 +129,13 @@ test('commits gone from the end without a trace: a clean close remembered the la
   await store.close();
 });
 
+/** As written by an earlier version, and not closed. */
+async function forgetEnd(): Promise<void> {
+  for (const key of ['log-end', 'log-synced']) {
+    await disk.databases.get('state')?.del(Buffer.from(key));
+  }
+}
+
 test('a reader was further than the log: its partition goes on after the position', async () => {
   let store = await openMemory();
   const first = await twentyCommits(store);
@@ -140,7 +147,7 @@ test('a reader was further than the log: its partition goes on after the positio
   for (let index = 10; index < 20; index++) {
     await segment?.del(entryKey(first + index, 'commit'));
   }
-  await disk.databases.get('state')?.del(Buffer.from('log-end')); // It was not closed cleanly.
+  await forgetEnd(); // It was not closed cleanly.
   const logger = rememberingLogger();
   store = await openMemory(logger);
   expect(logger.lines.find(({ level }) => level === 'error')?.message).toMatch(
@@ -165,7 +172,7 @@ test('all commits after the last checkpoint are gone: the next one does not poin
   const keys = (await segment?.keys().all()) ?? [];
   const last = keys.findLast((key) => key[8] === 1) ?? NONE;
   for (const key of keys) if (Buffer.compare(key, last) > 0) await segment?.del(key);
-  await disk.databases.get('state')?.del(Buffer.from('log-end')); // It was not closed cleanly.
+  await forgetEnd(); // It was not closed cleanly.
   store = await openMemory();
   expect(await append(store, right)).toBe(1500);
   const at = await store.reader.offsetAtTime(left, 2000);

@@ -1,14 +1,11 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/limits.ts';
+import type { Loss } from '../../src/loss.ts';
 import { seededRandom } from '../../src/random.ts';
 import type { StreamId } from '../../src/record.ts';
 import type { Engine, SpaceReserve } from '../../src/store/database.ts';
 import type { DiskStatus, Store, TopicInfo, TopicOptions } from '../../src/store/log.ts';
 import { openStore, type StoreOptions } from '../../src/store/open.ts';
-import { ReserveFile } from '../../src/store/reserve-file.ts';
 import { faultyEngine, noFaults, type Faults } from '../support/faulty-engine.ts';
 import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
 import { SimClock } from '../support/sim-clock.ts';
@@ -19,6 +16,7 @@ import {
   FOREVER,
   readAll,
   rememberingLogger,
+  text,
 } from '../support/store-kit.ts';
 
 const MIB = 1_048_576;
@@ -71,6 +69,17 @@ const look = async (): Promise<DiskStatus> => {
   await clock.advance(LIMITS.diskFreeMs);
   await clock.settle();
   return status();
+};
+const LOST: Loss = {
+  topic: 'other',
+  partition: 0,
+  fromOffset: 0,
+  toOffset: 1,
+  records: 1,
+  bytes: 10,
+  reason: 'corruption',
+  detail: 'a test',
+  mirror: undefined,
 };
 /** Commits of 50 records of 2000 bytes. */
 const fillWith = (topic: TopicInfo, mebibytes: number): Promise<void> =>
@@ -130,6 +139,22 @@ describe('a disk that fills', () => {
     ]);
   });
 
+  test('is not overrun while a measure takes long', async () => {
+    const topic = define('t');
+    await append(store, of(topic));
+    free = async () => 8 * MIB;
+    expect((await look()).step).toBe('warn');
+    const slow = Promise.withResolvers<number>();
+    free = () => slow.promise;
+    await expect(fillWith(topic, 16)).rejects.toMatchObject({ code: 'STORE_FULL' });
+    const { bytesAppended } = store.counters();
+    expect(bytesAppended).toBeGreaterThan(6 * MIB);
+    expect(bytesAppended).toBeLessThan(8 * MIB);
+    slow.resolve(8 * MIB);
+    expect((await look()).step).toBe('warn');
+    await append(store, of(topic));
+  });
+
   test('gives up what was mirrored, and nothing else as long as that is enough', async () => {
     const topic = define('t');
     const other = define('other');
@@ -148,7 +173,7 @@ describe('a disk that fills', () => {
     expect((await look()).step).toBe('warn');
     expect(startOf(topic)).toBeGreaterThan(0);
     expect(startOf(other)).toBe(0);
-    expect(status()).toMatchObject({ recordsDropped: 0 });
+    expect(status()).toMatchObject({ recordsDropped: 0, lastDroppedMs: null });
     expect(await entriesOf(store)).toEqual([]);
     expect((await readAll(store, [of(other)])).gaps).toEqual([]);
   });
@@ -175,10 +200,57 @@ describe('a disk that fills', () => {
       records: start - 100,
       detail: 'the disk was full before mirror.far had them',
     });
-    expect(status()).toMatchObject({ recordsDropped: start - 100, entered: { refuse: 0 } });
+    expect(status()).toMatchObject({
+      recordsDropped: start - 100,
+      lastDroppedMs: expect.any(Number),
+      entered: { refuse: 0 },
+    });
     const { records, gaps } = await readAll(store, [of(topic)]);
     expect(gaps).toMatchObject([{ fromOffset: 0, toOffset: start, reason: 'retention' }]);
     expect(records.get(of(topic))?.[0]?.offset).toBe(start);
+  });
+
+  test('gives up no entry of the ledger that a mirror has not had: what would hold more waits', async () => {
+    await store.close();
+    await open({ ledgerIdleMs: 1000 });
+    const topic = define('t');
+    const positions = await store.positions('mirror.far', { pins: true });
+    await positions.advance(new Map([[of(topic), 0]]));
+    const record = async (count: number): Promise<void> => {
+      await store.ledger.record([{ ...LOST, fromOffset: count * 2, toOffset: count * 2 + 1 }]);
+      await clock.advance(LIMITS.ledgerRetryMs * 2);
+      await clock.settle();
+    };
+    await record(0);
+    const [stream] = store.reader.topic('_gaps')?.streams ?? [];
+    if (stream === undefined) throw new Error('the first entry is in _gaps');
+    await positions.advance(new Map([[stream, 0]]));
+    for (let count = 1; count < 10; count++) {
+      await fillWith(topic, 1);
+      await record(count);
+    }
+    const kept = async (): Promise<unknown[]> => {
+      const { records, gaps } = await readAll(store, [stream]);
+      expect(gaps).toEqual([]);
+      return [...records.values()].flat().map(({ value }) => JSON.parse(String(text(value))));
+    };
+    const all = await logBytes(memoryEngine(disk));
+    free = async () => 0.5 * MIB + all - (await logBytes(memoryEngine(disk)));
+    await look();
+    expect(startOf(topic)).toBeGreaterThan(3 * 524);
+    expect(status().step).not.toBe('refuse');
+    const held = await kept();
+    expect(held.length).toBeLessThan(5);
+    expect((await entriesOf(store)).filter((entry) => entry.topic === '_gaps')).toEqual([]);
+    free = async () => 100 * MIB;
+    const noted = Array.from({ length: 10 }, (_, at) => ({ topic: 'other', firstOffset: at * 2 }));
+    await expect
+      .poll(async () => {
+        await clock.advance(LIMITS.ledgerRetryMs);
+        await positions.advance(new Map([[stream, store.reader.range(stream).endOffset]]));
+        return (await kept()).filter((entry) => (entry as { topic: string }).topic === 'other');
+      })
+      .toMatchObject(noted);
   });
 
   test('when the ledger can’t be written nothing is dropped, and it is tried again', async () => {
@@ -319,23 +391,5 @@ describe('the reserve', () => {
     await store.close();
     await open({ reserveBytes: 64 * MIB });
     expect(reserved).toBe(TOTAL / 8);
-  });
-
-  test('in a file is really there, and gives back when asked', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'gatelog-reserve-'));
-    const path = join(folder, 'reserve');
-    const file = new ReserveFile(path);
-    expect([await file.bytes(), await file.relieve()]).toEqual([0, false]);
-    for (let chunk = 0; chunk < 3; chunk++) await file.grow(Buffer.alloc(MIB, 0xa5 + chunk));
-    expect(await file.bytes()).toBe(3 * MIB);
-    expect((await stat(path)).blocks * 512).toBeGreaterThanOrEqual(3 * MIB);
-    expect(await file.relieve()).toBe(true);
-    expect(await file.bytes()).toBe(3 * MIB - LIMITS.reserveReliefBytes);
-    expect([await file.relieve(), await file.bytes(), await file.relieve()]).toEqual([
-      true,
-      0,
-      false,
-    ]);
-    await rm(folder, { recursive: true });
   });
 });

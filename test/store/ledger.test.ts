@@ -1,9 +1,13 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/limits.ts';
 import type { LedgerEntry, Loss } from '../../src/loss.ts';
 import type { StreamId } from '../../src/record.ts';
+import { levelEngine } from '../../src/store/level-engine.ts';
 import type { Store } from '../../src/store/log.ts';
+import { DAY_MS } from '../../src/units.ts';
 import { noFaults, faultyEngine, type Faults } from '../support/faulty-engine.ts';
 import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
 import { SimClock } from '../support/sim-clock.ts';
@@ -69,6 +73,25 @@ afterEach(async () => {
 });
 
 describe('what is told', () => {
+  test('tells which offsets are lost for every reader, and keeps that', async () => {
+    await store.ledger.record([
+      loss(5, 9),
+      loss(12, 14),
+      loss(20, 25, { mirror: 'central', reason: 'skipped' }),
+      loss(0, 30, { partition: 1 }),
+      loss(0, 30, { records: 0, reason: 'rewound' }),
+    ]);
+    const lost = [
+      { from: 7, to: 9 },
+      { from: 12, to: 13 },
+    ];
+    expect(store.ledger.lost('t', 0, 7, 13)).toEqual(lost);
+    await store.close();
+    await open();
+    expect(store.ledger.lost('t', 0, 7, 13)).toEqual(lost);
+    expect(store.ledger.lost('another', 0, 0, 100)).toEqual([]);
+  });
+
   test('stands there after the store was opened again, with its totals', async () => {
     await store.ledger.record([loss(5, 9), loss(0, 2, { partition: 1, reason: 'far-behind' })]);
     const before = await entries();
@@ -194,6 +217,56 @@ describe('the topic _gaps', () => {
     expect(await entries()).toHaveLength(2);
   });
 
+  test('gets it where no process lives as long as an entry may grow', async () => {
+    await store.ledger.record([loss(5, 9)]);
+    for (let life = 0; life * 10_000 <= LIMITS.ledgerIdleMs; life++) {
+      await clock.advance(10_000);
+      await store.close();
+      await open();
+    }
+    await clock.advance(10_000);
+    await expect.poll(gaps).toHaveLength(1);
+  });
+
+  test('fills the ledger again that was lost with the state database', async () => {
+    await store.close();
+    place = await onDisk.make();
+    const closed = async (): Promise<LedgerEntry[]> => {
+      const found = await entries();
+      await store.close();
+      return found;
+    };
+    await open();
+    await store.ledger.record([loss(0, 5), loss(7, 9, { mirror: 'a', reason: 'skipped' })]);
+    await settle();
+    await expect.poll(gaps).toHaveLength(2);
+    const totals = store.ledger.totals();
+    const before = await closed();
+    await rm(join(place.folder, 'state'), { recursive: true });
+    store = await place.open({ clock, readOnly: true });
+    expect(store.stateDamage).toBe('it is missing');
+    expect(await entries()).toEqual(before);
+    await store.close();
+    await open();
+    expect(store.ledger.totals()).toEqual(totals);
+    await store.ledger.record([loss(0, 6)]);
+    const after = await closed();
+    expect(after).toEqual([
+      ...before,
+      expect.objectContaining({ topic: '*', records: 0 }),
+      expect.objectContaining({ fromOffset: 5, toOffset: 6 }),
+    ]);
+    // Its totals alone: the entries tell them.
+    const state = await levelEngine(place.folder, false).openState();
+    await state.write([{ key: Buffer.from('ledger/books'), value: undefined }]);
+    await state.close();
+    await open();
+    await clock.advance(LIMITS.ledgerIdleMs * 2);
+    await expect.poll(gaps).toHaveLength(4);
+    expect(store.ledger.totals().corruption.records).toBe(6);
+    expect(await entries()).toEqual(after);
+  });
+
   test('waits while the log can not be written, and misses nothing', async () => {
     await store.close();
     const faults: Faults = noFaults();
@@ -209,6 +282,43 @@ describe('the topic _gaps', () => {
     await clock.advance(LIMITS.ledgerIdleMs * 2);
     await expect.poll(gaps).toMatchObject([{ firstOffset: 0, lastOffset: 4 }]);
   });
+
+  test('gets many that had to wait, over a restart too, in order and once', async () => {
+    await store.close();
+    const faults: Faults = noFaults();
+    const disk = new MemoryDisk();
+    const reopen = async (): Promise<void> => {
+      store = await place.open({ clock, engine: faultyEngine(memoryEngine(disk), faults) });
+    };
+    await reopen();
+    faults.failWrites = Infinity;
+    const count = 2 * LIMITS.ledgerStep + 100;
+    for (let at = 0; at < count; at++) {
+      await store.ledger.record([loss(at * 2, at * 2 + 1, { detail: `cause ${at}` })]);
+    }
+    await clock.advance(LIMITS.ledgerIdleMs * 2);
+    expect(await gaps()).toEqual([]);
+    await store.close();
+    faults.failWrites = 0;
+    await reopen();
+    await store.ledger.record([loss(5000, 5001, { detail: 'one more' })]);
+    await clock.advance(LIMITS.ledgerIdleMs * 2);
+    await expect.poll(gaps).toHaveLength(count + 1);
+    const firsts = (await gaps()).map(({ firstOffset }) => firstOffset);
+    expect(firsts).toEqual([...Array.from({ length: count }, (_, at) => at * 2), 5000]);
+  });
+
+  test('had them all when the oldest leave the ledger, by number, whatever the clock says', async () => {
+    const more = 100;
+    const count = LIMITS.ledgerEntries + more;
+    await store.ledger.record(Array.from({ length: count }, (_, at) => loss(at * 2, at * 2 + 1)));
+    await clock.advance(LIMITS.ledgerIdleMs * 2);
+    await expect.poll(async () => (await gaps()).length, { timeout: 60_000 }).toBe(count);
+    clock.set(clock.nowMs() + 10 * 365 * DAY_MS);
+    await clock.advance(LIMITS.ledgerIdleMs * 2);
+    await expect.poll(async () => (await entries()).length).toBe(LIMITS.ledgerEntries);
+    expect((await ranges())[0]).toEqual([more * 2, more * 2 + 1]);
+  }, 90_000);
 
   test('of a centre keeps what it has of others', async () => {
     const others = store.writer.defineTopic('_gaps', { ...FOREVER, partitions: 3 });

@@ -1,8 +1,15 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { levelEngine } from '../../src/store/level-engine.ts';
+import { listAside } from '../../src/store/quarantine-folder.ts';
+import {
+  dropReplacement,
+  makeReplacement,
+  takeReplacement,
+} from '../../src/store/segment-replacement.ts';
 
 /** What a kill may leave behind while a segment is made or removed. */
 let folder: string;
@@ -65,4 +72,74 @@ test('removing gives the space back, also twice', async () => {
   await engine.removeSegment(1);
   await engine.removeSegment(1);
   expect(await readdir(log)).toEqual([]);
+});
+
+test('what a repair left over is set aside, counts until then, and is bounded', async () => {
+  const engine = levelEngine(folder, false);
+  const before = (await engine.otherBytes?.()) ?? 0;
+  const within = await engine.segmentBytes(1);
+  for (const path of [join(log, '0000000000000001'), join(folder, 'state')]) {
+    await mkdir(join(path, 'lost'));
+    await writeFile(join(path, 'lost', '000007.ldb'), Buffer.alloc(1000));
+  }
+  await writeFile(join(log, 'a-file-of-somebody'), Buffer.alloc(500));
+  expect(await engine.otherBytes?.()).toBe(before + 1500);
+  expect(await engine.segmentBytes(1)).toBe(within + 1000);
+  const state = await engine.openState();
+  const segment = await engine.openSegment(1, 'existing');
+  expect((await listAside(folder)).map(({ name, bytes }) => ({ name, bytes }))).toEqual([
+    { name: '0001-state-lost', bytes: 1000 },
+    { name: '0002-segment-1-lost', bytes: 1000 },
+  ]);
+  expect(await segment.get(Buffer.from('k'))).toEqual(Buffer.from('v'));
+  expect(await engine.segmentBytes(1)).toBeLessThan(within + 1000);
+  await segment.close();
+  await state.close();
+});
+
+test('a segment whose place could not be given to another is there as before', async () => {
+  const path = join(log, '0000000000000001');
+  // Nothing can be put in its place: there is no replacement.
+  await expect(takeReplacement(path)).rejects.toThrow('ENOENT');
+  expect(await readdir(log)).toEqual(['0000000000000001']);
+  const engine = levelEngine(folder, false);
+  expect(await engine.segments()).toEqual([1]);
+  const segment = await engine.openSegment(1, 'existing');
+  expect(await segment.get(Buffer.from('k'))).toEqual(Buffer.from('v'));
+  await segment.close();
+});
+
+test('a replacement is not dropped while nothing stands in its segment’s place', async () => {
+  const path = join(log, '0000000000000001');
+  await makeReplacement(path, '', async (target) => {
+    await target.put(Buffer.from('k'), Buffer.from('new'), true);
+    return true;
+  });
+  await rename(path, `${path}.removed`);
+  await dropReplacement(path);
+  const engine = levelEngine(folder, false);
+  expect(await engine.segments()).toEqual([1]);
+  const segment = await engine.openSegment(1, 'existing');
+  expect(await segment.get(Buffer.from('k'))).toEqual(Buffer.from('new'));
+  await segment.close();
+});
+
+test('a pipe in place of a table or of the markers keeps nobody waiting', async () => {
+  await rm(join(folder, 'opening.json'), { force: true });
+  execFileSync('mkfifo', [
+    join(log, '0000000000000001', '000077.ldb'),
+    join(folder, 'opening.json'),
+  ]);
+  const engine = levelEngine(folder, false);
+  const segment = await engine.openSegment(1, 'existing');
+  expect(await segment.get(Buffer.from('k'))).toEqual(Buffer.from('v'));
+  await segment.close();
+  expect((await listAside(folder)).map(({ what }) => what)).toEqual(['segment-1-000077.ldb']);
+});
+
+test('a segment whose tables were emptied is no left-over', async () => {
+  const path = join(log, '0000000000000001');
+  for (const name of await readdir(path)) await writeFile(join(path, name), '');
+  await writeFile(join(path, '000005.ldb'), '');
+  expect(await levelEngine(folder, false).segments()).toEqual([1]);
 });

@@ -10,7 +10,7 @@ import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
 import { SimClock } from '../support/sim-clock.ts';
 import { append, FOREVER, inMemory, onDisk } from '../support/store-kit.ts';
 
-/** What a commit takes of a card, as measured on ext4: research into the store, section 4. */
+/** What a commit takes of a card, as measured on ext4: docs/flash.md. */
 const COMMIT_BYTES = 18_600;
 const MAX_MS = 1000;
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { LIMITS } from '../../src/limits.ts';
@@ -67,6 +67,24 @@ test('a second process fails at once with its own code', async () => {
     await once(child, 'exit');
   }
   await (await place.open()).close();
+});
+
+test('what another process has open is not repaired, however it looks at the moment', async () => {
+  await (await place.open()).close();
+  const store = await place.open();
+  const state = join(place.folder, 'state');
+  const table = (await readdir(state)).find((name) => name.endsWith('.ldb')) ?? '';
+  // As while that process exchanges a table: to LevelDB's list one is missing.
+  await rename(join(state, table), join(place.folder, 'elsewhere'));
+  const before = (await readdir(state)).toSorted();
+  await expect(place.open()).rejects.toMatchObject({ code: 'STORE_LOCKED' });
+  const engine = levelEngine(place.folder, false);
+  await expect(engine.repairState?.()).rejects.toMatchObject({ code: 'STORE_LOCKED' });
+  const note = { why: 'it is damaged' };
+  await expect(engine.setAside?.('state', note)).rejects.toMatchObject({ code: 'STORE_LOCKED' });
+  expect((await readdir(state)).toSorted()).toEqual(before);
+  await rename(join(place.folder, 'elsewhere'), join(state, table));
+  await store.close();
 });
 
 test('a newer format is refused, and left as it is', async () => {
@@ -183,6 +201,25 @@ test('a log that was taken away and of which nothing is remembered begins anew, 
   await again.close();
 });
 
+test('a log and its state that were taken away together: a new one says that it is one', async () => {
+  const store = await place.open();
+  await fill(store, store.writer.defineTopic('t', FOREVER), 10);
+  const { incarnation } = store.identity;
+  expect(await entriesOf(store)).toEqual([]);
+  await store.close();
+  await rm(join(place.folder, 'log'), { recursive: true });
+  await rm(join(place.folder, 'state'), { recursive: true });
+  const logger = rememberingLogger();
+  const again = await place.open({ logger, random: seededRandom(99) });
+  expect(again.identity.incarnation).not.toBe(incarnation);
+  const text = /it was gone, and the log with it: a new log begins/u;
+  expect(logger.lines.find(({ level }) => level === 'error')?.message).toMatch(text);
+  expect(await entriesOf(again)).toMatchObject([
+    { topic: '*', records: 0, detail: expect.stringMatching(text) as string },
+  ]);
+  await again.close();
+});
+
 test('a state database that was taken away: topics, offsets and incarnation are in the log', async () => {
   const store = await place.open();
   const topic = store.writer.defineTopic('t', FOREVER);
@@ -211,8 +248,14 @@ test('a position that was altered is known to be lost also when the first openin
   const again = await place.open(options);
   const position = await again.positions('mirror.up', { pins: true });
   expect(position.get(stream)).toBeUndefined();
-  expect(position.lost).toBe(true);
+  expect(position).toMatchObject({ lost: true, lostBelow: FOREVER.partitions });
+  // What comes later was not lost; what was, still is after clean stops.
+  again.writer.defineTopic('later', FOREVER);
   await again.close();
+  const last = await place.open(options);
+  const positions = await last.positions('mirror.up', { pins: true });
+  expect(positions).toMatchObject({ lost: true, lostBelow: FOREVER.partitions });
+  await last.close();
 });
 
 test('opening reads one segment and no further back than a checkpoint, whatever the size', async () => {

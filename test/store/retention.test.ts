@@ -1,9 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { StreamId } from '../../src/record.ts';
 import type { Store, TopicInfo, TopicOptions } from '../../src/store/log.ts';
+import { faultyEngine, noFaults } from '../support/faulty-engine.ts';
+import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
 import { SimClock } from '../support/sim-clock.ts';
 import {
   append,
+  entriesOf,
   fill,
   folderSize,
   FOREVER,
@@ -139,6 +142,28 @@ describe('by time', () => {
   });
 });
 
+test('segments between those that stay go, and nobody takes that for damage', async () => {
+  const kept = define('kept', {});
+  const brief = define('brief', { retentionBytes: 60_000 });
+  await fill(store, kept, 300, { bytes: 200, timeMs: clock.nowMs() });
+  const { segments } = store.counters();
+  await fill(store, brief, 2000, { bytes: 200, timeMs: clock.nowMs() });
+  await fill(store, kept, 300, { bytes: 200, timeMs: clock.nowMs() });
+  await store.retain();
+  const all = await readAll(store, kept.streams);
+  expect([...all.records.values()].flat()).toHaveLength(600);
+  expect(store.counters().segments).toBeLessThan(segments + 7);
+  expect(await folderSize(place.folder)).toBeLessThan(350_000);
+  await store.close();
+  await open();
+  expect(await readAll(store, kept.streams)).toEqual(all);
+  await store.scrub();
+  expect(store.counters().scrub.findings).toBe(0);
+  expect(await entriesOf(store)).toEqual([]);
+  const damage = logger.lines.filter(({ level }) => level === 'error' || level === 'warn');
+  expect(damage).toEqual([]);
+});
+
 describe('by bytes', () => {
   test('a topic is kept below its cap, the oldest of all its partitions go first', async () => {
     const topic = define('t', { retentionBytes: 100_000 });
@@ -185,13 +210,33 @@ describe('by bytes', () => {
           records: recordsDropped,
           bytes: bytesDropped,
           reason: 'retention',
-          detail: expect.stringContaining('cap of 100000 bytes'),
+          detail: expect.stringContaining('cap of 97.7 KiB was reached'),
           mirror: undefined,
         },
       },
     ]);
     await store.retain();
     expect(store.counters().recordsDropped).toBe(recordsDropped);
+  });
+
+  test('what a mirror had by the time that starts move is not lost', async () => {
+    await store.close();
+    const faults = noFaults();
+    const engine = faultyEngine(memoryEngine(new MemoryDisk()), faults);
+    store = await place.open({ clock, logger, segmentBytes: 30_000, engine });
+    const topic = define('t', { partitions: 1, retentionBytes: 60_000 });
+    const [stream] = topic.streams as [StreamId];
+    const positions = await store.positions('mirror.far', { pins: true });
+    await positions.advance(new Map([[stream, 0]]));
+    await fill(store, topic, 2000);
+    const reads = Promise.withResolvers<void>();
+    faults.holdReads = reads.promise;
+    const retaining = store.retain();
+    await positions.advance(new Map([[stream, 2000]]));
+    reads.resolve();
+    await retaining;
+    expect(starts(topic)[0]).toBeGreaterThan(1000);
+    expect(await entriesOf(store)).toEqual([]);
   });
 
   test('a small topic in one segment is rolled out of it, so that its space comes back', async () => {

@@ -68,9 +68,10 @@ function bound(database: Database): Database {
   };
 }
 
-const open = async (): Promise<Database> => {
+const open = async (identity?: string): Promise<Database> => {
   const engine = failingEngine(memoryEngine(disk));
-  return new StateDatabase({ engine, logger }, await engine.openState());
+  const whose = identity === undefined ? undefined : key(identity);
+  return new StateDatabase({ engine, logger, identity: whose }, await engine.openState());
 };
 
 beforeEach(() => {
@@ -119,6 +120,38 @@ test('what it had confirmed and does not hold any more is put there again', asyn
     count: 2,
     keys: ['gone', 'a'],
   });
+  await database.close();
+});
+
+test('a name that was written by a write that failed is ours too', async () => {
+  const database = await open('one');
+  await put(database, 'identity', 'first');
+  failWrites = 2;
+  arrives = true;
+  await expect(put(database, 'identity', 'second')).rejects.toThrow('injected');
+  await put(database, 'a', '1');
+  expect(await get(database, 'a')).toBe('1');
+  await database.close();
+});
+
+test('another disk that stands there is not written, and the right one is gone on with', async () => {
+  const database = await open('one');
+  await put(database, 'identity', 'ours');
+  await put(database, 'a', '1');
+  between = async (inner) => {
+    await put(inner, 'identity', 'theirs');
+    await put(inner, 'a', 'of theirs');
+  };
+  failWrites = 1;
+  await expect(put(database, 'a', '2')).rejects.toThrow('another gateway');
+  await expect(get(database, 'a')).rejects.toMatchObject({ code: 'STORE_WRITE_FAILED' });
+  between = async () => {};
+  const stranger = await memoryEngine(disk).openState();
+  expect(await get(stranger, 'a')).toBe('of theirs');
+  await stranger.close();
+  between = (inner) => put(inner, 'identity', 'ours');
+  await put(database, 'a', '3');
+  expect(await get(database, 'a')).toBe('3');
   await database.close();
 });
 

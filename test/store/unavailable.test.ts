@@ -1,9 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { mayPass } from '../../src/agent/live-agent.ts';
 import { exitCodeOf, type ErrorCode } from '../../src/errors.ts';
 import { openError } from '../../src/store/level-errors.ts';
 import { missingMount } from '../../src/store/presence.ts';
+import { faultyEngine, noFaults } from '../support/faulty-engine.ts';
+import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
 import { onDisk, type Place } from '../support/store-kit.ts';
 
 /** What keeps a data folder from being opened at all, each with its sentence and exit code. */
@@ -67,6 +70,38 @@ test.each<readonly [string, Error, ErrorCode, RegExp]>([
   const error = openError('/d', cause);
   expect(error).toMatchObject({ code, message: expect.stringMatching(text) });
   expect(error.message).not.toContain('\n');
+});
+
+describe.each([
+  ['No space left on device', 'STORE_FULL'],
+  ['Input/output error', 'STORE_FAILING'],
+  ['Read-only file system', 'STORE_READ_ONLY'],
+] as const)('a first write that fails (%s)', (reason, code) => {
+  test.each([
+    ['of the state database', { failState: true }],
+    ['of the log', { failWrites: 100 }],
+  ] as const)('%s, is the same as a folder that can not be opened', async (_, failing) => {
+    const engine = faultyEngine(memoryEngine(new MemoryDisk()), {
+      ...noFaults(),
+      reason,
+      ...failing,
+    });
+    const error: unknown = await place.open({ engine }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code });
+    expect(mayPass(error)).toBe(true);
+  });
+
+  test('of the positions of a new mirror, may pass too', async () => {
+    const faults = { ...noFaults(), reason };
+    const engine = faultyEngine(memoryEngine(new MemoryDisk()), faults);
+    const store = await place.open({ engine });
+    faults.failState = true;
+    const positions = store.positions('mirror.new', { pins: true });
+    const error: unknown = await positions.catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'STORE_WRITE_FAILED' });
+    expect(mayPass(error)).toBe(true);
+    await store.close();
+  });
 });
 
 test('each has an exit code of its own', () => {

@@ -188,6 +188,21 @@ export const BAD_CONFIGS: readonly BadConfig[] = [
     ],
   },
   {
+    name: 'everything about checks, wear and the folder',
+    text:
+      'clock: {maxDrift: 2d}\nstore:\n  reserve: 2GiB\n  mustExist: yes\n  whenUnavailable: wait\n' +
+      '  scrub: {schedule: weekly, rate: 1KiB}\n  wear: {maxLatency: 5s}\n',
+    lines: [
+      'bad.yaml:1:19: clock.maxDrift: expected a duration from 1s to 1d, such as 1m, found "2d"',
+      'bad.yaml:3:12: store.reserve: expected a size from 0 to 1GiB, such as 64MiB, found "2GiB"',
+      'bad.yaml:4:14: store.mustExist: expected true or false, found "yes"',
+      'bad.yaml:5:20: store.whenUnavailable: expected live or exit, found "wait"',
+      'bad.yaml:6:21: store.scrub.schedule: expected a cron expression of five fields, such as "30 3 * * 0", or off, found "weekly"',
+      'bad.yaml:6:35: store.scrub.rate: expected a size from 64KiB to 1GiB a second, such as 4MiB, found "1KiB"',
+      'bad.yaml:7:22: store.wear.maxLatency: expected a duration from 1ms to 1s, such as 250ms, found "5s"',
+    ],
+  },
+  {
     name: 'a cap of too few segments',
     text: 'store: {maxBytes: 128MiB}\n',
     lines: [

@@ -155,14 +155,14 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
     name: 'tls on a plain address',
     text: "mirrors:\n  central:\n    mqtt: {url: 'mqtt://c', tls: true}\n",
     lines: [
-      'bad.yaml:3:11: mirrors.central.mqtt: expected a url of mqtts://… where tls is set, found mqtt://',
+      'bad.yaml:3:11: mirrors.central.mqtt: expected a url of mqtts://… or wss://… where tls is set, found mqtt://',
     ],
   },
   {
     name: 'a password in the address',
     text: "mirrors:\n  central:\n    mqtt: {url: 'mqtt://me:hush@c'}\n",
     lines: [
-      'bad.yaml:3:17: mirrors.central.mqtt.url: expected an address such as mqtts://central.example.com:8883, without user and password, found a text that is not shown',
+      'bad.yaml:3:17: mirrors.central.mqtt.url: expected an address such as mqtts://central.example.com:8883 or wss://central.example.com/mqtt, without user and password, found a text that is not shown',
     ],
   },
   {
@@ -187,10 +187,40 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
     ],
   },
   {
+    name: 'a class that is none, and a drain that is none',
+    text: "mirrors:\n  central:\n    topics:\n      - {match: telemetry, class: urgent}\n      - {match: t-*, drain: newest}\n      - {class: alarm}\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:4:35: mirrors.central.topics[0].class: expected alarm, high, normal or bulk, found "urgent"',
+      'bad.yaml:5:29: mirrors.central.topics[1].drain: expected backlog-first, live-first or newest-first, found "newest"',
+      'bad.yaml:6:9: mirrors.central.topics[2].match: expected a pattern of topic names, such as "*" or "sensors-*", found nothing',
+    ],
+  },
+  {
+    name: 'a list of topics with a number in it',
+    text: "mirrors:\n  central:\n    topics: [5]\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:3:14: mirrors.central.topics[0]: expected a pattern of topic names, such as "*" or "sensors-*", found the number 5 (put it in quotes)',
+    ],
+  },
+  {
+    name: 'a treatment that no topic gets',
+    text: "mirrors:\n  central:\n    topics:\n      - tele*\n      - {match: telemetry, class: alarm}\n      - {match: telemetry}\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:5:9: mirrors.central.topics[1]: never applies: "tele*" stands before it and matches too; put the narrower first',
+    ],
+  },
+  {
+    name: 'another order than that of the log to an MQTT broker',
+    text: "mirrors:\n  central:\n    topics:\n      - {match: telemetry, drain: live-first}\n    mqtt: {url: 'mqtt://c'}\n",
+    lines: [
+      'bad.yaml:4:35: mirrors.central.topics[0].drain: expected backlog-first to an MQTT broker, found "live-first": a central gatelog knows repeats by the last record it has, so records must come in order',
+    ],
+  },
+  {
     name: 'a batch that is too small',
     text: "mirrors:\n  central:\n    batch: {bytes: 1KiB}\n    kafka: {brokers: ['k:9092']}\n",
     lines: [
-      'bad.yaml:3:20: mirrors.central.batch.bytes: expected a size from 64KiB to 6MiB, such as 1MiB, found "1KiB"',
+      'bad.yaml:3:20: mirrors.central.batch.bytes: expected a size from 8KiB to 6MiB, such as 1MiB, found "1KiB"',
     ],
   },
   {
@@ -245,6 +275,43 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
     text: "mirrors:\n  a:\n    mqtt: {url: 'mqtt://c'}\n  b:\n    mqtt: {url: 'mqtt://c', prefix: x}\n",
     lines: [
       'bad.yaml:5:11: mirrors.b.mqtt.clientId: must differ from that of mirror "a": set it for one of them',
+    ],
+  },
+  {
+    name: 'a rate without its unit',
+    text: "mirrors:\n  c:\n    mqtt: {url: 'mqtt://h:1'}\n    link: {rate: 512}\n",
+    lines: [
+      'bad.yaml:4:18: mirrors.c.link.rate: expected a rate from 16kbit/s to 100Gbit/s, such as 512kbit/s, found the number 512',
+    ],
+  },
+  {
+    name: 'a budget that resets on a day that no month has',
+    text: "mirrors:\n  c:\n    mqtt: {url: 'mqtt://h:1'}\n    link:\n      budget:\n        - {bytes: 5MB, per: month, resets: 0}\n        - {bytes: 5kB, per: week}\n",
+    lines: [
+      'bad.yaml:6:44: mirrors.c.link.budget[0].resets: expected a whole number from 1 to 31 with per: month, found 0',
+      'bad.yaml:7:19: mirrors.c.link.budget[1].bytes: expected a size from 100kB to 1024TiB, such as 500MB, found "5kB"',
+      'bad.yaml:7:29: mirrors.c.link.budget[1].per: expected hour, day or month, found "week"',
+    ],
+  },
+  {
+    name: 'two budgets of the same periods',
+    text: "mirrors:\n  c:\n    mqtt: {url: 'mqtt://h:1'}\n    link: {budget: [{bytes: 5MB, per: day}, {bytes: 6MB, per: day, resets: 0}]}\n",
+    lines: ['bad.yaml:4:45: mirrors.c.link.budget[1]: another budget has the same periods'],
+  },
+  {
+    name: 'windows that never open, for classes that there are not',
+    text: "mirrors:\n  c:\n    mqtt: {url: 'mqtt://h:1'}\n    link: {windows: [{from: '0 25 * * *', for: 3h}, {from: '0 2 * * *', for: 3h, classes: [bulky]}]}\n",
+    lines: [
+      'bad.yaml:4:29: mirrors.c.link.windows[0].from: expected a cron expression of five fields, such as "0 2 * * *", found "0 25 * * *"',
+      'bad.yaml:4:92: mirrors.c.link.windows[1].classes[0]: expected alarm, high, normal or bulk, found "bulky"',
+    ],
+  },
+  {
+    name: 'a metered link on which nobody knows what to do, in no zone',
+    text: "mirrors:\n  c:\n    mqtt: {url: 'mqtt://h:1'}\n    link: {zone: Mars/Olympus, metered: {interfaces: [wwan0], then: {cap: fast}}}\n",
+    lines: [
+      'bad.yaml:4:18: mirrors.c.link.zone: expected a time zone, such as Europe/Berlin, found "Mars/Olympus"',
+      'bad.yaml:4:69: mirrors.c.link.metered.then: expected pause, alarms-only or {cap: RATE}, found a map',
     ],
   },
 ];

@@ -55,8 +55,13 @@ export class CliFolder {
     return { agent, url };
   }
 
-  async remove(): Promise<void> {
+  /** As a power cut ends them. */
+  async killAll(): Promise<void> {
     for (const running of this.#started) await running.kill();
+  }
+
+  async remove(): Promise<void> {
+    await this.killAll();
     rmSync(this.folder, { recursive: true, force: true });
   }
 

@@ -57,7 +57,10 @@ export async function forgetCleanClose(rig: DamageRig): Promise<void> {
 }
 
 /** Closes the store, and puts the folder back as it was before. */
-export async function leaveAsKilled({ place }: DamageRig, store: Store): Promise<void> {
+export async function leaveAsKilled(
+  { place }: Pick<DamageRig, 'place'>,
+  store: Store,
+): Promise<void> {
   const saved = `${place.folder}-copy`;
   await cp(place.folder, saved, { recursive: true });
   await store.close();

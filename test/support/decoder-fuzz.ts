@@ -190,6 +190,7 @@ class Fuzzer {
       newest: numbers(),
       producers: [['p', this.#below(1e6)]],
       producersBefore: -1,
+      ...(this.#below(2) === 0 ? {} : { start: numbers(), storedBefore: numbers() }),
     });
     if (this.#below(4) === 0) {
       const hostile = this.#hostile();

@@ -4,6 +4,8 @@ import type { Database, Engine } from '../../src/store/database.ts';
 export interface Faults {
   /** The next so many puts and writes to segments fail. */
   failWrites: number;
+  /** Those to segments that were opened again fail. */
+  failOld: boolean;
   /** What they fail with. */
   reason: string;
   /** They fail, and what they wrote is there nevertheless. */
@@ -19,12 +21,13 @@ export interface Faults {
   /** Holds every read of a key of a segment. */
   holdReads: Promise<void> | undefined;
   /** What was asked of segments so far. */
-  readonly counts: { puts: number; synced: number; syncs: number };
+  readonly counts: { puts: number; synced: number; syncs: number; entries: number };
 }
 
 export function noFaults(): Faults {
   return {
     failWrites: 0,
+    failOld: false,
     reason: 'input/output error',
     writesArrive: false,
     failOpening: false,
@@ -32,7 +35,7 @@ export function noFaults(): Faults {
     failSyncs: 0,
     hold: undefined,
     holdReads: undefined,
-    counts: { puts: 0, synced: 0, syncs: 0 },
+    counts: { puts: 0, synced: 0, syncs: 0, entries: 0 },
   };
 }
 
@@ -61,19 +64,23 @@ export function faultyEngine(engine: Engine, faults: Faults): Engine {
         if (how === 'create') await (await engine.openSegment(first, how)).close();
         throw new Error('injected: opening fails');
       }
-      return faultyDatabase(await engine.openSegment(first, how), faults);
+      return faultyDatabase(await engine.openSegment(first, how), faults, how === 'existing');
     },
     removeSegment: (first) => engine.removeSegment(first),
+    makeReplacement: (first, note, fill) =>
+      engine.makeReplacement?.(first, note, fill) ?? Promise.resolve(false),
+    takeReplacement: async (first) => engine.takeReplacement?.(first),
+    dropReplacement: async (first) => engine.dropReplacement?.(first),
     segmentBytes: (first) => engine.segmentBytes(first),
     room: () => engine.room?.() ?? Promise.resolve({ freeBytes: 1e12, totalBytes: 1e12 }),
   };
 }
 
-function faultyDatabase(database: Database, faults: Faults): Database {
+function faultyDatabase(database: Database, faults: Faults, isOld: boolean): Database {
   const attempt = async (write: () => Promise<void>): Promise<void> => {
     faults.counts.puts++;
-    const fails = faults.failWrites > 0;
-    if (fails) faults.failWrites--;
+    const fails = faults.failWrites > 0 || (isOld && faults.failOld);
+    if (faults.failWrites > 0) faults.failWrites--;
     const written = !fails || faults.writesArrive ? write() : Promise.resolve();
     await faults.hold;
     await written;
@@ -92,7 +99,15 @@ function faultyDatabase(database: Database, faults: Faults): Database {
       await faults.holdReads;
       return database.get(key);
     },
-    entries: (range) => database.entries(range),
+    entries: (range) => {
+      const entries = database.entries(range);
+      const next = async (): ReturnType<typeof entries.next> => {
+        const batch = await entries.next();
+        faults.counts.entries += batch.length;
+        return batch;
+      };
+      return { next, close: () => entries.close() };
+    },
     sync: async () => {
       faults.counts.syncs++;
       if (faults.failSyncs > 0) {

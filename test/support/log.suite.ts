@@ -205,6 +205,21 @@ export function describeLog(factory: PlaceFactory): void {
         expect(store.reader.range(left).endOffset).toBe(3);
       });
 
+      test('a repeat is told what its producer had last, what is not durable yet included', async () => {
+        const told: unknown[] = [];
+        const one = (sequence: number): Promise<void> =>
+          new Promise((resolve) => {
+            store.writer.appendOnce('p', sequence, left, 1, null, null, NONE, 'fsync', (...all) => {
+              told.push(all.slice(2));
+              resolve();
+            });
+          });
+        await Promise.all([one(4), one(9), one(4)]);
+        await reopen();
+        await one(9);
+        expect(told.map((all) => (all as unknown[])[0])).toEqual([undefined, undefined, 9, 9]);
+      });
+
       test('a repeat in the same commit as its original is known', async () => {
         const value = Buffer.from('v');
         const both = [

@@ -50,6 +50,18 @@ export function memoryEngine(disk: MemoryDisk): Engine {
     removeSegment: async (first) => {
       disk.databases.delete(String(first));
     },
+    makeReplacement: (first, _, fill) => {
+      const name = `${first}.replacement`;
+      disk.databases.delete(name);
+      return fill(new MemoryDatabase(open(name), () => {}));
+    },
+    takeReplacement: async (first) => {
+      disk.databases.set(String(first), open(`${first}.replacement`));
+      disk.databases.delete(`${first}.replacement`);
+    },
+    dropReplacement: async (first) => {
+      disk.databases.delete(`${first}.replacement`);
+    },
     room: async () => ({ freeBytes: disk.freeBytes, totalBytes: 1e12 }),
     segmentBytes: async (first) => {
       let bytes = 0;

@@ -1,4 +1,5 @@
 import { assert, must } from '../../src/assert.ts';
+import { type Coverage, covers, upTo } from '../../src/coverage.ts';
 import { GatelogError } from '../../src/errors.ts';
 import type { LedgerEntry, Loss } from '../../src/loss.ts';
 import { type LogRecord, streamId, type StreamId } from '../../src/record.ts';
@@ -10,6 +11,7 @@ import type {
   LogReader,
   LogWriter,
   LossLedger,
+  Positions,
   PositionStore,
   ReadGap,
   TopicInfo,
@@ -185,19 +187,25 @@ export class MemoryLog {
   }
 
   positions(): PositionStore {
-    const stored = new Map<StreamId, number>();
-    const write = async (positions: ReadonlyMap<StreamId, number>): Promise<void> => {
+    const stored = new Map<StreamId, Coverage>();
+    const write = async (positions: Positions): Promise<void> => {
       await Promise.resolve();
       if (this.failPositions !== undefined) throw this.failPositions;
-      for (const [stream, offset] of positions) stored.set(stream, offset);
+      for (const [stream, at] of positions) stored.set(stream, coverageOf(at));
     };
     return {
       lost: false,
-      get: (stream) => stored.get(stream),
-      all: () => new Map(stored),
+      lostBelow: 0,
+      get: (stream) => stored.get(stream)?.next,
+      all: () => new Map([...stored].map(([stream, { next }]) => [stream, next])),
+      coverage: (stream) => stored.get(stream),
+      coverages: () => new Map(stored),
       advance: (positions) => {
-        for (const [stream, offset] of positions) {
-          assert(offset >= (stored.get(stream) ?? 0), 'positions only advance');
+        for (const [stream, at] of positions) {
+          assert(
+            covers(coverageOf(at), stored.get(stream) ?? upTo(0)),
+            'a position never moves backwards',
+          );
         }
         return write(positions);
       },
@@ -217,6 +225,15 @@ export class MemoryLog {
       this.told.push(...losses);
     },
     entries: () => entriesOf(this.told),
+    lost: (topic, partition, from, to) =>
+      this.told
+        .filter((loss) => loss.topic === topic && loss.partition === partition)
+        .filter(({ mirror }) => mirror === undefined)
+        .map(({ fromOffset = 0, toOffset = 0 }) => ({
+          from: Math.max(from, fromOffset),
+          to: Math.min(to, toOffset),
+        }))
+        .filter((range) => range.from < range.to),
     totals: () => {
       throw new GatelogError('INTERNAL', 'the memory log keeps what it is told in `told`');
     },
@@ -233,6 +250,10 @@ export class MemoryLog {
       return Promise.resolve();
     },
   };
+}
+
+function coverageOf(at: number | Coverage): Coverage {
+  return typeof at === 'number' ? upTo(at) : at;
 }
 
 async function* entriesOf(told: readonly Loss[]): AsyncGenerator<LedgerEntry> {

@@ -121,8 +121,9 @@ export class MemoryWriter implements LogWriter {
     durability: Durability,
     done: AppendDone,
   ): void {
-    if (sequence <= (this.#sequences.get(producer) ?? -1)) {
-      this.#wait(undefined, done);
+    const last = this.#sequences.get(producer) ?? -1;
+    if (sequence <= last) {
+      this.#wait(undefined, (error) => done(error, -1, error === null ? last : undefined));
       return;
     }
     this.#sequences.set(producer, sequence);

@@ -20,26 +20,32 @@ export interface MosquittoOptions {
   readonly lines?: readonly string[];
   /** Files to be written into the folder first. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Runs in this network namespace, and listens on this address of it. */
+  readonly at?: { readonly namespace: string; readonly address: string } | undefined;
 }
 
 export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mosquitto> {
   const folder = await mkdtemp(join(tmpdir(), 'gatelog-mosquitto-'));
   const [port = 0] = await freePorts(1);
+  const { address = '127.0.0.1', namespace } = options.at ?? {};
   for (const [name, content] of Object.entries(options.files ?? {})) {
     await writeFile(join(folder, name), content);
   }
   const lines = (options.lines ?? ['allow_anonymous true']).map((line) =>
     line.replaceAll('FOLDER', folder),
   );
-  const config = ['user root', `listener ${port} 127.0.0.1`, ...lines];
+  const config = ['user root', `listener ${port} ${address}`, ...lines];
   const file = join(folder, 'mosquitto.conf');
   await writeFile(file, `${config.join('\n')}\n`);
-  const process = await startProcess({ command: 'mosquitto', args: ['-c', file, '-v'] });
+  const command = ['mosquitto', '-c', file, '-v'];
+  const [first = '', ...args] =
+    namespace === undefined ? command : ['ip', 'netns', 'exec', namespace, ...command];
+  const process = await startProcess({ command: first, args });
   await process.waitFor(/running/u);
-  await accepting(port);
+  await accepting(port, address);
   return {
     port,
-    url: `mqtt://127.0.0.1:${port}`,
+    url: `mqtt://${address}:${port}`,
     folder,
     process,
     stop: async () => {
@@ -49,9 +55,9 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   };
 }
 
-function accepting(port: number): Promise<void> {
+function accepting(port: number, address: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect(port, address);
     socket.once('connect', () => {
       socket.destroy();
       resolve();

@@ -1,6 +1,7 @@
-import { ClockTrust, type SourceAnswer, type TimeSource } from '../../src/clock-trust.ts';
+import { ClockTrust } from '../../src/clock-trust.ts';
 import { LIMITS } from '../../src/limits.ts';
 import { silentLogger, type Logger } from '../../src/telemetry.ts';
+import type { SourceAnswer, TimeSource } from '../../src/time-source.ts';
 import { SimClock } from './sim-clock.ts';
 
 /** A time daemon that says what a test wants. */

@@ -1,4 +1,5 @@
 import { must } from '../../src/assert.ts';
+import { type Coverage, type Coverages, upTo } from '../../src/coverage.ts';
 import { GatelogError } from '../../src/errors.ts';
 import type {
   Batching,
@@ -42,10 +43,15 @@ export interface Delivered {
   readonly record: LogRecord;
 }
 
+interface Sending {
+  readonly batch: readonly Slice[];
+  readonly after: Coverages;
+}
+
 /** A far side in memory: what it holds is `delivered`, in order of arrival. */
 export class SimulatedUpstream implements Upstream {
   readonly delivered: Delivered[] = [];
-  readonly positions: Map<StreamId, number> = new Map();
+  readonly positions: Map<StreamId, Coverage> = new Map();
   readonly connects: MirrorStream[][] = [];
   readonly batching?: Batching;
   sends: number = 0;
@@ -80,7 +86,9 @@ export class SimulatedUpstream implements Upstream {
     if (failure !== undefined) throw failure;
     this.epoch++;
     if (this.options.exactlyOnce) {
-      for (const [stream, offset] of options.seek) this.positions.set(stream, offset);
+      const had = [...this.positions].filter(([stream]) => options.seek.has(stream));
+      options.onSought?.(new Map(had));
+      for (const [stream, offset] of options.seek) this.positions.set(stream, upTo(offset));
     }
     return this.#session(streams, options);
   }
@@ -104,10 +112,10 @@ export class SimulatedUpstream implements Upstream {
       };
     });
     broken.catch(ignore); // Whoever holds the session may be gone.
-    const deliver = async (batch: readonly Slice[]): Promise<Receipt> => {
+    const deliver = async (batch: readonly Slice[], after: Coverages): Promise<Receipt> => {
       if (spent !== undefined) throw spent;
       try {
-        return await this.#act(batch, byStream, epoch, closed.signal, options);
+        return await this.#act({ batch, after }, byStream, epoch, closed.signal, options);
       } catch (error) {
         spent ??= error as Error;
         throw error;
@@ -116,10 +124,10 @@ export class SimulatedUpstream implements Upstream {
     return {
       positions: this.options.exactlyOnce ? new Map(known) : new Map(),
       broken,
-      send: async (batch) => {
+      send: async (batch, after) => {
         inFlight++;
         this.mostInFlight = Math.max(this.mostInFlight, inFlight);
-        const mine = chain.then(() => deliver(batch));
+        const mine = chain.then(() => deliver(batch, after));
         chain = mine.catch(() => {});
         try {
           return await mine;
@@ -138,7 +146,7 @@ export class SimulatedUpstream implements Upstream {
   }
 
   async #act(
-    batch: readonly Slice[],
+    { batch, after }: Sending,
     streams: ReadonlyMap<StreamId, MirrorStream>,
     epoch: number,
     closed: AbortSignal,
@@ -161,11 +169,12 @@ export class SimulatedUpstream implements Upstream {
       if (this.options.exactlyOnce && this.epoch !== epoch) {
         throw new GatelogError('UPSTREAM_UNREACHABLE', 'a newer session has begun');
       }
-      return this.#take(batch, streams);
+      return this.#take({ batch, after }, streams);
     };
     if (does === 'zombie') {
       clock.after(3000, () => {
-        if (!this.options.exactlyOnce || this.epoch === epoch) this.#take(batch, streams);
+        if (!this.options.exactlyOnce || this.epoch === epoch)
+          this.#take({ batch, after }, streams);
       });
       throw new GatelogError('UPSTREAM_UNCERTAIN', 'the answer was lost');
     }
@@ -185,22 +194,20 @@ export class SimulatedUpstream implements Upstream {
   }
 
   /** One atomic step, as a transaction would be. */
-  #take(batch: readonly Slice[], streams: ReadonlyMap<StreamId, MirrorStream>): Receipt {
+  #take({ batch, after }: Sending, streams: ReadonlyMap<StreamId, MirrorStream>): Receipt {
     const rejected = this.#rejections(batch, streams);
     const refused = new Set(rejected.map(({ stream, offset }) => `${stream}:${offset}`));
-    const positions = new Map<StreamId, number>();
     let bytesSent = 0;
     for (const { stream, records } of batch) {
       const at = must(streams.get(stream), 'a stream of this session');
       for (const record of records) {
-        positions.set(stream, record.offset + 1);
         if (refused.has(`${stream}:${record.offset}`)) continue;
         bytesSent += record.value?.length ?? 0;
         this.delivered.push({ at, record });
       }
     }
-    for (const [stream, offset] of positions) this.positions.set(stream, offset);
-    return { positions, rejected, bytesSent };
+    for (const [stream, had] of after) this.positions.set(stream, had);
+    return { rejected, bytesSent };
   }
 }
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LedgerEntry } from '../../src/loss.ts';
 import { seededRandom } from '../../src/random.ts';
+import { systemCodeOf } from '../../src/errors.ts';
 import type { Durability, LogRecord, StreamId } from '../../src/record.ts';
 import type { LogCursor, ReadGap, Store, TopicInfo, TopicOptions } from '../../src/store/log.ts';
 import { openStore, type StoreOptions } from '../../src/store/open.ts';
@@ -209,11 +210,16 @@ export function rememberingLogger(): RememberingLogger {
   return logger;
 }
 
-/** Bytes of all files below. */
+/** Bytes of all files below; what is removed meanwhile has none. */
 export async function folderSize(folder: string): Promise<number> {
-  let bytes = 0;
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size;
-  }
-  return bytes;
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const sizes = entries
+    .filter((entry) => entry.isFile())
+    .map(async ({ parentPath, name }) => {
+      const found = await stat(join(parentPath, name)).catch((error: unknown) => {
+        if (systemCodeOf(error) !== 'ENOENT') throw error;
+      });
+      return found?.size ?? 0;
+    });
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }

@@ -1,10 +1,18 @@
 import type { Socket } from 'node:net';
+import type { SharedLine } from './shared-line.ts';
 
 /** How a link carries bytes, each way. Without a figure it does not slow down. */
 export interface Shape {
   readonly latencyMs?: number;
   readonly bytesPerSecond?: number;
+  /** Shared with other connections, instead of a rate of its own. */
+  readonly lines?: { readonly up: SharedLine; readonly down: SharedLine };
+  /** What one direction of a connection may hold before it stops reading from its source. */
+  readonly queueBytes?: number;
 }
+
+/** Payload of a TCP segment on Ethernet. */
+const SEGMENT_BYTES = 1448;
 
 /** What becomes of a piece of the stream, or of its end (`undefined`). */
 export interface Passed {
@@ -18,7 +26,6 @@ interface Item extends Passed {
   readonly due: number;
 }
 
-/** What one direction may hold before it stops reading from its source. */
 const QUEUE_BYTES = 262_144; // 256 KiB
 
 /**
@@ -31,7 +38,10 @@ export class Pipe {
   readonly #to: Socket;
   readonly #inspect: (piece: Buffer | undefined) => Passed | undefined;
   #shape: Shape = {};
+  #line: SharedLine | undefined;
   readonly #queue: Item[] = [];
+  /** Not on the line yet. */
+  readonly #waiting: Passed[] = [];
   #queued = 0;
   #held = false;
   #blocked = false;
@@ -55,8 +65,25 @@ export class Pipe {
     to.once('close', () => clearTimeout(this.#timer));
   }
 
-  shape(shape: Shape): void {
+  shape(shape: Shape, way: 'up' | 'down'): void {
     this.#shape = shape;
+    this.#line = shape.lines?.[way];
+  }
+
+  /** For the line. */
+  next(): number | undefined {
+    const [first] = this.#waiting;
+    return first === undefined ? undefined : (first.data?.length ?? 0);
+  }
+
+  /** For the line. */
+  carried(atMs: number, heldMs: number): void {
+    const passed = this.#waiting.shift();
+    if (passed === undefined) return;
+    // In order, whatever is late.
+    this.#lastDue = Math.max(atMs + (this.#shape.latencyMs ?? 0) + heldMs, this.#lastDue);
+    this.#queue.push({ ...passed, due: this.#lastDue });
+    this.#flush();
   }
 
   hold(): void {
@@ -77,12 +104,27 @@ export class Pipe {
     const { latencyMs = 0, bytesPerSecond } = this.#shape;
     const now = performance.now();
     const size = data?.length ?? 0;
+    if (this.#line !== undefined) {
+      this.#queued += size;
+      this.#cut(passed);
+      this.#line.want(this);
+      this.#flush();
+      return;
+    }
     const carried = bytesPerSecond === undefined ? 0 : (size / bytesPerSecond) * 1000;
     // The line is busy with what was put on it before; the latency comes on top for each.
     this.#lastDue = Math.max(now, this.#lastDue) + carried;
     this.#queue.push({ ...passed, due: this.#lastDue + latencyMs });
     this.#queued += size;
     this.#flush();
+  }
+
+  #cut({ data, written }: Passed): void {
+    const length = data?.length ?? 0;
+    for (let at = 0; at + SEGMENT_BYTES < length; at += SEGMENT_BYTES)
+      this.#waiting.push({ data: data?.subarray(at, at + SEGMENT_BYTES) });
+    const rest = Math.max(0, Math.ceil(length / SEGMENT_BYTES) - 1) * SEGMENT_BYTES;
+    this.#waiting.push({ data: data?.subarray(rest), ...(written && { written }) });
   }
 
   #flush(): void {
@@ -104,7 +146,7 @@ export class Pipe {
       }
       item.written?.();
     }
-    if (this.#queued > QUEUE_BYTES || this.#blocked) this.#from.pause();
+    if (this.#queued > (this.#shape.queueBytes ?? QUEUE_BYTES) || this.#blocked) this.#from.pause();
     else this.#from.resume();
   }
 }

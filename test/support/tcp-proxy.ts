@@ -28,11 +28,23 @@ export interface ProxyOptions {
   readonly listenPort?: number;
   /** For a Kafka listener without TLS: counts requests and cuts some. */
   readonly requests?: KafkaRequests;
+  /** Likewise: is told of every request and answer. */
+  readonly witness?: LinkWitness;
+}
+
+/** `link` stands for one connection. */
+export interface LinkWitness {
+  opened(link: object): void;
+  /** It has come from the client. */
+  request(link: object, apiKey: number, correlationId: number): void;
+  /** Its answer has gone on to the client. */
+  answered(link: object, correlationId: number): void;
 }
 
 export class TcpProxy {
   readonly #target: number;
   readonly #requests: KafkaRequests | undefined;
+  readonly #witness: LinkWitness | undefined;
   #server: Server;
   #port: number;
   #mode: LinkMode = 'open';
@@ -43,6 +55,7 @@ export class TcpProxy {
     this.#target = options.targetPort;
     this.#port = options.listenPort ?? 0;
     this.#requests = options.requests;
+    this.#witness = options.witness;
     this.#server = this.#newServer();
   }
 
@@ -75,7 +88,7 @@ export class TcpProxy {
   }
 
   #accept(client: Socket): void {
-    const link = new Link(client, this.#target, this.#requests);
+    const link = new Link(client, this.#target, this.#requests, this.#witness);
     this.#links.add(link);
     link.closed.then(() => this.#forget(link)).catch(() => {});
     link.shape(this.#shape);
@@ -150,6 +163,7 @@ class Link {
   readonly #up: Pipe;
   readonly #down: Pipe;
   readonly #requests: KafkaRequests | undefined;
+  readonly #witness: LinkWitness | undefined;
   readonly #upFrames = new FrameScanner(REQUEST_HEAD_BYTES);
   readonly #downFrames = new FrameScanner(RESPONSE_HEAD_BYTES);
   #upBytes = 0;
@@ -159,8 +173,15 @@ class Link {
   /** The request whose response is not to arrive. */
   #awaited: Hit | undefined;
 
-  constructor(client: Socket, targetPort: number, requests: KafkaRequests | undefined) {
+  constructor(
+    client: Socket,
+    targetPort: number,
+    requests: KafkaRequests | undefined,
+    witness: LinkWitness | undefined,
+  ) {
     this.#requests = requests;
+    this.#witness = witness;
+    witness?.opened(this);
     this.#client = client;
     this.#server = connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
     this.#server.setNoDelay(true);
@@ -182,8 +203,8 @@ class Link {
   }
 
   shape(shape: Shape): void {
-    this.#up.shape(shape);
-    this.#down.shape(shape);
+    this.#up.shape(shape, 'up');
+    this.#down.shape(shape, 'down');
   }
 
   hold(): void {
@@ -224,6 +245,7 @@ class Link {
     this.#upBytes += chunk.length;
     for (const frame of this.#upFrames.scan(chunk)) {
       const request = requestHeader(frame);
+      this.#witness?.request(this, request.apiKey, request.correlationId);
       const cut = requests.saw(request, this.#awaited === undefined);
       if (cut === undefined) continue;
       if (cut.where === 'response') this.#awaited = { cut, request };
@@ -235,14 +257,18 @@ class Link {
   #inspectDown(chunk: Buffer): Passed {
     const begin = this.#downBytes;
     this.#downBytes += chunk.length;
+    const answers: number[] = [];
     for (const frame of this.#downFrames.scan(chunk)) {
+      answers.push(responseCorrelationId(frame));
       const hit = this.#awaited;
       if (hit === undefined || hit.cut.cancelled) continue;
       if (responseCorrelationId(frame) !== hit.request.correlationId) continue;
       this.#awaited = undefined;
       return this.#cutAt(frame.start - begin, chunk, hit);
     }
-    return { data: chunk };
+    const witness = this.#witness;
+    if (witness === undefined) return { data: chunk };
+    return { data: chunk, written: () => answers.forEach((id) => witness.answered(this, id)) };
   }
 
   /** Lets `bytes` of the chunk through, then nothing more either way. */

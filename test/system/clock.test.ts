@@ -1,25 +1,21 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { AgentStatus } from '../../src/admin/status.ts';
 import { LIMITS } from '../../src/limits.ts';
 import { consumeCommitted } from '../../src/mirror/kafka/consume.ts';
 import { systemClock } from '../../src/time.ts';
 import { CliFolder, publish } from '../support/cli.ts';
 import { FakeTime } from '../support/fake-time.ts';
-import { type KafkaCluster, startKafkaCluster } from '../support/kafka/cluster.ts';
+import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import { kcatConsume } from '../support/kafka/tools.ts';
 import { freshName } from './kafka-rig.ts';
 
 /** A real agent whose wall clock is set by libfaketime while it runs, and a real Kafka behind it. */
-let cluster: KafkaCluster;
+const kafka = KafkaOfFile.open();
 let cli: CliFolder;
 let fake: FakeTime;
 
-beforeAll(async () => {
-  cluster = await startKafkaCluster();
-});
-afterAll(() => cluster.close());
 beforeEach(() => {
   cli = new CliFolder();
   fake = new FakeTime(path.join(cli.folder, 'fake-time'), in1970());
@@ -37,7 +33,7 @@ const OFF_MS = 1100;
 const in1970 = (): number => 5 * HOUR - systemClock.nowMs();
 
 function configure(gateway: string, trust: string): void {
-  const brokers = JSON.stringify(cluster.bootstrap('plaintext'));
+  const brokers = JSON.stringify(kafka.cluster.bootstrap('plaintext'));
   writeFileSync(
     path.join(cli.folder, 'gatelog.yaml'),
     `gateway: ${gateway}\ndata: data\nmqtt: {listen: ["mqtt://127.0.0.1:0"]}\n` +
@@ -87,11 +83,11 @@ interface Arrived {
 
 async function arrived(topic: string): Promise<Arrived[]> {
   const times = new Map<string, number>();
-  const brokers = cluster.bootstrap('plaintext');
+  const brokers = kafka.cluster.bootstrap('plaintext');
   for await (const records of consumeCommitted({ brokers, topics: [topic], clock: systemClock })) {
     for (const { identity, timestampMs } of records) times.set(identity ?? '', timestampMs);
   }
-  const found = await kcatConsume(cluster, topic);
+  const found = await kcatConsume(kafka.cluster, topic);
   return found.map(({ value, headers }) => {
     const byName = Object.fromEntries(headers);
     return { value, timestampMs: times.get(byName['gatelog.id'] ?? '') ?? NaN, headers: byName };
@@ -116,6 +112,8 @@ test('1970, then the time, back an hour, ahead ten years and back: Kafka gets tr
   const sent = [await send(url, 'in 1970')];
   const looked = await cli.run(['consume', 'telemetry', '--json', ...PLACE]);
   expect(JSON.parse(looked.stdout)).toMatchObject({ value: 'in 1970', time: 'estimated' });
+  const shown = await cli.run(['consume', 'telemetry', ...PLACE]);
+  expect(shown.stdout).toMatch(/^~\d{4}-.*Z telemetry\/0@0 plant in 1970\n$/u);
 
   fake.set(0);
   await expect.poll(clockStatus, PATIENT).toMatchObject({ jumps: 1 });
@@ -141,7 +139,7 @@ test('1970, then the time, back an hour, ahead ten years and back: Kafka gets tr
   await steer('resume', 'central');
   const topic = `${gateway}.telemetry`;
   await expect
-    .poll(async () => (await kcatConsume(cluster, topic).catch(() => [])).length, PATIENT)
+    .poll(async () => (await kcatConsume(kafka.cluster, topic).catch(() => [])).length, PATIENT)
     .toBe(sent.length);
   const found = await arrived(topic);
   expectTrueTimes(found, sent);
@@ -168,7 +166,7 @@ test('a boot that never learns the time: its records go up with the best estimat
   await send(url, 'when');
   const topic = `${gateway}.telemetry`;
   await expect
-    .poll(async () => (await kcatConsume(cluster, topic).catch(() => [])).length, PATIENT)
+    .poll(async () => (await kcatConsume(kafka.cluster, topic).catch(() => [])).length, PATIENT)
     .toBe(1);
   const [record] = await arrived(topic);
   expect(record).toMatchObject({ value: 'when', headers: { 'gatelog.time': 'estimated' } });
@@ -186,7 +184,7 @@ test('where nobody can be asked nothing is said, and timestamps are the clock’
   const { fromMs, toMs } = await send(url, 'as it is');
   const topic = `${gateway}.telemetry`;
   await expect
-    .poll(async () => (await kcatConsume(cluster, topic).catch(() => [])).length, PATIENT)
+    .poll(async () => (await kcatConsume(kafka.cluster, topic).catch(() => [])).length, PATIENT)
     .toBe(1);
   const [record] = await arrived(topic);
   expect(record?.timestampMs).toBeGreaterThanOrEqual(fromMs - HOUR - OFF_MS);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MirrorStatus } from '../../src/mirror/status.ts';
@@ -6,27 +6,19 @@ import { partitionOfKey } from '../../src/murmur2.ts';
 import { runGatelog } from '../support/hunt/agent-process.ts';
 import { Gateway, GATEWAY_TOPICS } from '../support/hunt/gateway.ts';
 import { inWorkFolder } from '../support/hunt/work-folder.ts';
-import { type KafkaCluster, startKafkaCluster } from '../support/kafka/cluster.ts';
+import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import { kcatConsume } from '../support/kafka/tools.ts';
 
 /** The transactional id's owner, end to end: restarts of one gateway, and two that are one. */
-let cluster: KafkaCluster;
+const kafka = KafkaOfFile.open();
 const WITHIN_MS = 60_000;
-
-beforeAll(async () => {
-  cluster = await startKafkaCluster();
-});
-
-afterAll(async () => {
-  await cluster.close();
-});
 
 function lines(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${name}-${index}`);
 }
 
 async function readCentral(gateway: Gateway): Promise<{ values: string[]; identities: string[] }> {
-  const records = await kcatConsume(cluster, gateway.centralTopic('telemetry'));
+  const records = await kcatConsume(kafka.cluster, gateway.centralTopic('telemetry'));
   return {
     values: records.map(({ value }) => value ?? ''),
     identities: records.map(({ headers }) => headers.at(-1)?.[1] ?? ''),
@@ -34,8 +26,8 @@ async function readCentral(gateway: Gateway): Promise<{ values: string[]; identi
 }
 
 async function makeGateway(folder: string, name: string): Promise<Gateway> {
-  const gateway = await Gateway.make({ folder, name, cluster, listener: 'sasl' });
-  await gateway.grant(cluster);
+  const gateway = await Gateway.make({ folder, name, cluster: kafka.cluster, listener: 'sasl' });
+  await gateway.grant(kafka.cluster);
   return gateway;
 }
 

@@ -1,20 +1,15 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { DemoRig, figure } from '../support/demo-rig.ts';
-import { type KafkaCluster, startKafkaCluster } from '../support/kafka/cluster.ts';
+import { KafkaOfFile } from '../support/kafka/of-file.ts';
 
 /** `gatelog demo --kafka`: the same show with a real Kafka in the central's place. */
 const CLEAN = /clean: every acknowledged reading is in Kafka exactly once, in order/u;
-let cluster: KafkaCluster;
+const kafka = KafkaOfFile.open();
 let brokers: string;
 let rig: DemoRig;
 
 beforeAll(async () => {
-  cluster = await startKafkaCluster();
-  brokers = cluster.bootstrap('plaintext').join(',');
-});
-
-afterAll(async () => {
-  await cluster.close();
+  brokers = kafka.cluster.bootstrap('plaintext').join(',');
 });
 
 beforeEach(async () => {

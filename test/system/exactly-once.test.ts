@@ -11,10 +11,10 @@ test('30 faults of agent, brokers and links: every record of the log is in Kafka
 }, 600_000);
 
 /** 60 cuts in `npm run test:hunt`; the disk's side of them is what test/crash looks at. */
-test('8 power cuts of the gateway: every record of the log is in Kafka once, in order', async () => {
-  const result = await huntWithCluster(8, { powerCuts: true });
+test('4 power cuts of the gateway: every record of the log is in Kafka once, in order', async () => {
+  const result = await huntWithCluster(4, { powerCuts: true });
   expect(result.problems).toEqual([]);
-  expect(result.faults).toBe(8);
+  expect(result.faults).toBe(4);
   expect(result.centralRecords).toBe(result.logRecords);
-  expect(result.acked).toBeGreaterThan(500);
+  expect(result.acked).toBeGreaterThan(200);
 }, 600_000);

@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/time.ts';
-import type { KafkaCluster } from '../support/kafka/cluster.ts';
+import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import { openKafkaLink } from '../support/kafka/link.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import {
@@ -9,36 +9,27 @@ import {
   failureOf,
   gatewayFor,
   newGateway,
-  openCluster,
   pem,
 } from './kafka-rig.ts';
 
 /** Getting in, and being told why not. */
-let cluster: KafkaCluster;
-
-beforeAll(async () => {
-  cluster = await openCluster();
-}, 420_000);
-
-afterAll(async () => {
-  await cluster.close();
-});
+const kafka = KafkaOfFile.open();
 
 describe('logging in', () => {
   const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
 
   test.each(mechanisms)('by %s, over TLS and without', async (mechanism) => {
-    const { gw } = cluster.state.users;
+    const { gw } = kafka.cluster.state.users;
     const sasl = { mechanism, username: gw.name, password: gw.password };
-    const gateway = await newGateway(cluster, { upstream: { sasl } });
+    const gateway = await newGateway(kafka.cluster, { upstream: { sasl } });
     gateway.fill(20);
     await gateway.mirror();
-    const tls = { ca: pem(cluster.state.certificates.ca) };
-    const secure = gateway.reborn({ brokers: cluster.bootstrap('saslSsl'), tls });
+    const tls = { ca: pem(kafka.cluster.state.certificates.ca) };
+    const secure = gateway.reborn({ brokers: kafka.cluster.bootstrap('saslSsl'), tls });
     secure.fill(20);
     await secure.mirror();
     expect(secure.failures).toEqual([]);
-    expectExactlyOnce(await committed(cluster, gateway), gateway);
+    expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
   });
 
   test('by OAUTHBEARER with a token asked for at every connection', async () => {
@@ -48,29 +39,29 @@ describe('logging in', () => {
     let asked = 0;
     const token = (): string => {
       asked++;
-      const claims = { sub: cluster.state.users.gw.name, iat: seconds, exp: seconds + 3600 };
+      const claims = { sub: kafka.cluster.state.users.gw.name, iat: seconds, exp: seconds + 3600 };
       return `${encode({ alg: 'none' })}.${encode(claims)}.`;
     };
-    const gateway = await newGateway(cluster, {
+    const gateway = await newGateway(kafka.cluster, {
       upstream: { sasl: { mechanism: 'OAUTHBEARER', token } },
     });
     gateway.fill(20);
     await gateway.mirror();
     expect(asked).toBeGreaterThan(0);
-    expectExactlyOnce(await committed(cluster, gateway), gateway);
+    expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
   });
 
   test('by a client certificate', async () => {
     const { ca, clientCertificate, clientKey, strangerCertificate, strangerKey } =
-      cluster.state.certificates;
+      kafka.cluster.state.certificates;
     const own = { ca: pem(ca), cert: pem(clientCertificate), key: pem(clientKey) };
-    const gateway = await newGateway(cluster, {
+    const gateway = await newGateway(kafka.cluster, {
       listener: 'ssl',
       upstream: { sasl: undefined, tls: own },
     });
     gateway.fill(20);
     await gateway.mirror();
-    expectExactlyOnce(await committed(cluster, gateway), gateway);
+    expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
     const stranger = { ca: pem(ca), cert: pem(strangerCertificate), key: pem(strangerKey) };
     for (const tls of [stranger, { ca: pem(ca) }]) {
       const refused = await failureOf(gateway.reborn({ tls }).connect());
@@ -80,12 +71,12 @@ describe('logging in', () => {
   });
 
   test('to brokers whose certificate is not trusted is refused by us', async () => {
-    const gateway = await newGateway(cluster, { listener: 'saslSsl', upstream: { tls: {} } });
+    const gateway = await newGateway(kafka.cluster, { listener: 'saslSsl', upstream: { tls: {} } });
     expect(await failureOf(gateway.connect())).toMatchObject({
       code: 'UPSTREAM_UNAUTHENTICATED',
       message: expect.stringContaining('check tls.ca'),
     });
-    const tls = { ca: pem(cluster.state.certificates.ca), servername: 'elsewhere.example' };
+    const tls = { ca: pem(kafka.cluster.state.certificates.ca), servername: 'elsewhere.example' };
     expect(await failureOf(gateway.reborn({ tls }).connect())).toMatchObject({
       code: 'UPSTREAM_UNAUTHENTICATED',
       message: expect.stringContaining('tls.serverName'),
@@ -93,9 +84,9 @@ describe('logging in', () => {
   });
 
   test.each(mechanisms)('with a wrong password says so (%s)', async (mechanism) => {
-    const { gw } = cluster.state.users;
+    const { gw } = kafka.cluster.state.users;
     const sasl = { mechanism, username: gw.name, password: 'wrong' };
-    const gateway = await newGateway(cluster, { upstream: { sasl } });
+    const gateway = await newGateway(kafka.cluster, { upstream: { sasl } });
     const failure = await failureOf(gateway.connect());
     expect(failure).toMatchObject({
       code: 'UPSTREAM_UNAUTHENTICATED',
@@ -105,12 +96,15 @@ describe('logging in', () => {
   });
 
   test('plaintext to a TLS listener, TLS to a plaintext one: the text says what to change', async () => {
-    const plain = gatewayFor(cluster, 'any', { listener: 'ssl', upstream: { sasl: undefined } });
+    const plain = gatewayFor(kafka.cluster, 'any', {
+      listener: 'ssl',
+      upstream: { sasl: undefined },
+    });
     expect(await failureOf(plain.connect())).toMatchObject({
       code: 'UPSTREAM_UNREACHABLE',
       message: expect.stringContaining('tls'),
     });
-    const tls = gatewayFor(cluster, 'any', { listener: 'sasl', upstream: { tls: {} } });
+    const tls = gatewayFor(kafka.cluster, 'any', { listener: 'sasl', upstream: { tls: {} } });
     expect(await failureOf(tls.connect())).toMatchObject({
       code: 'UPSTREAM_UNREACHABLE',
       message: expect.stringContaining('plaintext listener'),
@@ -119,7 +113,7 @@ describe('logging in', () => {
 
   test('nobody there: host, port and cause are named', async () => {
     const brokers = ['127.0.0.1:1', '127.0.0.1:2'];
-    const gateway = gatewayFor(cluster, 'any', { upstream: { brokers } });
+    const gateway = gatewayFor(kafka.cluster, 'any', { upstream: { brokers } });
     const failure = await failureOf(gateway.connect());
     expect(failure).toMatchObject({ code: 'UPSTREAM_UNREACHABLE' });
     expect(failure).toMatchObject({
@@ -129,32 +123,33 @@ describe('logging in', () => {
   });
 
   test('a broker that is silent is not waited for', async () => {
-    const link = await openKafkaLink(cluster);
+    const link = await openKafkaLink(kafka.cluster);
     try {
-      const gateway = await newGateway(cluster, {
+      const gateway = await newGateway(kafka.cluster, {
         listener: 'proxied',
         upstream: { requestTimeoutMs: 20_000, connectTimeoutMs: 20_000 },
       });
-      const silent = await startTcpProxy({ targetPort: cluster.node(1).ports.sasl });
+      const silent = await startTcpProxy({ targetPort: kafka.cluster.node(1).ports.sasl });
       await silent.setMode('silent');
-      const brokers = [`127.0.0.1:${silent.port}`, ...cluster.bootstrap('proxied')];
+      const brokers = [`127.0.0.1:${silent.port}`, ...kafka.cluster.bootstrap('proxied')];
       const patient = gateway.reborn({ brokers });
       patient.fill(20);
       const session = await patient.connectSoon();
-      const receipt = await session.send(patient.next(new Map(), 20));
-      expect(receipt.positions.size).toBe(4);
+      const batch = patient.next(new Map(), 20);
+      expect(batch.length).toBe(4);
+      await session.send(batch);
       await session.close();
       await silent.close();
-      expectExactlyOnce(await committed(cluster, patient), patient);
+      expectExactlyOnce(await committed(kafka.cluster, patient), patient);
     } finally {
       await link.close();
     }
   });
 
   test('connecting ends soon when it is given up', async () => {
-    const link = await openKafkaLink(cluster);
+    const link = await openKafkaLink(kafka.cluster);
     try {
-      const gateway = await newGateway(cluster, { listener: 'proxied' });
+      const gateway = await newGateway(kafka.cluster, { listener: 'proxied' });
       await link.setMode('silent');
       const giveUp = new AbortController();
       const failure = failureOf(gateway.connect(giveUp.signal));

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { decodeHeaders } from '../../src/headers.ts';
 import { parseIdentity } from '../../src/identity.ts';
 import type { GapJson } from '../../src/loss.ts';
@@ -9,21 +9,13 @@ import { partitionOfKey } from '../../src/murmur2.ts';
 import { systemRandom } from '../../src/random.ts';
 import type { Store, TopicInfo, TopicOptions } from '../../src/store/log.ts';
 import { systemClock } from '../../src/time.ts';
-import type { KafkaCluster } from '../support/kafka/cluster.ts';
+import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import { kcatConsume } from '../support/kafka/tools.ts';
 import { append, onDisk, rememberingLogger } from '../support/store-kit.ts';
-import { newGateway, openCluster } from './kafka-rig.ts';
+import { newGateway } from './kafka-rig.ts';
 
 /** Records without a key for a compacted topic: Kafka refuses whole batches, record by record. */
-let cluster: KafkaCluster;
-
-beforeAll(async () => {
-  cluster = await openCluster();
-}, 420_000);
-
-afterAll(async () => {
-  await cluster.close();
-});
+const kafka = KafkaOfFile.open();
 
 const REFUSED = 8000;
 const OPTIONS: TopicOptions = {
@@ -73,7 +65,7 @@ function fill(store: Store, { streams }: TopicInfo, from: number, to: number, ki
 /** Records that the gateway's ledger in the centre names, by reason. */
 async function gapsOf(gateway: string): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
-  for (const { value, headers } of await kcatConsume(cluster, '_gaps')) {
+  for (const { value, headers } of await kcatConsume(kafka.cluster, '_gaps')) {
     if (parseIdentity(headers.at(-1)?.[1] ?? '')?.gateway !== gateway) continue;
     const { reason, records } = JSON.parse(value ?? '') as GapJson;
     counts[reason] = (counts[reason] ?? 0) + records;
@@ -86,7 +78,7 @@ test.for(['exactly-once', 'at-least-once'] as const)(
   async (delivery) => {
     const configs = { 'cleanup.policy': 'compact' };
     const options = { upstream: { delivery }, otherTopics: ['_gaps'] };
-    const gateway = await newGateway(cluster, options, configs);
+    const gateway = await newGateway(kafka.cluster, options, configs);
     const place = await onDisk.make();
     const store = await place.open({ ledgerIdleMs: 100 });
     const logger = rememberingLogger();
@@ -145,9 +137,9 @@ test.for(['exactly-once', 'at-least-once'] as const)(
       await place.remove();
     }
     await expect
-      .poll(async () => (await kcatConsume(cluster, gateway.topic)).length)
+      .poll(async () => (await kcatConsume(kafka.cluster, gateway.topic)).length)
       .toBeGreaterThanOrEqual(198);
-    const found = await kcatConsume(cluster, gateway.topic);
+    const found = await kcatConsume(kafka.cluster, gateway.topic);
     const refused = new Set([REFUSED + 100, REFUSED + 101].map(String));
     const wanted = Array.from({ length: 200 }, (_, index) => String(REFUSED + index));
     expect(found).toHaveLength(198);

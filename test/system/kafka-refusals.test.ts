@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { type Coverages, upTo } from '../../src/coverage.ts';
 import { consumeCommitted } from '../../src/mirror/kafka/consume.ts';
 import { COMPRESSIONS } from '../../src/mirror/kafka/options.ts';
 import { streamId } from '../../src/record.ts';
 import { systemClock } from '../../src/time.ts';
-import type { KafkaCluster } from '../support/kafka/cluster.ts';
+import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import { openKafkaLink } from '../support/kafka/link.ts';
 import { kcatConsume } from '../support/kafka/tools.ts';
 import {
@@ -15,27 +16,18 @@ import {
   grantLeast,
   memoryKeyValue,
   newGateway,
-  openCluster,
 } from './kafka-rig.ts';
 
 /** What brokers refuse, forget and demand; each with the text that a person gets to read. */
-let cluster: KafkaCluster;
-
-beforeAll(async () => {
-  cluster = await openCluster();
-}, 420_000);
-
-afterAll(async () => {
-  await cluster.close();
-});
+const kafka = KafkaOfFile.open();
 
 describe('topics', () => {
   test('one that may not be written stops that topic and names the right', async () => {
-    const gateway = await newGateway(cluster, { grant: false });
-    const allowed = gatewayFor(cluster, freshName('other'), {
+    const gateway = await newGateway(kafka.cluster, { grant: false });
+    const allowed = gatewayFor(kafka.cluster, freshName('other'), {
       upstream: { gateway: gateway.name },
     });
-    await grantLeast(cluster, allowed);
+    await grantLeast(kafka.cluster, allowed);
     const failure = await failureOf(gateway.connect());
     expect(failure).toMatchObject({
       code: 'UPSTREAM_UNAUTHORIZED',
@@ -48,11 +40,11 @@ describe('topics', () => {
   });
 
   test('a right that is taken away under way stops the topic too', async () => {
-    const gateway = await newGateway(cluster);
+    const gateway = await newGateway(kafka.cluster);
     gateway.fill(100);
     const session = await gateway.connectSoon();
     await session.send(gateway.next(new Map(), 5));
-    await cluster.grant(cluster.state.users.gw.name, [
+    await kafka.cluster.grant(kafka.cluster.state.users.gw.name, [
       { resource: 'topic', name: gateway.topic, operations: ['WRITE'], deny: true },
     ]);
     const from = new Map([...session.positions].map(([stream]) => [stream, 5]));
@@ -66,8 +58,10 @@ describe('topics', () => {
   });
 
   test('a missing one that may not be created stops; allowed, it is created', async () => {
-    const gateway = gatewayFor(cluster, freshName('missing'), { upstream: { create: false } });
-    await grantLeast(cluster, gateway);
+    const gateway = gatewayFor(kafka.cluster, freshName('missing'), {
+      upstream: { create: false },
+    });
+    await grantLeast(kafka.cluster, gateway);
     const failure = await failureOf(gateway.connect());
     expect(failure).toMatchObject({
       code: 'UPSTREAM_TOPIC_MISSING',
@@ -77,20 +71,20 @@ describe('topics', () => {
     const maker = gateway.reborn({ create: { partitions: 3, replicationFactor: 3 } });
     const refused = await failureOf(maker.connect());
     expect(refused).toMatchObject({ message: expect.stringContaining('could not be created') });
-    await cluster.grant(cluster.state.users.gw.name, [
+    await kafka.cluster.grant(kafka.cluster.state.users.gw.name, [
       { resource: 'topic', name: gateway.topic, operations: ['CREATE'] },
     ]);
     maker.fill(50);
     await maker.mirror();
-    const found = await committed(cluster, maker);
+    const found = await committed(kafka.cluster, maker);
     expectExactlyOnce(found, maker);
     expect(new Set(found.map(({ partition }) => partition)).size).toBe(3);
   });
 
   test('a transactional id or group that may not be used is named; the mirror tries again', async () => {
-    const gateway = await newGateway(cluster, { grant: false });
-    const { name } = cluster.state.users.gw;
-    await cluster.grant(name, [
+    const gateway = await newGateway(kafka.cluster, { grant: false });
+    const { name } = kafka.cluster.state.users.gw;
+    await kafka.cluster.grant(name, [
       { resource: 'topic', name: gateway.topic, operations: ['WRITE', 'DESCRIBE'] },
       { resource: 'topic', name: 'gatelog.positions', operations: ['READ'] },
     ]);
@@ -101,7 +95,9 @@ describe('topics', () => {
     });
     expect(gateway.upstream.dispositionOf(first)).toEqual({ kind: 'retry' });
     const id = `gatelog.${gateway.name}`;
-    await cluster.grant(name, [{ resource: 'transactionalId', name: id, operations: ['WRITE'] }]);
+    await kafka.cluster.grant(name, [
+      { resource: 'transactionalId', name: id, operations: ['WRITE'] },
+    ]);
     expect(await failureOf(gateway.connect())).toMatchObject({
       code: 'UPSTREAM_UNAUTHORIZED',
       message: expect.stringContaining(`group 'gatelog.${gateway.name}'`),
@@ -112,10 +108,10 @@ describe('topics', () => {
 test('the positions topic is made, and grows with the streams, where that is allowed', async () => {
   const positionsTopic = freshName('positions');
   const upstream = { positionsTopic } as const;
-  const gateway = await newGateway(cluster, { upstream, partitions: 4 });
-  const { name } = cluster.state.users.gw;
+  const gateway = await newGateway(kafka.cluster, { upstream, partitions: 4 });
+  const { name } = kafka.cluster.state.users.gw;
   const grant = (operations: readonly ('READ' | 'CREATE' | 'ALTER')[]): Promise<void> =>
-    cluster.grant(name, [{ resource: 'topic', name: positionsTopic, operations }]);
+    kafka.cluster.grant(name, [{ resource: 'topic', name: positionsTopic, operations }]);
   await grant(['READ']);
   await expect
     .poll(() => failureOf(gateway.connect()))
@@ -135,7 +131,7 @@ test('the positions topic is made, and grows with the streams, where that is all
   larger.append(64, { key: null, value: Buffer.from('x') });
   larger.fill(50);
   await larger.mirror();
-  expectExactlyOnce(await committed(cluster, larger), larger);
+  expectExactlyOnce(await committed(kafka.cluster, larger), larger);
 });
 
 describe('records', () => {
@@ -143,7 +139,7 @@ describe('records', () => {
     test(`an oversized one is rejected, the others arrive in order (${delivery})`, async () => {
       const upstream = { delivery, compression: 'none' } as const;
       const configs = { 'max.message.bytes': '20000' };
-      const gateway = await newGateway(cluster, { upstream }, configs);
+      const gateway = await newGateway(kafka.cluster, { upstream }, configs);
       gateway.fill(200, 400);
       const offset = gateway.append(2, {
         key: Buffer.from('big'),
@@ -160,19 +156,19 @@ describe('records', () => {
           oversize: true,
         },
       ]);
-      expectExactlyOnce(await committed(cluster, gateway), gateway);
+      expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
     });
   }
 
   test.each(COMPRESSIONS)(
     'compressed by %s they are read by kcat and by the auditor',
     async (compression) => {
-      const gateway = await newGateway(cluster, { upstream: { compression } });
+      const gateway = await newGateway(kafka.cluster, { upstream: { compression } });
       gateway.fill(600, 100);
       await gateway.mirror(100);
-      expectExactlyOnce(await committed(cluster, gateway), gateway);
+      expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
       const audited: string[] = [];
-      const brokers = cluster.bootstrap('plaintext');
+      const brokers = kafka.cluster.bootstrap('plaintext');
       for await (const records of consumeCommitted({
         brokers,
         topics: [gateway.topic],
@@ -185,9 +181,9 @@ describe('records', () => {
   );
 
   test('the auditor leaves out what was aborted', async () => {
-    const gateway = await newGateway(cluster, { partitions: 1, listener: 'proxied' });
+    const gateway = await newGateway(kafka.cluster, { partitions: 1, listener: 'proxied' });
     gateway.fill(300);
-    const link = await openKafkaLink(cluster);
+    const link = await openKafkaLink(kafka.cluster);
     try {
       const session = await gateway.connectSoon();
       const cut = link.cut('EndTxn', { where: 'request', how: 'reset' });
@@ -199,7 +195,7 @@ describe('records', () => {
     } finally {
       await link.close();
     }
-    const brokers = cluster.bootstrap('plaintext');
+    const brokers = kafka.cluster.bootstrap('plaintext');
     const offsets: number[] = [];
     const audited: string[] = [];
     for await (const records of consumeCommitted({
@@ -219,7 +215,7 @@ describe('records', () => {
 
 describe('positions', () => {
   test('of another data folder are refused, unless it replaces that one', async () => {
-    const gateway = await newGateway(cluster);
+    const gateway = await newGateway(kafka.cluster);
     gateway.fill(40);
     await gateway.mirror();
     const other = gateway.reborn({ incarnation: 'ffffffffffffffff', journal: memoryKeyValue() });
@@ -240,11 +236,11 @@ describe('positions', () => {
   });
 
   test('another cluster than before is refused, unless it is named', async () => {
-    const gateway = await newGateway(cluster);
+    const gateway = await newGateway(kafka.cluster);
     const { journal } = gateway.options;
     await journal.put('cluster', Buffer.from('the-old-one'));
     const failure = await failureOf(gateway.connect());
-    const { clusterId } = cluster.state;
+    const { clusterId } = kafka.cluster.state;
     expect(failure).toMatchObject({
       code: 'UPSTREAM_MISMATCH',
       message: expect.stringContaining(`set 'clusterId: ${clusterId}'`),
@@ -255,7 +251,7 @@ describe('positions', () => {
   });
 
   test('a seek is committed before the session begins', async () => {
-    const gateway = await newGateway(cluster);
+    const gateway = await newGateway(kafka.cluster);
     gateway.fill(100);
     await gateway.mirror();
     const streams = gateway.streams.map((stream, partition) => ({
@@ -264,9 +260,16 @@ describe('positions', () => {
       partition,
     }));
     const [stream = streamId(0)] = gateway.streams;
-    const options = { seek: new Map([[stream, 3]]), quarantine: () => Promise.resolve() };
+    const before: Coverages[] = [];
+    const options = {
+      seek: new Map([[stream, 3]]),
+      onSought: (had: Coverages) => void before.push(had),
+      quarantine: () => Promise.resolve(),
+    };
     const session = await gateway.upstream.connect(streams, AbortSignal.timeout(30_000), options);
-    expect(session.positions.get(stream)).toBe(3);
+    expect(session.positions.get(stream)?.next).toBe(3);
+    const had = upTo(gateway.records.get(stream)?.length ?? 0);
+    expect(before).toEqual([new Map([[stream, had]])]);
     await session.close();
     const again = await gateway.connect();
     expect(again.positions.get(stream)).toBe(3);
@@ -275,27 +278,27 @@ describe('positions', () => {
 
   describe('forgotten by the far side', () => {
     const forget = async (group: string): Promise<void> => {
-      const admin = cluster.openAdmin();
+      const admin = kafka.cluster.openAdmin();
       await admin.deleteGroups({ groups: [group] });
       await admin.close();
     };
 
     test('with nothing in doubt: on from the local ones', async () => {
-      const gateway = await newGateway(cluster);
+      const gateway = await newGateway(kafka.cluster);
       gateway.fill(200);
       await gateway.mirror();
       await forget(`gatelog.${gateway.name}`);
       gateway.fill(100);
       await gateway.mirror();
       expect(gateway.failures).toEqual([]);
-      expectExactlyOnce(await committed(cluster, gateway), gateway);
+      expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
     });
 
     for (const where of ['request', 'response'] as const) {
       test(`with EndTxn cut at its ${where}: the records themselves tell`, async () => {
-        const gateway = await newGateway(cluster, { listener: 'proxied', partitions: 2 });
+        const gateway = await newGateway(kafka.cluster, { listener: 'proxied', partitions: 2 });
         gateway.fill(100);
-        const link = await openKafkaLink(cluster);
+        const link = await openKafkaLink(kafka.cluster);
         try {
           await gateway.mirror();
           gateway.fill(40);
@@ -315,29 +318,29 @@ describe('positions', () => {
             code: 'UPSTREAM_MISMATCH',
             message: expect.stringContaining('Grant READ on the topics'),
           });
-          await cluster.grant(cluster.state.users.gw.name, [
+          await kafka.cluster.grant(kafka.cluster.state.users.gw.name, [
             { resource: 'topic', name: gateway.topic, operations: ['READ'] },
           ]);
           await gateway.mirror();
         } finally {
           await link.close();
         }
-        expectExactlyOnce(await committed(cluster, gateway), gateway);
+        expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
       });
     }
   });
 });
 
 test('at least once: nothing is lost and the order stays when the link is cut', async () => {
-  const link = await openKafkaLink(cluster);
+  const link = await openKafkaLink(kafka.cluster);
   try {
     const upstream = { delivery: 'at-least-once' } as const;
-    const gateway = await newGateway(cluster, { listener: 'proxied', upstream });
+    const gateway = await newGateway(kafka.cluster, { listener: 'proxied', upstream });
     gateway.fill(500);
     const cut = link.cut('Produce', { where: 'response', how: 'reset' });
     await gateway.mirror(20);
     await cut.done;
-    const found = await kcatConsume(cluster, gateway.topic);
+    const found = await kcatConsume(kafka.cluster, gateway.topic);
     const seen = found.map(({ headers }) => headers.at(-1)?.[1] ?? '');
     expect(seen.length).toBeGreaterThan(500);
     expect([...new Set(seen)].toSorted()).toEqual(gateway.identities().toSorted());

@@ -2,31 +2,22 @@ import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { GatelogError } from '../../src/errors.ts';
 import { encodeHeaders } from '../../src/headers.ts';
+import { upTo } from '../../src/coverage.ts';
 import { formatIdentity } from '../../src/identity.ts';
+import { ConnectAttempts } from '../../src/mirror/connect-attempts.ts';
 import { createKafkaUpstream } from '../../src/mirror/kafka/kafka-upstream.ts';
 import type { KafkaUpstreamOptions } from '../../src/mirror/kafka/options.ts';
-import type { Rejection, Upstream, UpstreamSession } from '../../src/mirror/upstream.ts';
+import type { Rejection, Upstream } from '../../src/mirror/upstream.ts';
 import { partitionOfKey } from '../../src/murmur2.ts';
 import { type LogRecord, streamId, type StreamId } from '../../src/record.ts';
 import type { KeyValue, Slice } from '../../src/store/log.ts';
+import { type InOrderSession, inOrder, inOrderSession } from '../support/in-order.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 import { gatewayGrants } from '../support/kafka/admin.ts';
-import {
-  connectKafkaCluster,
-  type KafkaCluster,
-  type KafkaClusterOptions,
-  startKafkaCluster,
-} from '../support/kafka/cluster.ts';
+import type { KafkaCluster } from '../support/kafka/cluster.ts';
 import type { Listener } from '../support/kafka/state.ts';
 import { type ConsumedRecord, kcatConsume } from '../support/kafka/tools.ts';
-
-/** A running cluster's `cluster.json` may be named, to develop against; else one is started. */
-export function openCluster(options?: KafkaClusterOptions): Promise<KafkaCluster> {
-  const state = process.env['GATELOG_KAFKA_STATE'];
-  if (state !== undefined) return Promise.resolve(connectKafkaCluster(state));
-  return startKafkaCluster(options);
-}
 
 export function memoryKeyValue(): KeyValue {
   const values = new Map<string, Uint8Array>();
@@ -64,6 +55,8 @@ export interface GatewayOptions {
   readonly listener?: Listener;
   readonly partitions?: number;
   readonly grant?: boolean;
+  /** Rights for one transactional id only. */
+  readonly single?: boolean;
   /** Made, and rights granted, besides its own. */
   readonly otherTopics?: readonly string[];
   readonly upstream?: Partial<KafkaUpstreamOptions>;
@@ -123,25 +116,26 @@ export class TestGateway {
     return [...this.records.values()].reduce((sum, records) => sum + records.length, 0);
   }
 
-  connect(signal: AbortSignal = AbortSignal.timeout(60_000)): Promise<UpstreamSession> {
+  async connect(signal: AbortSignal = AbortSignal.timeout(60_000)): Promise<InOrderSession> {
     this.connects++;
     const streams = this.streams.map((stream, partition) => ({
       stream,
       topic: this.topic,
       partition,
-      position: this.positions.get(stream) ?? 0,
+      had: upTo(this.positions.get(stream) ?? 0),
     }));
-    return this.upstream.connect(streams, signal, {
+    const session = await this.upstream.connect(streams, signal, {
       seek: new Map(),
       quarantine: (rejected) => {
         this.rejected.push(...rejected);
         return Promise.resolve();
       },
     });
+    return inOrderSession(session);
   }
 
   /** Rights that were just granted reach the brokers one by one. */
-  async connectSoon(): Promise<UpstreamSession> {
+  async connectSoon(): Promise<InOrderSession> {
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.connect();
@@ -165,7 +159,7 @@ export class TestGateway {
   async mirror(perStream = 50, patienceMs = 60_000): Promise<void> {
     const end = systemClock.monotonicMs() + patienceMs;
     for (;;) {
-      let session: UpstreamSession | undefined;
+      let session: InOrderSession | undefined;
       try {
         session = await this.connect();
         await Promise.race([this.#pump(session, perStream), session.broken]);
@@ -182,7 +176,7 @@ export class TestGateway {
     }
   }
 
-  async #pump(session: UpstreamSession, perStream: number): Promise<void> {
+  async #pump(session: InOrderSession, perStream: number): Promise<void> {
     this.sessionPositions = session.positions;
     const from = new Map(this.positions);
     for (const [stream, position] of session.positions) from.set(stream, position);
@@ -190,9 +184,9 @@ export class TestGateway {
     for (;;) {
       const batch = this.next(from, perStream);
       if (batch.length === 0) break;
-      if (flights.length >= 2) await flights.shift();
-      const flight = session.send(batch).then(({ positions }) => {
-        for (const [stream, position] of positions) this.positions.set(stream, position);
+      if (flights.length >= 4) await flights.shift();
+      const flight = session.send(batch).then(() => {
+        for (const [stream, { next }] of inOrder(batch)) this.positions.set(stream, next);
         return undefined;
       });
       flight.catch(() => {}); // Awaited in turn.
@@ -238,6 +232,7 @@ export function gatewayFor(
     logger: silentLogger,
     connectTimeoutMs: 5000,
     requestTimeoutMs: 3000,
+    attempts: new ConnectAttempts(systemClock, 10_000), // Its waits are short.
     ...options.upstream,
   };
   return new TestGateway(topic, upstream, records);
@@ -257,7 +252,7 @@ export async function newGateway(
   for (const name of otherTopics) {
     await cluster.createTopic(name, { partitions: 1 }).catch(() => {}); // There already.
   }
-  if (options.grant !== false) await grantLeast(cluster, gateway, otherTopics);
+  if (options.grant !== false) await grantLeast(cluster, gateway, otherTopics, options.single);
   return gateway;
 }
 
@@ -267,12 +262,14 @@ export async function grantLeast(
   cluster: KafkaCluster,
   gateway: TestGateway,
   otherTopics: readonly string[] = [],
+  single = false,
 ): Promise<void> {
   const id = `gatelog.${gateway.name}`;
   const rights = {
     transactionalId: id,
     group: id,
     positionsTopic: POSITIONS,
+    single,
     topics: [gateway.topic, ...otherTopics],
   };
   await cluster.grant(cluster.state.users.gw.name, gatewayGrants(rights));

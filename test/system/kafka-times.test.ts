@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/limits.ts';
 import { consumeCommitted } from '../../src/mirror/kafka/consume.ts';
 import { type LogRecord, streamId } from '../../src/record.ts';
 import { systemClock } from '../../src/time.ts';
-import type { KafkaCluster } from '../support/kafka/cluster.ts';
+import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import { openKafkaLink } from '../support/kafka/link.ts';
 import type { ConsumedRecord } from '../support/kafka/tools.ts';
 import { rememberingLogger } from '../support/store-kit.ts';
@@ -12,20 +12,11 @@ import {
   expectExactlyOnce,
   failureOf,
   newGateway,
-  openCluster,
   type TestGateway,
 } from './kafka-rig.ts';
 
 /** Timestamps that a topic does not take: nothing is refused, nothing is lost. */
-let cluster: KafkaCluster;
-
-beforeAll(async () => {
-  cluster = await openCluster();
-}, 420_000);
-
-afterAll(async () => {
-  await cluster.close();
-});
+const kafka = KafkaOfFile.open();
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -40,7 +31,7 @@ const headersOf = ({ headers }: ConsumedRecord): Record<string, string> =>
 /** By value: the timestamp in Kafka. */
 async function timesIn(gateway: TestGateway): Promise<Map<string, number>> {
   const times = new Map<string, number>();
-  const brokers = cluster.bootstrap('plaintext');
+  const brokers = kafka.cluster.bootstrap('plaintext');
   const topics = [gateway.topic];
   for await (const records of consumeCommitted({ brokers, topics, clock: systemClock })) {
     for (const { identity, timestampMs } of records) times.set(identity ?? '', timestampMs);
@@ -49,7 +40,7 @@ async function timesIn(gateway: TestGateway): Promise<Map<string, number>> {
 }
 
 async function mayDescribe(gateway: TestGateway): Promise<void> {
-  await cluster.grant(cluster.state.users.gw.name, [
+  await kafka.cluster.grant(kafka.cluster.state.users.gw.name, [
     { resource: 'topic', name: gateway.topic, operations: ['DESCRIBE_CONFIGS'] },
   ]);
 }
@@ -72,7 +63,7 @@ async function expectClamped(
 ): Promise<void> {
   const now = systemClock.nowMs();
   expect(gateway.rejected).toEqual([]);
-  const found = await committed(cluster, gateway);
+  const found = await committed(kafka.cluster, gateway);
   expectExactlyOnce(found, gateway);
   const times = await timesIn(gateway);
   const timeOf = (value: string): number => {
@@ -94,7 +85,7 @@ async function expectClamped(
 describe.each(['exactly-once', 'at-least-once'] as const)('%s', (delivery) => {
   test('where we may read the topic’s bounds nothing is refused at all', async () => {
     const logger = rememberingLogger();
-    const gateway = await newGateway(cluster, { upstream: { delivery, logger } }, CONFIGS);
+    const gateway = await newGateway(kafka.cluster, { upstream: { delivery, logger } }, CONFIGS);
     await mayDescribe(gateway);
     await (await gateway.connectSoon()).close();
     const times = mixed(gateway);
@@ -109,7 +100,7 @@ describe.each(['exactly-once', 'at-least-once'] as const)('%s', (delivery) => {
     const logger = rememberingLogger();
     const clock = { ...systemClock, nowMs: () => 20_000 };
     const upstream = { delivery, logger, clock, isClockSound: () => false };
-    const gateway = await newGateway(cluster, { upstream }, CONFIGS);
+    const gateway = await newGateway(kafka.cluster, { upstream }, CONFIGS);
     const times = mixed(gateway);
     gateway.fill(200);
     await gateway.mirror(30);
@@ -121,7 +112,7 @@ describe.each(['exactly-once', 'at-least-once'] as const)('%s', (delivery) => {
 });
 
 test('a batch sent again after a broken link is the same, whatever its timestamps became', async () => {
-  const gateway = await newGateway(cluster, { partitions: 1, listener: 'proxied' }, CONFIGS);
+  const gateway = await newGateway(kafka.cluster, { partitions: 1, listener: 'proxied' }, CONFIGS);
   const records = gateway.records.get(streamId(0)) ?? [];
   const value = Buffer.from('x');
   for (let index = 0; index < 60; index++) {
@@ -131,7 +122,7 @@ test('a batch sent again after a broken link is the same, whatever its timestamp
       timestampMs: index % 3 === 0 ? 20_000 : systemClock.nowMs(),
     });
   }
-  const link = await openKafkaLink(cluster);
+  const link = await openKafkaLink(kafka.cluster);
   try {
     const session = await gateway.connectSoon();
     const cut = link.cut('EndTxn', { where: 'response', how: 'reset' });
@@ -151,7 +142,7 @@ test('a batch sent again after a broken link is the same, whatever its timestamp
   } finally {
     await link.close();
   }
-  const found = await committed(cluster, gateway);
+  const found = await committed(kafka.cluster, gateway);
   expectExactlyOnce(found, gateway);
   const words = found.map((record) => headersOf(record)['gatelog.time']);
   expect(words.filter((word) => word === 'corrected').length).toBeGreaterThan(0);

@@ -1,25 +1,22 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { runGatelog } from '../support/hunt/agent-process.ts';
 import { Gateway } from '../support/hunt/gateway.ts';
 import { inWorkFolder } from '../support/hunt/work-folder.ts';
-import { type KafkaCluster, startKafkaCluster } from '../support/kafka/cluster.ts';
+import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import { consoleConsume, dumpLogSegments, kcatConsume } from '../support/kafka/tools.ts';
 
 /** The main path, end to end: mosquitto_pub → agent → Kafka, seen by kcat and by Kafka's tools. */
-let cluster: KafkaCluster;
-
-beforeAll(async () => {
-  cluster = await startKafkaCluster();
-});
-
-afterAll(async () => {
-  await cluster.close();
-});
+const kafka = KafkaOfFile.open();
 
 test('a device publishes; key, value and headers arrive in Kafka, once, as outside tools see it', async () => {
   await inWorkFolder('main-path', async (folder) => {
-    const gateway = await Gateway.make({ folder, name: 'main', cluster, listener: 'sasl' });
-    await gateway.grant(cluster);
+    const gateway = await Gateway.make({
+      folder,
+      name: 'main',
+      cluster: kafka.cluster,
+      listener: 'sasl',
+    });
+    await gateway.grant(kafka.cluster);
     await gateway.start();
     try {
       await gateway.ready();
@@ -31,7 +28,7 @@ test('a device publishes; key, value and headers arrive in Kafka, once, as outsi
       );
       await gateway.mirrored(60_000);
 
-      const telemetry = await kcatConsume(cluster, gateway.centralTopic('telemetry'));
+      const telemetry = await kcatConsume(kafka.cluster, gateway.centralTopic('telemetry'));
       expect(telemetry.map(({ key, value }) => [key, value])).toEqual([
         ['plant/a/temperature', '21.5'],
         ['plant/a/temperature', '21.6'],
@@ -46,7 +43,7 @@ test('a device publishes; key, value and headers arrive in Kafka, once, as outsi
         ['gatelog.id', expect.stringMatching(identity)],
       ]);
 
-      const [alarm, ...more] = await consoleConsume(cluster, gateway.centralTopic('alarms'));
+      const [alarm, ...more] = await consoleConsume(kafka.cluster, gateway.centralTopic('alarms'));
       expect(more).toEqual([]);
       expect(alarm).toMatchObject({ key: 'alarms/door', value: 'open' });
       expect(alarm?.headers.slice(0, -1)).toEqual([
@@ -61,13 +58,18 @@ test('a device publishes; key, value and headers arrive in Kafka, once, as outsi
 
       // On the broker's disk: one transactional batch, compressed, and its commit marker.
       const { partition = 0 } = alarm ?? {};
-      const dump = await dumpLogSegments(cluster, 1, gateway.centralTopic('alarms'), partition);
+      const dump = await dumpLogSegments(
+        kafka.cluster,
+        1,
+        gateway.centralTopic('alarms'),
+        partition,
+      );
       expect(dump).toMatch(/isTransactional: true/u);
       expect(dump).toMatch(/compresscodec: zstd/u);
       expect(dump).toMatch(/endTxnMarker: COMMIT/u);
       expect(dump.match(/payload: open/gu)).toHaveLength(1);
 
-      const brokers = cluster.bootstrap('plaintext').join(',');
+      const brokers = kafka.cluster.bootstrap('plaintext').join(',');
       const topics = gateway.centralTopics().flatMap((topic) => ['--topic', topic]);
       const verified = await runGatelog(['verify', '--kafka', brokers, ...topics, '--json']);
       expect(verified.stderr).toBe('');

@@ -4,16 +4,7 @@ import path from 'node:path';
 import { Writable } from 'node:stream';
 import { alterPartitionReassignmentsV0, Connection, metadataV12 } from '@platformatic/kafka';
 import { connectAsync } from 'mqtt';
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  onTestFinished,
-  test,
-} from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { must } from '../../src/assert.ts';
 import type { CliContext } from '../../src/cli/context.ts';
 import { verify } from '../../src/cli/verify.ts';
@@ -23,18 +14,14 @@ import type { MirrorStatus } from '../../src/mirror/status.ts';
 import { systemRandom } from '../../src/random.ts';
 import { type Clock, systemClock } from '../../src/time.ts';
 import { CliFolder } from '../support/cli.ts';
-import { type KafkaCluster, startKafkaCluster } from '../support/kafka/cluster.ts';
+import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import { openKafkaLink } from '../support/kafka/link.ts';
 import { startProcess } from '../support/process.ts';
 import { failureOf, freshName, gatewayFor, grantLeast, newGateway } from './kafka-rig.ts';
 
 /** `gatelog verify` beside what goes on in a cluster: agents, hanging transactions, moving leaders. */
-let cluster: KafkaCluster;
+const shared = KafkaOfFile.open();
 let cli: CliFolder;
-beforeAll(async () => {
-  cluster = await startKafkaCluster();
-}, 420_000);
-afterAll(() => cluster.close());
 beforeEach(() => {
   cli = new CliFolder();
 });
@@ -46,18 +33,18 @@ describe('beside a running agent under load', () => {
   const LOAD = path.join(import.meta.dirname, '../support/mqtt-load.ts');
   /** More than it takes: the load is stopped when enough was verified beside it. */
   const SECONDS = 150;
-  const ROUNDS = 4;
+  const ROUNDS = 1;
 
   /** Eight partitions into twelve; `camera` refuses large records. */
   async function startEdge(gateway: string): Promise<string> {
     const configs = { 'max.message.bytes': '20000' };
-    await cluster.createTopic(`${gateway}.camera`, { partitions: 12, configs });
+    await shared.cluster.createTopic(`${gateway}.camera`, { partitions: 12, configs });
     writeFileSync(
       path.join(cli.folder, 'gatelog.yaml'),
       `gateway: ${gateway}\ndata: data\nmqtt: {listen: ["mqtt://127.0.0.1:0"]}\n` +
         'topics: {telemetry: {partitions: 8}, camera: {partitions: 8}}\n' +
         'routes: [{match: "cam/#", topic: camera}, {match: "#", topic: telemetry}]\n' +
-        `mirrors: {central: {kafka: {brokers: ${JSON.stringify(cluster.bootstrap('plaintext'))},` +
+        `mirrors: {central: {kafka: {brokers: ${JSON.stringify(shared.cluster.bootstrap('plaintext'))},` +
         ` topic: "{gateway}.{topic}", positionsTopic: ${gateway}.positions,` +
         ' create: {partitions: 12, replicationFactor: 3}}}}\n',
     );
@@ -86,7 +73,7 @@ describe('beside a running agent under load', () => {
     });
     const over = new AbortController();
     const pictures = publishPictures(url, over.signal);
-    const brokers = cluster.bootstrap('plaintext').join(',');
+    const brokers = shared.cluster.bootstrap('plaintext').join(',');
     const ways = [
       ['--config', 'gatelog.yaml'],
       ['--kafka', brokers, '--topic', `${gateway}.telemetry`],
@@ -151,18 +138,18 @@ describe('what can not be read', () => {
   }
 
   test('a hanging transaction of another producer is said, and is not clean', async () => {
-    const gateway = await newGateway(cluster, { partitions: 2 });
+    const gateway = await newGateway(shared.cluster, { partitions: 2 });
     gateway.fill(100);
     await gateway.mirror();
     const before = new Map(gateway.positions);
-    const other = gatewayFor(cluster, gateway.topic, {
+    const other = gatewayFor(shared.cluster, gateway.topic, {
       partitions: 2,
       listener: 'proxied',
       upstream: { transactionTimeoutMs: 600_000 },
     });
-    await grantLeast(cluster, other);
+    await grantLeast(shared.cluster, other);
     other.fill(20);
-    const link = await openKafkaLink(cluster);
+    const link = await openKafkaLink(shared.cluster);
     try {
       const session = await other.connectSoon();
       const cut = link.cut('EndTxn', { where: 'request', how: 'reset' });
@@ -175,7 +162,7 @@ describe('what can not be read', () => {
     }
     gateway.fill(100);
     await gateway.mirror();
-    const kafka = cluster.bootstrap('plaintext').join(',');
+    const kafka = shared.cluster.bootstrap('plaintext').join(',');
     const topic = [gateway.topic];
 
     const { code, stdout } = await verified({ kafka, topic, json: true });
@@ -195,7 +182,7 @@ describe('what can not be read', () => {
     expect(text.stdout).toContain(', 2 partitions not read to the end\n');
     expect(text.stdout).toMatch(/^\S+\/1: not read from \d+ to \d+: a transaction that /mu);
 
-    const settler = other.reborn({ brokers: cluster.bootstrap('sasl') });
+    const settler = other.reborn({ brokers: shared.cluster.bootstrap('sasl') });
     await (await settler.connect()).close();
     await expect
       .poll(() => verified({ kafka, topic, json: true }).then(({ code: now }) => now))
@@ -205,7 +192,7 @@ describe('what can not be read', () => {
   /** Where the one replica of the partition is. */
   async function withController<T>(ask: (connection: Connection) => Promise<T>): Promise<T> {
     const connection = new Connection('gatelog-test');
-    await connection.connect('127.0.0.1', must(cluster.nodes[0], 'a node').ports.plaintext);
+    await connection.connect('127.0.0.1', must(shared.cluster.nodes[0], 'a node').ports.plaintext);
     try {
       return await ask(connection);
     } finally {
@@ -221,7 +208,7 @@ describe('what can not be read', () => {
   }
 
   async function readWhile(topic: string, meanwhile: () => Promise<void>): Promise<string[]> {
-    const brokers = cluster.bootstrap('plaintext');
+    const brokers = shared.cluster.bootstrap('plaintext');
     const reader = new CommittedReader({ brokers, topics: [topic], clock: systemClock });
     const read: string[] = [];
     let pieces = 0;
@@ -239,20 +226,20 @@ describe('what can not be read', () => {
   }
 
   test('a partition that moves to another broker is read on there', async () => {
-    const gateway = gatewayFor(cluster, freshName('moved'), {
+    const gateway = gatewayFor(shared.cluster, freshName('moved'), {
       partitions: 1,
       upstream: { compression: 'none' },
     });
-    await cluster.createTopic(gateway.topic, { partitions: 1, replicas: 1 });
+    await shared.cluster.createTopic(gateway.topic, { partitions: 1, replicas: 1 });
     // One replica does not come back by itself when its broker is killed later.
-    onTestFinished(() => cluster.deleteTopic(gateway.topic));
-    await grantLeast(cluster, gateway);
+    onTestFinished(() => shared.cluster.deleteTopic(gateway.topic));
+    await grantLeast(shared.cluster, gateway);
     gateway.fill(3000, 1000);
     await gateway.mirror(500);
     const read = await readWhile(gateway.topic, async () => {
       const from = await leaderOf(gateway.topic);
       const to = must(
-        cluster.nodes.find(({ id }) => id !== from),
+        shared.cluster.nodes.find(({ id }) => id !== from),
         'another node',
       ).id;
       const partitions = [{ partitionIndex: 0, replicas: [to] }];
@@ -268,16 +255,16 @@ describe('what can not be read', () => {
 
   test('a partition whose leader dies is read on at the next one', async () => {
     const upstream = { compression: 'none' } as const;
-    const gateway = await newGateway(cluster, { partitions: 1, upstream });
+    const gateway = await newGateway(shared.cluster, { partitions: 1, upstream });
     gateway.fill(3000, 1000);
     await gateway.mirror(500);
     try {
       const read = await readWhile(gateway.topic, async () =>
-        cluster.kill(await leaderOf(gateway.topic)),
+        shared.cluster.kill(await leaderOf(gateway.topic)),
       );
       expect(read).toEqual(gateway.identities());
     } finally {
-      await cluster.restore([gateway.topic]);
+      await shared.cluster.restore([gateway.topic]);
     }
   });
 });

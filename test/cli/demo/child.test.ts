@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Child, type ChildEnd } from '../../../src/cli/demo/child.ts';
-import { LIMITS } from '../../../src/limits.ts';
+import { TRIAL_LIMITS } from '../../../src/trial-limits.ts';
 import { systemClock, type Clock } from '../../../src/time.ts';
 
 /** The product's waits, shortened a hundred times; the longest are kept so that limits can be told apart. */
@@ -53,7 +53,7 @@ describe('a supervised process', () => {
     expect(held.kill()).toBe(true);
     await expect.poll(() => held.pid !== undefined && held.pid !== first).toBe(true);
     expect(ends).toMatchObject([{ killed: true, signal: 'SIGKILL' }]);
-    expect(ends[0]?.restartInMs).toBe(LIMITS.demoRestartFirstMs);
+    expect(ends[0]?.restartInMs).toBe(TRIAL_LIMITS.demoRestartFirstMs);
     expect(held.restarts).toBe(1);
     expect(held.phase).toBe('starting');
   });
@@ -62,11 +62,11 @@ describe('a supervised process', () => {
     const held = childOf('console.error("no good\\nport is taken"); process.exit(3)');
     held.start();
     await expect.poll(() => held.phase, { timeout: 20_000 }).toBe('failed');
-    expect(ends).toHaveLength(LIMITS.demoStartAttempts);
+    expect(ends).toHaveLength(TRIAL_LIMITS.demoStartAttempts);
     expect(ends[0]).toMatchObject({ code: 3, killed: false });
     expect(ends[0]?.tail).toEqual(['no good', 'port is taken']);
     expect(ends.at(-1)?.restartInMs).toBeUndefined();
-    const first = LIMITS.demoRestartFirstMs;
+    const first = TRIAL_LIMITS.demoRestartFirstMs;
     expect(waits).toEqual([first, first * 2, first * 4, first * 8]);
     expect(held.kill()).toBe(false);
   });

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { Device, type DeviceConnection } from '../../../src/cli/demo/device.ts';
 import type { SensorSpec } from '../../../src/cli/demo/sensors.ts';
-import { LIMITS } from '../../../src/limits.ts';
+import { TRIAL_LIMITS } from '../../../src/trial-limits.ts';
 import { seededRandom } from '../../../src/random.ts';
 import { systemClock } from '../../../src/time.ts';
 
@@ -89,13 +89,13 @@ test('sends no more than its window unacknowledged', async () => {
   const broker = new FakeBroker();
   broker.holdAcks = true;
   const sensor = deviceOn(broker);
-  await expect.poll(() => sensor.waiting).toBeGreaterThan(LIMITS.demoSensorWindow + 5);
-  expect(broker.stored).toHaveLength(LIMITS.demoSensorWindow);
+  await expect.poll(() => sensor.waiting).toBeGreaterThan(TRIAL_LIMITS.demoSensorWindow + 5);
+  expect(broker.stored).toHaveLength(TRIAL_LIMITS.demoSensorWindow);
   expect(sensor.acknowledged).toBe(0);
   expect(sensor.unacknowledged()).toContain(1);
   expect(sensor.unacknowledged().size).toBe(sensor.lastSeq);
   broker.releaseAcks();
-  await expect.poll(() => sensor.acknowledged).toBeGreaterThan(LIMITS.demoSensorWindow);
+  await expect.poll(() => sensor.acknowledged).toBeGreaterThan(TRIAL_LIMITS.demoSensorWindow);
 });
 
 test('keeps what was not acknowledged and sends it again, in order, after a lost connection', async () => {

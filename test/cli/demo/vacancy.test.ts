@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { awaitVacancy } from '../../../src/cli/demo/vacancy.ts';
-import { LIMITS } from '../../../src/limits.ts';
+import { TRIAL_LIMITS } from '../../../src/trial-limits.ts';
 import { systemClock, type Clock } from '../../../src/time.ts';
 
 const folder = {
@@ -44,5 +44,5 @@ test('gives up on agents that stay, with what to do', async () => {
   await expect(stays).rejects.toThrow(
     'another demo runs on /demo: end it, or choose another folder with --data DIR',
   );
-  expect(clock.monotonicMs()).toBe(LIMITS.demoVacancyMs);
+  expect(clock.monotonicMs()).toBe(TRIAL_LIMITS.demoVacancyMs);
 });

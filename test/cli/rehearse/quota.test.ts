@@ -7,7 +7,7 @@ import { fillQuota } from '../../../src/cli/rehearse/quota.ts';
 import { systemRandom } from '../../../src/random.ts';
 import { systemClock } from '../../../src/time.ts';
 
-/** What people get who may not mount a disk; root gets a real one (test/system/rehearse.test.ts). */
+/** What people get who may not mount a disk; root gets a real one (test/edge/rehearse.test.ts). */
 test('a store reaches its quota, refuses, goes on with more of it, and loses nothing', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'gatelog-quota-'));
   try {

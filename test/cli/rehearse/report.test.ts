@@ -37,6 +37,19 @@ test('an exercise says what was done, what was checked, and how far it goes', ()
 test('the last line is the verdict', () => {
   const whole = { folder: '/tmp', tookMs: 60_000, exercises: [report] };
   expect(verdictLine({ ...whole, verdict: 'failed' })).toBe('FAILED: kill (in 1m).');
-  expect(verdictLine({ ...whole, verdict: 'passed' })).toBe('Passed: all 1 exercises, in 1m.');
+  expect(verdictLine({ ...whole, verdict: 'passed' })).toBe('Passed: 1 exercise, in 1m.');
   expect(verdictLine({ ...whole, verdict: 'interrupted' })).toContain('says nothing');
+});
+
+test('what was interrupted has not failed, and what was not begun has no checks', () => {
+  const left = { ...report, verdict: 'interrupted', checks: [good, bad] } as const;
+  expect(exerciseLines(left, noColours).slice(0, 4)).toEqual([
+    'left  kill -9 under load (12s)',
+    '      killed 6 times',
+    '      ✓ it holds: 12 of 12',
+    '      – nothing is lost: interrupted',
+  ]);
+  expect(exerciseLines({ ...left, verdict: 'not run' }, noColours)).toEqual([
+    'skip  kill -9 under load: not run',
+  ]);
 });

@@ -17,10 +17,12 @@ import {
 import { FenceJudge } from '../../../src/mirror/kafka/fencing.ts';
 import { Journal } from '../../../src/mirror/kafka/journal.ts';
 import { createKafkaUpstream } from '../../../src/mirror/kafka/kafka-upstream.ts';
-import { parseAddress } from '../../../src/mirror/kafka/links.ts';
+import { parseAddress } from '../../../src/mirror/kafka/address.ts';
 import { acceptPosition, positionMetadata } from '../../../src/mirror/kafka/resume.ts';
 import { TopicTrouble } from '../../../src/mirror/kafka/topic-trouble.ts';
+import { upTo } from '../../../src/coverage.ts';
 import { GatelogError } from '../../../src/errors.ts';
+import { parseIdentity } from '../../../src/identity.ts';
 import { partitionOfKey } from '../../../src/murmur2.ts';
 import { streamId } from '../../../src/record.ts';
 import { silentLogger } from '../../../src/telemetry.ts';
@@ -34,10 +36,23 @@ const STREAM = { stream: streamId(4), topic: 'telemetry', partition: 2 };
 
 describe('a position at the far side', () => {
   test('is taken when it is ours', () => {
-    const metadata = positionMetadata(OWNER, STREAM, 17);
+    const metadata = positionMetadata(OWNER, STREAM, upTo(17));
     expect(metadata).toBe('gw/aaaa/telemetry/2/17');
-    expect(acceptPosition(OWNER, STREAM, { offset: 17, metadata })).toBe(17);
+    expect(acceptPosition(OWNER, STREAM, { offset: 17, metadata })).toEqual(upTo(17));
     expect(acceptPosition(OWNER, STREAM, { offset: -1, metadata: '' })).toBeUndefined();
+  });
+
+  test('tells what was delivered ahead of it', () => {
+    const ahead = [
+      { from: 40, to: 50 },
+      { from: 2 ** 52, to: 2 ** 53 - 1 },
+    ];
+    const had = { next: 17, ahead };
+    const metadata = positionMetadata(OWNER, STREAM, had);
+    expect(metadata).toBe('gw/aaaa/telemetry/2/17+40-50,4503599627370496-9007199254740991');
+    expect(acceptPosition(OWNER, STREAM, { offset: 17, metadata })).toEqual(had);
+    // As a program reads it that knows of no ranges: it refuses instead of going over them again.
+    expect(parseIdentity(metadata)).toBeUndefined();
   });
 
   test.each([
@@ -45,6 +60,7 @@ describe('a position at the far side', () => {
     ['another topic', 'gw/aaaa/alarms/2/17', 'names alarms/2 instead'],
     ['another partition', 'gw/aaaa/telemetry/1/17', 'names telemetry/1 instead'],
     ['something else', 'hello', 'was not written by gatelog'],
+    ['ranges that are none', 'gw/aaaa/telemetry/2/17+50-40', 'was not written by gatelog'],
     ['nothing', null, 'was not written by gatelog'],
   ])('is refused when it says %s', (_what, metadata, text) => {
     expect(() => acceptPosition(OWNER, STREAM, { offset: 17, metadata })).toThrow(text);
@@ -58,43 +74,73 @@ describe('a position at the far side', () => {
 });
 
 describe('books that were lost with the state database', () => {
-  const lost = { lost: true, journal: undefined };
+  const { stream } = STREAM;
+  const lost = { lostBelow: stream + 1, journal: undefined };
+  const entry = {
+    clusterId: 'c',
+    confirmed: new Map(),
+    ranges: [],
+    after: new Map(),
+    witnesses: [],
+  };
 
-  test('stop an exactly-once mirror when the far side knows nothing either', () => {
-    expect(() => requireSomeBooks(lost, 0, [STREAM], 'stop')).toThrow(
-      /lost with a damaged state database.*what arrived of telemetry is not known/u,
+  test('stop an exactly-once mirror for each stream that the far side forgot, whatever else it knows', () => {
+    expect(() => requireSomeBooks(lost, [STREAM], 'stop')).toThrow(
+      /lost with a damaged state database.*none of telemetry either.*what arrived of them is not known/u,
     );
   });
 
   test('do not when the far side, a person or nobody’s loss decides', () => {
-    requireSomeBooks(lost, 3, [STREAM], 'stop');
-    requireSomeBooks(lost, 0, [], 'stop'); // Each stream was sought.
-    requireSomeBooks(lost, 0, [STREAM], 'repeat');
-    requireSomeBooks({ lost: false, journal: undefined }, 0, [STREAM], 'stop');
-    expect(lost.lost).toBe(true);
+    const decided = [
+      [lost, [], 'stop'], // The far side knows it, or a person sought it.
+      [lost, [STREAM], 'repeat'],
+      [{ ...lost, journal: entry }, [STREAM], 'stop'], // Our new books know it.
+      [{ ...lost, lostBelow: stream }, [STREAM], 'stop'], // The stream came later.
+      [{ ...lost, lostBelow: 0 }, [STREAM], 'stop'], // Nothing was lost.
+    ] as const;
+    for (const [ours, open, whenUnknown] of decided) {
+      expect(() => requireSomeBooks(ours, open, whenUnknown)).not.toThrow();
+    }
   });
 });
 
 describe('a position beyond our own books', () => {
   const { stream } = STREAM;
-  const entry = { clusterId: 'c', confirmed: new Map(), ranges: [], witnesses: [] };
+  const entry = {
+    clusterId: 'c',
+    confirmed: new Map(),
+    ranges: [],
+    after: new Map(),
+    witnesses: [],
+  };
 
   test.each([
-    ['the local position', { ...STREAM, position: 20 }, entry],
-    ['what the journal has confirmed', STREAM, { ...entry, confirmed: new Map([[stream, 20]]) }],
-    ['what is in doubt', STREAM, { ...entry, ranges: [{ stream, from: 10, to: 20 }] }],
+    ['the local position', { ...STREAM, had: upTo(20) }, entry],
+    [
+      'what the journal has confirmed',
+      STREAM,
+      { ...entry, confirmed: new Map([[stream, upTo(20)]]) },
+    ],
+    ['what is in doubt', STREAM, { ...entry, after: new Map([[stream, upTo(20)]]) }],
   ])('is one beyond %s, and is refused', (_what, of, books) => {
-    expect(() => requireOwnRecords(OWNER, of, 20, books)).not.toThrow();
-    expect(() => requireOwnRecords(OWNER, of, 21, books)).toThrow(
+    expect(() => requireOwnRecords(OWNER, of, upTo(20), books)).not.toThrow();
+    expect(() => requireOwnRecords(OWNER, of, upTo(21), books)).toThrow(
       'up to 21, but this data folder has sent it up to 20 only',
     );
   });
 
   test('is not hidden by what another stream has in doubt', () => {
-    const other = { ...entry, ranges: [{ stream: streamId(5), from: 10, to: 20 }] };
-    expect(() => requireOwnRecords(OWNER, { ...STREAM, position: 10 }, 11, other)).toThrow(
+    const other = { ...entry, after: new Map([[streamId(5), upTo(20)]]) };
+    expect(() => requireOwnRecords(OWNER, { ...STREAM, had: upTo(10) }, upTo(11), other)).toThrow(
       'up to 10 only',
     );
+  });
+
+  test('is seen in a hole of ours, too', () => {
+    const of = { ...STREAM, had: { next: 10, ahead: [{ from: 50, to: 90 }] } };
+    const far = (to: number) => ({ next: to, ahead: [{ from: 50, to: 90 }] });
+    expect(() => requireOwnRecords(OWNER, of, far(10), entry)).not.toThrow();
+    expect(() => requireOwnRecords(OWNER, of, far(11), entry)).toThrow('sent it up to 90 only');
   });
 });
 
@@ -124,13 +170,17 @@ describe('the journal', () => {
   const entry = {
     clusterId: 'c',
     confirmed: new Map([
-      [streamId(0), 5],
-      [streamId(2), 8],
+      [streamId(0), upTo(5)],
+      [streamId(2), upTo(8)],
     ]),
     ranges: [
       { stream: streamId(0), from: 5, to: 9 },
       { stream: streamId(1), from: 0, to: 3 },
     ],
+    after: new Map([
+      [streamId(0), upTo(9)],
+      [streamId(1), upTo(3)],
+    ]),
     witnesses: [{ topic: 't', partition: 1, offset: 44, identity: 'gw/aaaa/t/0/5' }],
   };
 
@@ -148,22 +198,45 @@ describe('the journal', () => {
     expect(await next.initialising()).toBe(true);
     await next.clearInitialising();
     expect(await next.initialising()).toBe(false);
+    const ahead = [{ from: 20, to: 30 }];
+    const apart = {
+      ...entry,
+      confirmed: new Map([[streamId(0), { next: 5, ahead }]]),
+      after: new Map([[streamId(0), { next: 9, ahead }]]),
+    };
+    await next.write(apart);
+    expect(await next.read()).toEqual(apart);
     await next.forget();
     expect(await next.read()).toBeUndefined();
+    // As programs wrote it that always sent in the order of the log.
+    const { after: _, ...older } = { ...entry, confirmed: [[0, 5]], ranges: [[0, 5, 9]] };
+    await values.put(
+      'transaction',
+      Buffer.from(JSON.stringify({ ...older, witnesses: [['t', 1, 44, 'gw/aaaa/t/0/5']] })),
+    );
+    expect(await next.read()).toEqual({
+      ...entry,
+      confirmed: new Map([[streamId(0), upTo(5)]]),
+      ranges: [{ stream: streamId(0), from: 5, to: 9 }],
+      after: new Map([[streamId(0), upTo(9)]]),
+    });
     await values.put('transaction', Buffer.from('{'));
     await expect(next.read()).rejects.toMatchObject({ code: 'STORE_CORRUPT' });
   });
 
   test('leaves a doubt only about forgotten streams that have not passed its end', () => {
     expect(isInDoubt(entry, new Map())).toBe(false);
-    expect(isInDoubt(entry, new Map([[streamId(0), 9]]))).toBe(false);
-    expect(isInDoubt(entry, new Map([[streamId(7), 0]]))).toBe(false);
-    expect(isInDoubt(entry, new Map([[streamId(2), 1]]))).toBe(false);
-    expect(isInDoubt(entry, new Map([[streamId(0), 5]]))).toBe(true);
+    expect(isInDoubt(entry, new Map([[streamId(0), upTo(9)]]))).toBe(false);
+    expect(isInDoubt(entry, new Map([[streamId(7), upTo(0)]]))).toBe(false);
+    expect(isInDoubt(entry, new Map([[streamId(2), upTo(1)]]))).toBe(false);
+    expect(isInDoubt(entry, new Map([[streamId(0), upTo(5)]]))).toBe(true);
     // A local position that lags behind what was confirmed is no better.
-    expect(isInDoubt(entry, new Map([[streamId(0), 2]]))).toBe(true);
+    expect(isInDoubt(entry, new Map([[streamId(0), upTo(2)]]))).toBe(true);
     expect(
-      isInDoubt({ ...entry, confirmed: new Map([[streamId(0), 9]]) }, new Map([[streamId(0), 2]])),
+      isInDoubt(
+        { ...entry, confirmed: new Map([[streamId(0), upTo(9)]]) },
+        new Map([[streamId(0), upTo(2)]]),
+      ),
     ).toBe(false);
   });
 
@@ -190,22 +263,22 @@ describe('the journal', () => {
 
   test('the outcome decides for the forgotten streams only; the confirmed ones stay confirmed', () => {
     const local = new Map([
-      [streamId(0), 2],
-      [streamId(2), 3],
-      [streamId(5), 40],
+      [streamId(0), upTo(2)],
+      [streamId(2), upTo(3)],
+      [streamId(5), upTo(40)],
     ]);
     const after = (outcome: 'committed' | 'aborted' | 'unknown') => [
       ...positionsAfterDoubt(outcome, entry, local, 'repeat'),
     ];
     expect(after('committed')).toEqual([
-      [streamId(0), 9],
-      [streamId(2), 8],
-      [streamId(5), 40],
+      [streamId(0), upTo(9)],
+      [streamId(2), upTo(8)],
+      [streamId(5), upTo(40)],
     ]);
     const before = [
-      [streamId(0), 5],
-      [streamId(2), 8],
-      [streamId(5), 40],
+      [streamId(0), upTo(5)],
+      [streamId(2), upTo(8)],
+      [streamId(5), upTo(40)],
     ];
     expect(after('aborted')).toEqual(before);
     expect(after('unknown')).toEqual(before);

@@ -12,6 +12,7 @@ import type { LogRecord } from '../../../src/record.ts';
 const rules: PublicationRules = {
   topicTemplate: '{mqttTopic}',
   gateway: 'gw',
+  qos: 1,
   keepRetain: true,
   withProperties: true,
   maxPacketBytes: undefined,
@@ -51,6 +52,21 @@ describe('the PUBLISH of a record', () => {
       { 'gatelog.ts': '1234' },
       { 'gatelog.id': IDENTITY },
     ]);
+  });
+
+  test('what is left of the time that the device gave it, and the whole for a central gatelog', () => {
+    const headers = [...BASE, header('mqtt.message-expiry', '60')];
+    const at = (nowMs: number | undefined) =>
+      publication(record(headers), { nowMs: () => nowMs }).properties;
+    const whole = { 'mqtt.message-expiry': '60' };
+    expect(at(1234)).toMatchObject({ messageExpiryInterval: 60 });
+    expect(at(1234)?.userProperties).not.toContainEqual(whole);
+    expect(at(1235)).toMatchObject({ messageExpiryInterval: 60 });
+    expect(at(21_234)).toMatchObject({ messageExpiryInterval: 40 });
+    expect(at(21_234)?.userProperties).toContainEqual(whole);
+    expect(at(99_999_999)).toMatchObject({ messageExpiryInterval: 1 });
+    expect(at(undefined)).toMatchObject({ messageExpiryInterval: 60 });
+    expect(publication(record(BASE)).properties).not.toHaveProperty('messageExpiryInterval');
   });
 
   test('says what the device said, and who the record is', () => {

@@ -3,8 +3,11 @@ import { PassThrough } from 'node:stream';
 import type { MqttClient } from 'mqtt';
 import { expect, test } from 'vitest';
 import { Blame } from '../../../src/mirror/mqtt/blame.ts';
+import { OwnRecords } from '../../../src/mirror/mqtt/own-records.ts';
+import { SendWindow } from '../../../src/mirror/mqtt/send-window.ts';
 import { MqttSession } from '../../../src/mirror/mqtt/session.ts';
 import { streamId } from '../../../src/record.ts';
+import { MemoryLog } from '../../support/memory-log.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 
 /** A client whose socket takes one packet and then is full, and whose acknowledgements still come. */
@@ -27,21 +30,28 @@ const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(res
 test('while the socket is full, acknowledgements do not pile up listeners; then it goes on', async () => {
   const client = new FullClient();
   const stream = streamId(0);
+  const log = new MemoryLog();
+  const own = new OwnRecords(log.keyValue, log.reader);
+  const owner = { where: 'mqtt://far', gateway: 'gw', incarnation: 'abc' };
   const session = new MqttSession({
     client: client as unknown as MqttClient,
     where: 'mqtt://far',
-    streams: [{ stream, topic: 't', partition: 0 }],
+    places: own.unwatched(owner, [{ stream, topic: 't', partition: 0 }]),
+    own,
     gateway: 'gw',
     incarnation: 'abc',
     rules: {
       topicTemplate: '{mqttTopic}',
       gateway: 'gw',
+      qos: 1,
       keepRetain: true,
       withProperties: true,
       maxPacketBytes: undefined,
     },
-    window: 50,
+    qos: 1,
+    window: new SendWindow({ packets: 50 }),
     ackMs: 30_000,
+    keepaliveMs: 30_000,
     blame: new Blame(),
     clock: new SimClock(),
   });
@@ -67,6 +77,6 @@ test('while the socket is full, acknowledgements do not pile up listeners; then 
     while (client.acks[done] === undefined) await turn();
     client.acks[done]?.();
   }
-  expect(await sent).toMatchObject({ positions: new Map([[stream, 100]]), rejected: [] });
+  expect(await sent).toMatchObject({ rejected: [] });
   await session.close();
 });

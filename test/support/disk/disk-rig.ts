@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AgentStatus } from '../../../src/admin/status.ts';
+import { wholeStatus, type WholeStatus } from '../../../src/admin/status.ts';
 import { seededRandom, type Random } from '../../../src/random.ts';
 import type { LedgerEntry } from '../../../src/loss.ts';
 import { AgentProcess } from '../hunt/agent-process.ts';
@@ -85,13 +85,17 @@ export class DiskRig {
     return join(this.options.work, 'agent.log');
   }
 
-  /** Lines that the agent logged, with `event`. */
-  events(event: string): Record<string, unknown>[] {
+  /** Lines that the agent logged. */
+  lines(): Record<string, unknown>[] {
     return readFileSync(this.logFile, 'utf8')
       .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as Record<string, unknown>)
-      .filter((line) => line['event'] === event);
+      .filter((line) => line.startsWith('{') && line.endsWith('}'))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  /** Those with `event`. */
+  events(event: string): Record<string, unknown>[] {
+    return this.lines().filter((line) => line['event'] === event);
   }
 
   get agent(): AgentProcess {
@@ -106,17 +110,17 @@ export class DiskRig {
     await this.is((status) => status.listeners.length > 0, 'ready');
   }
 
-  status(): Promise<AgentStatus> {
-    return agentStatus(this.options.data);
+  async status(): Promise<WholeStatus> {
+    return wholeStatus(await agentStatus(this.options.data));
   }
 
   /** Resolves with the status when it is as wanted. The agent must live meanwhile. */
   async is(
-    wanted: (status: AgentStatus) => boolean,
+    wanted: (status: WholeStatus) => boolean,
     what: string,
     withinMs: number = 60_000,
-  ): Promise<AgentStatus> {
-    let last: AgentStatus | undefined;
+  ): Promise<WholeStatus> {
+    let last: WholeStatus | undefined;
     let trouble = '';
     await until(
       async () => {

@@ -12,6 +12,8 @@ export interface AgentOptions {
   readonly config: string;
   /** What the agent prints is added to this file. */
   readonly logFile: string;
+  /** Behind `run`. */
+  readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -28,11 +30,15 @@ export class AgentProcess {
     appendFileSync(options.logFile, `--- start ${new Date().toISOString()}\n`);
     const running = await startProcess({
       command: process.execPath,
-      args: [MAIN, 'run', '--config', options.config],
+      args: [MAIN, 'run', '--config', options.config, ...(options.flags ?? [])],
       logFile: options.logFile,
       env: { NODE_ENV: 'production', ...options.env },
     });
     return new AgentProcess(running);
+  }
+
+  get pid(): number {
+    return this.#running.pid;
   }
 
   get ended(): boolean {

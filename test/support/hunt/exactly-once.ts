@@ -1,5 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { type Random, seededRandom } from '../../../src/random.ts';
+import { type Drain, DRAINS } from '../../../src/mirror/selection.ts';
+import type { MirrorStatus } from '../../../src/mirror/status.ts';
 import type { KafkaCluster } from '../kafka/cluster.ts';
 import type { KafkaLink } from '../kafka/link.ts';
 import { runGatelog } from './agent-process.ts';
@@ -40,6 +42,8 @@ export interface ExactlyOnceResult {
   /** Seen by read_uncommitted only: records of aborted transactions. */
   readonly abortedRecords: number;
   readonly resendCopies: number;
+  /** Telemetry that came after later records, as its drain has it. */
+  readonly reordered: number;
   readonly problems: readonly string[];
   readonly verify: unknown;
 }
@@ -49,7 +53,9 @@ const DEVICES = 16;
 const RATES_PER_SECOND = [150, 300, 600] as const;
 const COMPRESSIONS = ['zstd', 'lz4', 'none', 'snappy', 'gzip'] as const;
 const BATCHES = [undefined, 40, 1000] as const;
+const BACKLOG_RECORDS = 1500;
 const CATCH_UP_MS = 240_000;
+const LONG_RUN_FAULTS = 100;
 
 function profileOf(index: number, random: Random): DeviceProfile {
   const id = `d${index}`;
@@ -69,12 +75,13 @@ function profileOf(index: number, random: Random): DeviceProfile {
   };
 }
 
-type Variant = Pick<GatewayOptions, 'compression' | 'batchRecords'>;
+type Variant = Pick<GatewayOptions, 'compression' | 'batchRecords' | 'drain'>;
 
 function variantOf(seed: number): Variant {
   const compression = COMPRESSIONS[seed % COMPRESSIONS.length] ?? 'zstd';
   const batchRecords = BATCHES[seed % BATCHES.length];
-  return { compression, ...(batchRecords === undefined ? {} : { batchRecords }) };
+  const drain = DRAINS[Math.floor(seed / 5) % DRAINS.length] ?? 'backlog-first';
+  return { compression, drain, ...(batchRecords === undefined ? {} : { batchRecords }) };
 }
 
 export async function huntExactlyOnce(options: ExactlyOnceOptions): Promise<ExactlyOnceResult> {
@@ -101,11 +108,13 @@ class ExactlyOnceHunt {
   readonly #random: Random;
   readonly #ledger = new Ledger();
   readonly #fleet: Fleet;
+  readonly #drain: Drain;
 
   constructor(options: ExactlyOnceOptions, gateway: Gateway) {
     this.#options = options;
     this.#gateway = gateway;
     this.#random = seededRandom(options.seed);
+    this.#drain = variantOf(options.seed).drain ?? 'backlog-first';
     this.#fleet = new Fleet({
       port: gateway.port,
       devices: DEVICES,
@@ -128,6 +137,7 @@ class ExactlyOnceHunt {
     this.#fleet.start();
     await this.#fleet.acknowledged(100, 60_000);
     await this.#firstRecords();
+    if (this.#isUnordered('telemetry')) await this.#backlog();
     const runner = new FaultRunner(cluster, this.#gateway, link);
     await runner.run(plan);
     await cluster.restore(this.#gateway.centralTopics());
@@ -152,6 +162,16 @@ class ExactlyOnceHunt {
     );
   }
 
+  /** Something to send behind what is new, while the faults strike. */
+  async #backlog(): Promise<void> {
+    const { link } = this.#options;
+    await link.setMode('refuse');
+    link.resetAll();
+    const behind = ({ lagRecords }: MirrorStatus): boolean => lagRecords > BACKLOG_RECORDS;
+    await this.#gateway.mirrorIs(behind, 60_000);
+    await link.setMode('open');
+  }
+
   async #judge(runner: FaultRunner): Promise<ExactlyOnceResult> {
     const log = new LogOracle(this.#ledger, GATEWAY_TOPICS);
     const central = await this.#readLog(log);
@@ -159,6 +179,10 @@ class ExactlyOnceHunt {
     const uncommitted = await this.#readCentral('read_uncommitted');
     central.finish();
     const problems = [...log.problems, ...central.problems];
+    // Of a short run a small backlog may be through before anything new comes.
+    const mustShow = this.#isUnordered('telemetry') && runner.done.length >= LONG_RUN_FAULTS;
+    if (mustShow && central.reordered === 0)
+      problems.push('a backlog was made, and everything went in order');
     const verify = await this.#verify(committed, problems);
     return {
       faults: runner.done.length,
@@ -169,6 +193,7 @@ class ExactlyOnceHunt {
       centralRecords: central.centralRecords,
       abortedRecords: uncommitted - committed,
       resendCopies: this.#ledger.resendCopies(),
+      reordered: central.reordered,
       problems,
       verify,
     };
@@ -178,8 +203,11 @@ class ExactlyOnceHunt {
     const store = await openFolder(this.#gateway.data);
     const { incarnation } = store.identity;
     const { name } = this.#gateway;
-    const oracle = new CentralOracle(name, incarnation, (topic) =>
-      this.#gateway.centralTopic(topic),
+    const oracle = new CentralOracle(
+      name,
+      incarnation,
+      (topic) => this.#gateway.centralTopic(topic),
+      (topic) => this.#isUnordered(topic),
     );
     try {
       await readStore(
@@ -201,6 +229,10 @@ class ExactlyOnceHunt {
     return oracle;
   }
 
+  #isUnordered(topic: string): boolean {
+    return topic === 'telemetry' && this.#drain !== 'backlog-first';
+  }
+
   async #readCentral(
     isolation: 'read_committed' | 'read_uncommitted',
     oracle?: CentralOracle,
@@ -220,7 +252,9 @@ class ExactlyOnceHunt {
   async #verify(records: number, problems: string[]): Promise<unknown> {
     const brokers = this.#options.cluster.bootstrap('plaintext').join(',');
     const topics = this.#gateway.centralTopics().flatMap((topic) => ['--topic', topic]);
-    const output = await runGatelog(['verify', '--kafka', brokers, ...topics, '--json'], 300_000);
+    const order = this.#isUnordered('telemetry') ? ['--unordered', 'telemetry'] : [];
+    const flags = ['--kafka', brokers, ...topics, ...order, '--json'];
+    const output = await runGatelog(['verify', ...flags], 300_000);
     if (output.code !== 0) {
       problems.push(`gatelog verify: exit ${output.code}: ${output.stdout} ${output.stderr}`);
       return undefined;

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Random } from '../../../src/random.ts';
+import type { Drain } from '../../../src/mirror/selection.ts';
 import type { MirrorStatus } from '../../../src/mirror/status.ts';
 import { Witness } from '../../crash/witness.ts';
 import { gatewayGrants } from '../kafka/admin.ts';
@@ -30,6 +31,8 @@ export interface GatewayOptions {
   readonly compression?: 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd';
   /** Records of one transaction at most. */
   readonly batchRecords?: number;
+  /** How the mirror drains telemetry; alarms go before it, in the order of the log. */
+  readonly drain?: Drain;
   /** Chance of its power cuts; without it the agent runs without a witness. */
   readonly powerCuts?: Random;
 }
@@ -209,7 +212,7 @@ function configuration(options: GatewayOptions, data: string, port: number): str
   const topics = [...GATEWAY_TOPICS].map(
     ([topic, count]) => `  ${topic}: { partitions: ${count} }`,
   );
-  const { compression = 'zstd', batchRecords } = options;
+  const { compression = 'zstd', batchRecords, drain = 'backlog-first' } = options;
   const batch = batchRecords === undefined ? '' : `    batch: { records: ${batchRecords} }\n`;
   const sasl = `{ mechanism: SCRAM-SHA-512, username: ${gw.name}, password: ${gw.password} }`;
   return `gateway: ${name}
@@ -224,6 +227,10 @@ routes:
   - { match: "#", topic: telemetry }
 mirrors:
   ${MIRROR}:
+    topics:
+      - { match: alarms, class: alarm }
+      - { match: telemetry, drain: ${drain} }
+      - "*"
 ${batch}    kafka:
       compression: ${compression}
       brokers: [ ${cluster

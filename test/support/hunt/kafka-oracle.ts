@@ -98,10 +98,19 @@ export class CentralOracle {
   /** By central partition and source partition: the last offset seen. */
   readonly #last = new Map<string, number>();
   readonly #home = new Map<string, string>();
+  readonly #isUnordered: (topic: string) => boolean;
   readonly problems: string[] = [];
   centralRecords = 0;
+  /** Records behind later ones, where that is no problem. */
+  reordered = 0;
 
-  constructor(gateway: string, incarnation: string, centralTopic: (topic: string) => string) {
+  constructor(
+    gateway: string,
+    incarnation: string,
+    centralTopic: (topic: string) => string,
+    isUnordered: (topic: string) => boolean = () => false,
+  ) {
+    this.#isUnordered = isUnordered;
     this.#gateway = gateway;
     this.#incarnation = incarnation;
     this.#centralTopic = centralTopic;
@@ -161,9 +170,10 @@ export class CentralOracle {
     const way = `${source} ${central.topic}[${central.partition}]`;
     const before = this.#last.get(way) ?? -1;
     if (local.offset <= before) {
-      this.#problem(`${place}: ${source}@${local.offset} after @${before}`);
+      if (this.#isUnordered(local.topic)) this.reordered++;
+      else this.#problem(`${place}: ${source}@${local.offset} after @${before}`);
     }
-    this.#last.set(way, local.offset);
+    this.#last.set(way, Math.max(before, local.offset));
     const key = `${central.topic} ${central.key}`;
     const home = this.#home.get(key) ?? String(central.partition);
     this.#home.set(key, home);

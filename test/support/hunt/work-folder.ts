@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, lstatSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 /**
  * Runs `task` in a folder of its own, which goes when the task succeeds and stays, with its path
- * printed, when it fails: it holds the data folder and the logs of every process.
+ * printed, when it fails: it holds the data folder and the logs of every process. Never in memory,
+ * which others need.
  */
 export async function inWorkFolder<T>(
   name: string,
@@ -17,9 +18,18 @@ export async function inWorkFolder<T>(
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     return result;
   } catch (error) {
-    console.error(`kept for inspection: ${folder}`);
+    const kept = join(tmpdir(), basename(folder));
+    if (kept !== folder) {
+      cpSync(folder, kept, { recursive: true, filter: isNoSocket });
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    }
+    console.error(`kept for inspection: ${kept}`);
     throw error;
   }
+}
+
+function isNoSocket(path: string): boolean {
+  return !lstatSync(path).isSocket();
 }
 
 /** The seed of a run: GATELOG_SEED replays one. */

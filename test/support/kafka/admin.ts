@@ -3,6 +3,7 @@ import {
   AclPermissionTypes,
   Admin,
   Connection,
+  createPartitionsV2,
   findCoordinatorV4,
   metadataV12,
   ResourcePatternTypes,
@@ -151,6 +152,36 @@ export async function createTopic(
   }
 }
 
+/** More partitions, spread as the cluster likes; every node knows when resolved. */
+export async function growTopic(
+  nodes: readonly NodeState[],
+  name: string,
+  partitions: number,
+): Promise<void> {
+  const [node] = nodes;
+  if (node === undefined) throw new Error('a cluster has nodes');
+  const { api } = createPartitionsV2;
+  const grown = { name, count: partitions, assignments: null };
+  await ask(node, (connection) => api.async(connection, [grown], 15_000, false));
+  await eventually(`kafka: ${name} grown`, 30_000, () => checkHealthy(nodes, [name]));
+}
+
+/** Of who calls itself so; bytes per second of Produce requests, per broker. */
+export async function setProducerQuota(
+  nodes: readonly NodeState[],
+  clientId: string,
+  bytesPerSecond: number,
+): Promise<void> {
+  const admin = openAdmin(nodes);
+  try {
+    const op = { key: 'producer_byte_rate', value: bytesPerSecond, remove: false } as const;
+    const entities = [{ entityType: 'client-id', entityName: clientId } as const];
+    await admin.alterClientQuotas({ entries: [{ entities, ops: [op] }] });
+  } finally {
+    await admin.close();
+  }
+}
+
 type Resource = 'topic' | 'group' | 'cluster' | 'transactionalId';
 
 const RESOURCES: Readonly<Record<Resource, ResourceTypeValue>> = {
@@ -226,6 +257,8 @@ export interface GatewayRights {
   readonly topics: readonly string[];
   /** May make its topics itself. */
   readonly create?: boolean;
+  /** Its own transactional id and no more. */
+  readonly single?: boolean;
 }
 
 /** The least that a gateway needs to mirror exactly once. */
@@ -234,7 +267,8 @@ export function gatewayGrants(rights: GatewayRights): Grant[] {
   return [
     {
       resource: 'transactionalId',
-      name: rights.transactionalId,
+      // With a number behind it, too; see src/mirror/kafka/ring.ts.
+      name: rights.single === true ? rights.transactionalId : `${rights.transactionalId}*`,
       operations: ['WRITE', 'DESCRIBE'],
     },
     { resource: 'group', name: rights.group, operations: ['READ'] },

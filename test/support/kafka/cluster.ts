@@ -150,6 +150,13 @@ export async function startKafkaCluster(options?: KafkaClusterOptions): Promise<
   return cluster;
 }
 
+/** A running cluster's `cluster.json` may be named, to develop against; else one is started. */
+export function openCluster(options?: KafkaClusterOptions): Promise<KafkaCluster> {
+  const state = process.env['GATELOG_KAFKA_STATE'];
+  if (state !== undefined) return Promise.resolve(connectKafkaCluster(state));
+  return startKafkaCluster(options);
+}
+
 async function startOwnCluster(options: KafkaClusterOptions): Promise<KafkaCluster> {
   removeOldRuns();
   const full: SupervisorOptions = {

@@ -20,7 +20,10 @@ export interface ApiRange {
   readonly max: number;
 }
 
-export async function startFakeBroker(apis: readonly ApiRange[] = []): Promise<FakeBroker> {
+export async function startFakeBroker(
+  apis: readonly ApiRange[] = [],
+  { throttleMs = 0 }: { readonly throttleMs?: number } = {},
+): Promise<FakeBroker> {
   const sockets = new Set<Socket>();
   let isMute = false;
   const server = createServer((socket) => {
@@ -31,7 +34,8 @@ export async function startFakeBroker(apis: readonly ApiRange[] = []): Promise<F
     socket.on('data', (chunk: Buffer) => {
       for (const frame of scanner.scan(chunk)) {
         const { apiKey, correlationId } = requestHeader(frame);
-        if (!isMute && apiKey === API.ApiVersions) socket.write(versions(correlationId, apis));
+        if (isMute || apiKey !== API.ApiVersions) continue;
+        socket.write(versions(correlationId, apis, throttleMs));
       }
     });
   });
@@ -58,7 +62,7 @@ export async function startFakeBroker(apis: readonly ApiRange[] = []): Promise<F
 }
 
 /** ApiVersionsResponse v3 with a response header v0. */
-function versions(correlationId: number, apis: readonly ApiRange[]): Buffer {
+function versions(correlationId: number, apis: readonly ApiRange[], throttleMs: number): Buffer {
   const head = Buffer.alloc(11);
   head.writeInt32BE(correlationId, 4); // then error code 0
   head.writeUInt8(apis.length + 1, 10); // a compact array's length; unsigned varint
@@ -70,6 +74,7 @@ function versions(correlationId: number, apis: readonly ApiRange[]): Buffer {
     return entry;
   });
   const tail = Buffer.alloc(5); // throttle time, no tagged fields
+  tail.writeInt32BE(throttleMs, 0);
   const frame = Buffer.concat([head, ...entries, tail]);
   frame.writeInt32BE(frame.length - 4, 0);
   return frame;

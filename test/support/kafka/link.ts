@@ -1,5 +1,5 @@
 import type { Shape } from '../tcp-pipe.ts';
-import { type LinkMode, startTcpProxy, type TcpProxy } from '../tcp-proxy.ts';
+import { type LinkMode, type LinkWitness, startTcpProxy, type TcpProxy } from '../tcp-proxy.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { API, type ApiName } from './frames.ts';
 import { type Cut, type CutPoint, KafkaRequests } from './requests.ts';
@@ -61,13 +61,16 @@ export class KafkaLink {
   }
 }
 
-export async function openKafkaLink(cluster: KafkaCluster): Promise<KafkaLink> {
+export async function openKafkaLink(
+  cluster: KafkaCluster,
+  witness?: LinkWitness,
+): Promise<KafkaLink> {
   const requests = new KafkaRequests();
   const proxies = new Map<number, TcpProxy>();
   try {
     for (const { id, ports } of cluster.nodes) {
       const where = { listenPort: ports.proxy, targetPort: ports.proxied };
-      proxies.set(id, await startTcpProxy({ ...where, requests }));
+      proxies.set(id, await startTcpProxy({ ...where, requests, ...(witness && { witness }) }));
     }
   } catch (error) {
     await Promise.all([...proxies.values()].map((proxy) => proxy.close()));

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { runChecked, type Running, startProcess } from '../process.ts';
 import type { Certificates } from './certificates.ts';
-import { CACHE, classPath, KAFKA_VERSION, mainClass } from './jars.ts';
+import { CACHE, classPath, KAFKA_VERSION, mainClass, quickJvm } from './jars.ts';
 import type { NodePorts, NodeState, SupervisorOptions, User } from './state.ts';
 
 /** One combined broker and controller: its properties, its formatted folder, its process. */
@@ -155,8 +155,7 @@ async function formattedTemplate(setting: NodeSetting, clusterId: string): Promi
   await runChecked({
     command: 'java',
     args: [
-      '-XX:+UseSerialGC',
-      '-XX:TieredStopAtLevel=1',
+      ...quickJvm(),
       '-cp',
       classPath(),
       mainClass('storage'),
@@ -212,8 +211,7 @@ export function startNode({ node, options }: NodeSetting): Promise<Running> {
     args: [
       `-Xms${Math.min(128, options.heapMiB)}m`,
       `-Xmx${options.heapMiB}m`,
-      '-XX:+UseSerialGC',
-      '-XX:TieredStopAtLevel=1',
+      ...quickJvm(),
       '-XX:MaxDirectMemorySize=128m',
       '-Xss512k',
       '-Djava.awt.headless=true',

@@ -3,15 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Finished, runChecked } from '../process.ts';
 import type { KafkaCluster } from './cluster.ts';
-import { classPath, mainClass, type Tool } from './jars.ts';
+import { classPath, mainClass, quickJvm, type Tool } from './jars.ts';
 import type { Listener } from './state.ts';
 
 /**
  * The outside checks: Kafka's own command classes and kcat (librdkafka). None of them shares a
  * line of code with the product.
  */
-const QUICK_JVM = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xmx256m'];
-
 /** Runs one of Kafka's command classes to its end; an exit code other than 0 rejects. */
 export function runTool(
   tool: Tool,
@@ -20,7 +18,10 @@ export function runTool(
 ): Promise<Finished> {
   const log = '-Dorg.slf4j.simpleLogger.defaultLogLevel=error';
   return runChecked(
-    { command: 'java', args: [...QUICK_JVM, log, '-cp', classPath(), mainClass(tool), ...args] },
+    {
+      command: 'java',
+      args: [...quickJvm(), '-Xmx256m', log, '-cp', classPath(), mainClass(tool), ...args],
+    },
     timeoutMs,
   );
 }

@@ -28,6 +28,8 @@ export interface Model {
   readonly clean: boolean;
   /** By `topic/partition`: one entry for each offset. */
   readonly streams: Readonly<Record<string, Known[]>>;
+  /** By `topic/partition`: how many there were when the state database was surely written last. */
+  readonly noted: Readonly<Record<string, number>>;
   /** Positions that a reader ever had, by `topic/partition`, ascending. */
   readonly positions: Readonly<Record<string, number[]>>;
   readonly segments: readonly number[];
@@ -70,6 +72,7 @@ export async function buildFolder(folder: string, seed: number, clean: boolean):
   const positions: Record<string, number[]> = {};
   const losses: string[] = [];
   const live = clean ? folder : `${folder}.live`;
+  let noted: Record<string, number> = {};
   let incarnation = '';
   for (let round = 0; round < ROUNDS; round++) {
     const store = await openRot(live);
@@ -81,11 +84,15 @@ export async function buildFolder(folder: string, seed: number, clean: boolean):
       await store.ledger.record([lossOf('telemetry', 0, 1, 3), lossOf('events', 0, 0, 2)]);
       losses.push('telemetry/0 1-3', 'events/0 0-2');
     }
+    noted = Object.fromEntries(Object.entries(streams).map(([name, { length }]) => [name, length]));
+    // Half of those that are killed have last commits that only their write-ahead file tells of.
+    const isMore = random.next() < 0.5;
+    if (round === ROUNDS - 1 && !clean && isMore) await writeRound(store, random, streams);
     if (round === ROUNDS - 1 && !clean) await cp(live, folder, { recursive: true });
     await store.close();
   }
   const segments = await placeRecords(folder, streams);
-  const model = { seed, incarnation, clean, streams, positions, segments, losses };
+  const model = { seed, incarnation, clean, streams, noted, positions, segments, losses };
   await writeFile(`${folder}.model`, JSON.stringify(model));
   return model;
 }

@@ -3,7 +3,8 @@ import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { seededRandom } from '../../../src/random.ts';
-import { damageByChance, type Damage } from './damage.ts';
+import { filesOf } from './build.ts';
+import { damageByChance, damageOfTable, newestWal, type Damage } from './damage.ts';
 import type { Request } from './worker.ts';
 
 export interface CampaignOptions {
@@ -12,6 +13,8 @@ export interface CampaignOptions {
   readonly cases: number;
   /** A folder that is built serves for so many cases. */
   readonly casesAFolder: number;
+  /** Pages and bits of tables only. */
+  readonly tables?: boolean;
 }
 
 export interface Failure {
@@ -22,8 +25,8 @@ export interface Failure {
 
 export interface CampaignResult {
   readonly cases: number;
-  /** Aborts of the process inside LevelDB, after which the next start went well. */
-  readonly aborts: number;
+  /** Seeds of cases in which LevelDB ended the process; the next start went well. */
+  readonly aborts: readonly number[];
   readonly failures: readonly Failure[];
   /** By what was done: how often. */
   readonly kinds: Readonly<Record<string, number>>;
@@ -38,7 +41,7 @@ export async function rotCampaign(options: CampaignOptions): Promise<CampaignRes
   const failures: Failure[] = [];
   const kinds: Record<string, number> = {};
   const worker = new Worker();
-  let aborts = 0;
+  const aborts: number[] = [];
   try {
     for (let number = 0; number < cases; number++) {
       const built = join(folder, `built-${Math.floor(number / casesAFolder)}`);
@@ -49,15 +52,20 @@ export async function rotCampaign(options: CampaignOptions): Promise<CampaignRes
       }
       const copy = join(folder, `case-${number}`);
       await cp(built, copy, { recursive: true });
-      const damage = await damageByChance(copy, seededRandom(seed));
-      const kind = `${damage.file.split('/')[0]} ${damage.how}`;
+      const newest = await newestWal(copy, await filesOf(copy));
+      const random = seededRandom(seed);
+      const damage = await (options.tables === true
+        ? damageOfTable(copy, random)
+        : damageByChance(copy, random));
+      const where = damage.file === newest ? 'newest wal' : damage.file.split('/')[0];
+      const kind = `${where} ${damage.how}`;
       kinds[kind] = (kinds[kind] ?? 0) + 1;
       const withMirror = number % 4 === 0;
       const request = { do: 'check', folder: copy, model: `${built}.model`, damage } as const;
       let problems: readonly string[] | undefined;
       for (let start = 0; start < STARTS && problems === undefined; start++) {
-        problems = await worker.ask({ ...request, withMirror, died: start > 0 });
-        if (problems === undefined) aborts++;
+        problems = await worker.ask({ ...request, withMirror });
+        if (problems === undefined) aborts.push(seed);
       }
       problems ??= ['every start ends in an abort'];
       if (problems.length > 0)

@@ -11,19 +11,17 @@ import { startMirror } from './mirror.ts';
 export interface Circumstances {
   readonly damage: Damage;
   readonly withMirror: boolean;
-  /** LevelDB ended a process that read the folder before. */
-  readonly died: boolean;
 }
 
 /** What is wrong with a damaged folder: one sentence each. An empty list is what is wanted. */
 export async function checkFolder(
   folder: string,
   model: Model,
-  { damage, withMirror, died }: Circumstances,
+  { damage, withMirror }: Circumstances,
 ): Promise<string[]> {
   const problems: string[] = [];
   const store = await openRot(folder);
-  const check = new Check(store, model, damage, problems, died);
+  const check = new Check(store, model, damage, problems);
   try {
     await check.all(withMirror);
   } finally {
@@ -32,7 +30,7 @@ export async function checkFolder(
   if (problems.length > 0) return problems;
   const again = await openRot(folder);
   try {
-    await new Check(again, model, damage, problems, died).again(check.appended);
+    await new Check(again, model, damage, problems).again(check.appended);
   } finally {
     await again.close();
   }
@@ -53,18 +51,16 @@ class Check {
   readonly #model: Model;
   readonly #damage: Damage;
   readonly #problems: string[];
-  readonly #died: boolean;
   readonly #streams = new Map<string, StreamId>();
   /** Offsets that were read, by stream's name. */
   readonly #read = new Map<string, Set<number>>();
   readonly appended: Map<string, number> = new Map();
 
-  constructor(store: Store, model: Model, damage: Damage, problems: string[], died: boolean) {
+  constructor(store: Store, model: Model, damage: Damage, problems: string[]) {
     this.#store = store;
     this.#model = model;
     this.#damage = damage;
     this.#problems = problems;
-    this.#died = died;
     for (const topic of store.reader.topics()) {
       for (const [partition, stream] of topic.streams.entries()) {
         this.#streams.set(`${topic.name}/${partition}`, stream);
@@ -155,8 +151,7 @@ class Check {
         }
       }
     }
-    // What LevelDB can't even look at without ending the process goes as a whole table.
-    const most = Math.max(mostBytesLost(this.#damage), this.#died ? this.#damage.size : 0);
+    const most = mostBytesLost(this.#damage);
     if (missingBytes > most) {
       this.#say(`${missingBytes} bytes of records are missing, at most ${most} were hit`);
     }
@@ -257,7 +252,9 @@ class Check {
       if (known === undefined) continue;
       const offset = await append(this.#store, stream, { value: Buffer.from('after') });
       this.appended.set(name, offset);
-      if (offset < known.length && !mayForgetEnd(this.#model, this.#damage)) {
+      const noted = this.#model.noted[name] ?? 0;
+      const asAfterCut = offset >= noted && looksLikePowerCut(this.#model, this.#damage);
+      if (offset < known.length && !asAfterCut) {
         this.#say(`${name}: offset ${offset} is given again, ${known.length} were given before`);
       }
       if (this.#read.get(name)?.has(offset) === true) {
@@ -276,18 +273,19 @@ async function caughtUp(mirror: Mirror): Promise<void> {
 }
 
 /**
- * The end of the newest segment's write-ahead file was hit and no clean close noted where it was: then
- * nobody can know what stood there.
+ * A write-ahead file that ends early, or whose last commit is altered, is what a power cut leaves, byte
+ * for byte. After an unclean end nobody can tell them apart, beyond what was noted elsewhere.
  */
-function mayForgetEnd({ clean, segments }: Model, { file }: Damage): boolean {
-  return !clean && file.startsWith('log/') && Number(file.split('/')[1]) === segments.at(-1);
+function looksLikePowerCut({ clean, streams }: Model, damage: Damage): boolean {
+  const { file, to, size } = damage;
+  if (clean || !file.startsWith('log/') || kindOf(file) !== 'wal') return false;
+  const newest = Math.max(...Object.values(streams).map((known) => known.at(-1)?.segment ?? 0));
+  const hitsEnd = to === undefined || to > size - LARGEST_COMMIT;
+  return hitsEnd && Number(file.split('/')[1]) === newest;
 }
 
-const WAL_BLOCK = 32_768;
 const TABLE_BLOCK = 65_536;
 const LARGEST_COMMIT = 8000;
-/** A table's index and footer stand at its end. */
-const INDEX_BYTES = 2048;
 
 /** Bytes of records that may be missing at most: what LevelDB can't tell apart goes with what was hit. */
 function mostBytesLost(damage: Damage): number {
@@ -299,9 +297,11 @@ function mostBytesLost(damage: Damage): number {
   if (kind === 'MANIFEST' && how === 'put in one of another segment') return Infinity;
   if (kind !== 'wal' && kind !== 'table') return 0;
   if (from === undefined || to === undefined) return Infinity;
-  if (how === 'truncate') return kind === 'wal' ? size - from + LARGEST_COMMIT : Infinity;
-  if (how === 'append garbage') return kind === 'wal' ? 0 : Infinity;
-  if (kind === 'wal') return 2 * WAL_BLOCK + LARGEST_COMMIT;
-  if (to > size - INDEX_BYTES) return Infinity;
+  // A table whose index is gone gets a new one: its blocks are found without.
+  const part = kind === 'wal' ? LARGEST_COMMIT : TABLE_BLOCK + LARGEST_COMMIT;
+  if (how === 'truncate') return size - from + part;
+  if (how === 'append garbage') return 0;
+  // What stands behind it in its block is there.
+  if (kind === 'wal') return to - from + 2 * LARGEST_COMMIT;
   return (how === 'flip a bit' ? 1 : 2) * (TABLE_BLOCK + LARGEST_COMMIT);
 }

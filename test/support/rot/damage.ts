@@ -47,18 +47,56 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   LOCK: 1,
 };
 
+/** Of all damages, those to the newest write-ahead file of the log. */
+const NEWEST_SHARE = 0.2;
+
 /** Damages one file of a data folder by chance. */
 export async function damageByChance(folder: string, random: Random): Promise<Damage> {
   const files = await filesOf(folder);
+  const newest = await newestWal(folder, files);
   const weighted = files.flatMap((file) =>
     Array.from({ length: WEIGHTS[kindOf(file)] }, () => file),
   );
   for (;;) {
-    const file = pick(weighted, random);
+    const file = random.next() < NEWEST_SHARE ? newest : pick(weighted, random);
     const how = pick(HOWS, random);
     const done = await damage(folder, file, how, files, random);
     if (done !== undefined) return done;
   }
+}
+
+const PAGE_HOWS = ['flip a bit', 'flip eight bits', 'zero 512 bytes', 'zero 4096 bytes'] as const;
+/** Where a table's index, its filter and its footer stand. */
+const TABLE_END_BYTES = 2048;
+
+/** A page or some bits of a table: every other time of its end, which says where everything is. */
+export async function damageOfTable(folder: string, random: Random): Promise<Damage> {
+  const tables = (await filesOf(folder)).filter((name) => kindOf(name) === 'table');
+  const file = pick(tables, random);
+  const { size } = await stat(join(folder, file));
+  const how = pick(PAGE_HOWS, random);
+  const atEnd = random.next() < 0.5;
+  const part = atEnd ? 1 - (random.next() * Math.min(size, TABLE_END_BYTES)) / size : random.next();
+  return change(folder, file, how, size, { ...random, next: once(part, random) });
+}
+
+/** Its first number is that one. */
+function once(first: number, random: Random): () => number {
+  let isFirst = true;
+  return () => {
+    if (!isFirst) return random.next();
+    isFirst = false;
+    return first;
+  };
+}
+
+/** The one that holds the end of the log; a segment made ahead of need has an empty one. */
+export async function newestWal(folder: string, files: readonly string[]): Promise<string> {
+  for (const file of files.toReversed()) {
+    if (!file.startsWith('log/') || kindOf(file) !== 'wal') continue;
+    if ((await stat(join(folder, file))).size > 0) return file;
+  }
+  throw new Error(`${folder} holds no write-ahead file`);
 }
 
 /** undefined when it can't be done to this file. */

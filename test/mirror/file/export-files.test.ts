@@ -1,0 +1,233 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { fromFlat, upTo } from '../../../src/coverage.ts';
+import { ExportContent } from '../../../src/mirror/file/export-content.ts';
+import { ExportFiles, listExports, nextNumber } from '../../../src/mirror/file/export-files.ts';
+import { heldExports } from '../../../src/mirror/file/export-had.ts';
+import { type ExportOrigin, gapFrame } from '../../../src/mirror/file/export-header.ts';
+import { exportFrames } from '../../../src/mirror/file/export-source.ts';
+import { FrameParser } from '../../../src/mirror/file/frames.ts';
+import { planImport } from '../../../src/mirror/file/import-plan.ts';
+import { importFiles } from '../../../src/mirror/file/import.ts';
+import { decodeRecords, encodeRecords } from '../../../src/mirror/file/records-body.ts';
+import { streamsOf } from '../../../src/mirror/selection.ts';
+import { type LogRecord, type StreamId, streamId } from '../../../src/record.ts';
+import type { TopicInfo } from '../../../src/store/log.ts';
+import { systemClock } from '../../../src/time.ts';
+import { MemoryLog } from '../../support/memory-log.ts';
+import { SimulatedUpstream } from '../../support/simulated-upstream.ts';
+
+const ORIGIN: ExportOrigin = {
+  gateway: 'gw',
+  incarnation: '0123456789abcdef',
+  mirror: 'central',
+  target: { topicTemplate: '{topic}', transactionalId: 't', group: 'g', positionsTopic: 'p' },
+};
+const NEVER = new AbortController().signal;
+
+let folder: string;
+let log: MemoryLog;
+let topic: TopicInfo;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gatelog-export-'));
+  log = new MemoryLog();
+  topic = log.topic('telemetry', 2);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function add(count: number): void {
+  for (let index = 0; index < count; index++) {
+    log.add(
+      topic.streams[index % 2] ?? streamId(-1),
+      `value ${index}`,
+      1000 + index,
+      `key ${index}`,
+    );
+  }
+}
+
+/** As the command does; the records written. */
+async function exportAll(
+  had: ReadonlyMap<StreamId, ReturnType<typeof upTo>> = new Map(),
+): Promise<number> {
+  const { reader } = log;
+  const streams = streamsOf(reader.topics());
+  const ends = new Map(streams.map(({ stream }) => [stream, reader.range(stream).endOffset]));
+  const asked = { reader, origin: ORIGIN, madeMs: 5, streams, had, ends, signal: NEVER };
+  const content = new ExportContent();
+  const parser = new FrameParser();
+  let files: ExportFiles | undefined;
+  for await (const bytes of exportFrames(asked)) {
+    // In pieces, as a socket gives them.
+    for (const part of [bytes.subarray(0, 5), bytes.subarray(5)]) {
+      for (const frame of parser.push(part)) {
+        const piece = await content.take(frame);
+        if (piece.kind === 'header') {
+          const number = await nextNumber(folder, piece.header);
+          files = new ExportFiles(folder, piece.header, number);
+        } else await files?.write(frame, piece);
+      }
+    }
+  }
+  await files?.seal();
+  return content.records;
+}
+
+async function importAll(upstream: SimulatedUpstream): Promise<{ sent: number; skipped: number }> {
+  let [sent, skipped] = [0, 0];
+  for (const plan of await planImport(folder)) {
+    const refused = (): Promise<void> => Promise.resolve();
+    const result = await importFiles({ plan, upstream, refused, signal: NEVER });
+    sent += result.sent;
+    skipped += result.skipped;
+  }
+  return { sent, skipped };
+}
+
+function centre(): SimulatedUpstream {
+  return new SimulatedUpstream({ clock: systemClock, exactlyOnce: true });
+}
+
+test('records come back as they were', async () => {
+  const bytes = fc.option(fc.uint8Array({ maxLength: 40 }), { nil: null });
+  const time = fc.option(
+    fc.record({
+      trust: fc.constantFrom('corrected' as const, 'estimated' as const),
+      clockMs: fc.nat(2 ** 42),
+    }),
+    { nil: undefined },
+  );
+  const part = fc.record({
+    timestampMs: fc.integer({ min: -1000, max: 2 ** 42 }),
+    time,
+    key: bytes,
+    value: bytes,
+    headers: fc.uint8Array({ maxLength: 20 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.nat(2 ** 40),
+      fc.array(part, { minLength: 1, maxLength: 20 }),
+      async (base, parts) => {
+        const records = parts.map(({ time: note, ...rest }, index): LogRecord => ({
+          ...rest,
+          offset: base + index,
+          ...(note === undefined ? {} : { time: note }),
+        }));
+        const stream = streamId(7);
+        const decoded = await decodeRecords(await encodeRecords({ stream, records }));
+        expect(decoded.stream).toBe(stream);
+        expect(decoded.records.map(plain)).toEqual(records.map(plain));
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+function plain(record: LogRecord): unknown {
+  const hex = (part: Uint8Array | null): string | null =>
+    part === null ? null : Buffer.from(part).toString('hex');
+  const { key, value, headers } = record;
+  return { ...record, key: hex(key), value: hex(value), headers: hex(headers) };
+}
+
+describe('from the log to the centre', () => {
+  test('everything once; again only what is new', async () => {
+    add(100);
+    expect(await exportAll()).toBe(100);
+    const upstream = centre();
+    expect(await importAll(upstream)).toEqual({ sent: 100, skipped: 0 });
+    expect(
+      upstream.delivered.map(({ at, record }) => `${at.partition}/${record.offset}`),
+    ).toHaveLength(100);
+    add(50);
+    const [held] = await heldExports(folder);
+    expect(held).toMatchObject({ gateway: 'gw', mirror: 'central' });
+    const had = new Map(
+      topic.streams.map((stream, at) => [stream, fromFlat(held?.had[at]?.[2] ?? -1)]),
+    );
+    expect(await exportAll(had)).toBe(50);
+    expect(await importAll(upstream)).toEqual({ sent: 50, skipped: 100 });
+    const seen = upstream.delivered.map(({ at, record }) => `${at.partition}/${record.offset}`);
+    expect(new Set(seen).size).toBe(150);
+  });
+
+  test('what the far side had ahead is left out', async () => {
+    add(40);
+    const [stream = streamId(-1)] = topic.streams;
+    expect(await exportAll(new Map([[stream, fromFlat(3, [5, 8])]]))).toBe(40 - 3 - 3);
+    const upstream = centre();
+    expect((await importAll(upstream)).sent).toBe(34);
+  });
+
+  test('files that begin behind what the centre has are refused', async () => {
+    add(40);
+    const [stream = streamId(-1)] = topic.streams;
+    await exportAll(new Map([[stream, upTo(10)]]));
+    const upstream = centre();
+    upstream.positions.set(stream, upTo(4));
+    await expect(importAll(upstream)).rejects.toThrow(
+      "the centre has telemetry/0 of gateway 'gw' up to 4, and these files go on at 10",
+    );
+    expect(upstream.delivered).toEqual([]);
+  });
+});
+
+test('wherever a file is altered or cut, it is told, and nothing of it is taken', async () => {
+  add(60);
+  await exportAll();
+  const [file = ''] = (await listExports(folder)).whole;
+  const bytes = readFileSync(file);
+  const spoil = [
+    ...[0, 20, 200, bytes.length - 1].map((at) => {
+      const altered = Buffer.from(bytes);
+      altered[at] = (altered[at] ?? 0) ^ 0x20;
+      return altered;
+    }),
+    ...[0, 10, 100, bytes.length - 1].map((length) => bytes.subarray(0, length)),
+    Buffer.concat([bytes, Buffer.from('more')]),
+    Buffer.concat([bytes, bytes]),
+  ];
+  for (const spoilt of spoil) {
+    writeFileSync(file, spoilt);
+    await expect(planImport(folder)).rejects.toMatchObject({
+      code: 'EXPORT_DAMAGED',
+      message: expect.stringContaining(file),
+    });
+  }
+  writeFileSync(file, bytes);
+  expect(await planImport(folder)).toMatchObject([{ records: 60 }]);
+});
+
+test('one that is not finished has another name, and is no export', async () => {
+  add(10);
+  const content = new ExportContent();
+  const parser = new FrameParser();
+  const streams = streamsOf(log.reader.topics());
+  const ends = new Map(streams.map(({ stream }) => [stream, 5]));
+  const asked = {
+    reader: log.reader,
+    origin: ORIGIN,
+    madeMs: 5,
+    streams,
+    had: new Map(),
+    ends,
+    signal: NEVER,
+  };
+  for await (const bytes of exportFrames(asked)) {
+    for (const frame of parser.push(bytes)) {
+      const piece = await content.take(frame);
+      if (piece.kind !== 'header') continue;
+      const files = new ExportFiles(folder, piece.header, 1);
+      const gap = { stream: streamId(0), from: 0, to: 1 };
+      await files.write(gapFrame(gap), { kind: 'gap', gap });
+      await files.abandon();
+    }
+  }
+  expect(readdirSync(folder)).toEqual(['gw.central.000001.gatelog.part']);
+  expect(await planImport(folder)).toEqual([]);
+});
