@@ -59,6 +59,9 @@ export class Links {
   readonly #over = Promise.withResolvers<void>();
   readonly #tlsSessions: Map<string, Buffer> | undefined;
   #closed = false;
+  #isAnswered = false;
+  /** For records, and nothing was answered over any when they came to stand. */
+  readonly #standing: Opened[] = [];
   /** Called with every answer. */
   onAnswer: () => void = () => {};
 
@@ -200,6 +203,7 @@ export class Links {
       this.#keepTlsSession(connection, addressName(address));
       await connected;
       await this.#logIn(connection, key);
+      this.#stood(key, connection);
     } catch (error) {
       const opened = this.#open.get(key);
       if (opened?.connection === connection) {
@@ -219,6 +223,14 @@ export class Links {
     const opened = this.#open.get(key);
     if (this.#closed || opened?.connection !== connection) throw closedError();
     if (worked !== undefined) opened.worked = worked;
+  }
+
+  /** Nothing may be sent over one for records for long: where others were answered it is none in vain. */
+  #stood(key: string, connection: Connection): void {
+    const opened = this.#open.get(key);
+    if (opened?.connection !== connection || opened.purpose !== 'records') return;
+    if (this.#isAnswered) opened.worked();
+    else this.#standing.push(opened);
   }
 
   async #logIn(connection: Connection, key: string): Promise<void> {
@@ -254,6 +266,8 @@ export class Links {
 
   #answered(key: string, connection: Connection): void {
     this.onAnswer();
+    this.#isAnswered = true;
+    for (const { worked } of this.#standing.splice(0)) worked();
     const known = this.#open.get(key);
     if (known?.connection !== connection) return;
     if (!known.used) known.worked();

@@ -1,6 +1,7 @@
 import { apiVersionsV3 } from '@platformatic/kafka';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { GatelogError } from '../../../src/errors.ts';
+import { ConnectAttempts } from '../../../src/mirror/connect-attempts.ts';
 import { Links } from '../../../src/mirror/kafka/links.ts';
 import { type FakeBroker, startFakeBroker } from '../../support/kafka/fake-broker.ts';
 import { freePorts } from '../../support/ports.ts';
@@ -74,6 +75,20 @@ test('records have a connection of their own, and its end is the end of the sess
   expect(broken).toHaveLength(1);
   links.drop(alive);
   expect(links.addresses).toEqual([]);
+});
+
+test('one for records over which nothing was sent yet is no attempt in vain', async () => {
+  const attempts = new ConnectAttempts(undefined, 2);
+  links = new Links({ brokers: [], requestTimeoutMs: 5000, attempts }, () => {});
+  const alive = { host: HOST, port: broker.port };
+  await links.to(alive, 'records');
+  await links.versions(alive);
+  links.drop(alive);
+  await links.versions(alive);
+  await links.to(alive, 'records');
+  links.drop(alive);
+  // Both places are free again; a third in vain would have to wait for a minute.
+  await links.to(alive);
 });
 
 test('a connection that was in use breaks the session, once', async () => {
