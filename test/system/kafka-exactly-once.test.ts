@@ -171,7 +171,7 @@ test('a broker is killed in the middle of it: no repeat, no gap', async () => {
 }, 240_000);
 
 test('a stopped broker answers late: what it then does for us harms nothing', async () => {
-  const gateway = await newGateway(kafka.cluster);
+  const gateway = await newGateway(kafka.cluster, { upstream: { requestTimeoutMs: 3000 } });
   gateway.fill(3000);
   const done = gateway.mirror(20, 120_000);
   await expect.poll(() => gateway.positions.size, { timeout: 30_000 }).toBeGreaterThan(0);

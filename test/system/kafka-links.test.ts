@@ -52,23 +52,20 @@ test('advertised addresses that can not be reached from here are named, with the
 test('a link that takes bytes and gives none back is given up; one that trickles is not', async () => {
   const link = await openKafkaLink(kafka.cluster);
   try {
-    const upstream = {
-      requestTimeoutMs: 1500,
-      connectTimeoutMs: 3000,
-      compression: 'none',
-    } as const;
+    const upstream = { requestTimeoutMs: 5000, compression: 'none' } as const;
     const gateway = await newGateway(kafka.cluster, { listener: 'proxied', upstream });
     gateway.fill(600, 400);
     await (await gateway.connectSoon()).close();
-    // 240 kB at 120 kB/s: longer than the time-out in all, and an answer comes now and then.
-    link.setShape({ latencyMs: 20, bytesPerSecond: 120_000 });
-    await gateway.mirror(20);
+    // 240 kB at 40 kB/s: longer than the time-out in all, and an answer comes now and then.
+    link.setShape({ latencyMs: 20, bytesPerSecond: 40_000 });
+    await gateway.mirror(5);
     expect(gateway.failures).toEqual([]);
     link.setShape({});
     gateway.fill(40);
-    const session = await gateway.connect();
+    const hasty = gateway.reborn({ requestTimeoutMs: 1500 });
+    const session = await hasty.connectSoon();
     await link.setMode('silent');
-    const from = new Map(gateway.positions);
+    const from = new Map(session.positions);
     const failure = await failureOf(session.send(gateway.next(from, 10)));
     expect(failure).toMatchObject({
       code: 'UPSTREAM_UNCERTAIN',
@@ -93,7 +90,7 @@ test('an idle session on a link that became a black hole breaks by its probe', a
         systemClock.after(delayMs === MIRROR_LIMITS.kafkaProbeMs ? 300 : delayMs, task),
       monotonicMs: () => systemClock.monotonicMs() * 100,
     };
-    const upstream = { clock: sleepless, requestTimeoutMs: 1000, connectTimeoutMs: 3000 };
+    const upstream = { clock: sleepless, requestTimeoutMs: 4000 };
     const gateway = await newGateway(kafka.cluster, { listener: 'proxied', upstream });
     const session = await gateway.connectSoon();
     await link.setMode('silent');

@@ -230,8 +230,6 @@ export function gatewayFor(
     journal: memoryKeyValue(),
     clock: systemClock,
     logger: silentLogger,
-    connectTimeoutMs: 5000,
-    requestTimeoutMs: 3000,
     attempts: new ConnectAttempts(systemClock, 10_000), // Its waits are short.
     ...options.upstream,
   };

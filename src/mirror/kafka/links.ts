@@ -5,6 +5,7 @@ import {
   type ConnectionOptions,
   metadataV9,
   ResponseError,
+  TimeoutError,
 } from '@platformatic/kafka';
 import { isIP, setDefaultAutoSelectFamilyAttemptTimeout } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -12,7 +13,9 @@ import { GatelogError, messageOf } from '../../errors.ts';
 import { MIRROR_LIMITS } from '../../mirror-limits.ts';
 import { systemClock, type Timer } from '../../time.ts';
 import { SocketWatch } from '../socket-watch.ts';
+import { causesOf } from '../connect-trouble.ts';
 import { type Address, addressName } from './address.ts';
+import type { AnswerPatience } from './answer-patience.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { logIn } from './login.ts';
 import { connectionTrouble, foreignToKafka, requestTrouble } from './trouble.ts';
@@ -51,6 +54,7 @@ export class Links {
   readonly #ended = new AbortController();
   readonly #over = Promise.withResolvers<void>();
   readonly #tlsSessions: Map<string, Buffer> | undefined;
+  readonly #patience: AnswerPatience | undefined;
   #closed = false;
   /** Called with every answer. */
   onAnswer: () => void = () => {};
@@ -59,15 +63,19 @@ export class Links {
     options: KafkaConnection,
     onBroken: (error: GatelogError) => void,
     known?: KnownCluster,
+    patience?: AnswerPatience,
   ) {
-    this.#options = options;
+    const requestTimeoutMs =
+      patience?.next() ?? options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs;
+    this.#options = { ...options, requestTimeoutMs };
+    this.#patience = patience;
     this.#onBroken = onBroken;
     // Node gives up an address of several after 250 ms, which no satellite link keeps.
     setDefaultAutoSelectFamilyAttemptTimeout(MIRROR_LIMITS.connectAddressMs);
     this.#tlsSessions = known?.tlsSessions;
     this.#connectionOptions = {
       connectTimeout: options.connectTimeoutMs ?? KAFKA_DEFAULTS.connectTimeoutMs,
-      requestTimeout: options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs,
+      requestTimeout: requestTimeoutMs,
       // The usual five are for who sends a batch again, for brokers know a producer's last five
       // (KAFKA-5494). We never do; on a long link more must be under way.
       maxInflights: MIRROR_LIMITS.kafkaInflights,
@@ -118,6 +126,7 @@ export class Links {
       }
       // The library tells a waiting request only that its connection closed; the socket said why.
       const telling = this.#socketErrors.get(connection) ?? error;
+      this.#noteLate(telling, connection);
       throw requestTrouble(telling, address, this.#options, this.#watches.get(connection));
     }
   }
@@ -142,6 +151,12 @@ export class Links {
         this.call(address, metadataV9.api, [], false, false, false),
       ),
     );
+    this.progressed();
+  }
+
+  /** Something was delivered: whatever else fails, the far side answers in time. */
+  progressed(): void {
+    this.#patience?.noteProgress();
   }
 
   /** Ends one connection, on purpose: the session goes on without it. */
@@ -190,6 +205,7 @@ export class Links {
       if (this.#closed) throw closedError();
       // A login that is under way is told only that its connection closed; the socket said why.
       const cause = this.#socketErrors.get(connection) ?? error;
+      this.#noteLate(cause, connection);
       throw connectionTrouble(cause, address, this.#options, this.#watches.get(connection));
     }
     return connection;
@@ -231,6 +247,14 @@ export class Links {
     const { socket } = connection as unknown as { socket?: TLSSocket };
     if (this.#options.tls === undefined) return;
     socket?.on('session', (session) => this.#tlsSessions?.set(name, session));
+  }
+
+  /** What never came to stand says nothing of how long answers take. */
+  #noteLate(error: unknown, connection: Connection): void {
+    if (this.#closed || this.#watches.get(connection)?.stage !== 'open') return;
+    if ([...causesOf(error)].some((cause) => cause instanceof TimeoutError)) {
+      this.#patience?.noteLate();
+    }
   }
 
   #answered(address: Address, connection: Connection): void {

@@ -20,9 +20,15 @@ export interface ApiRange {
   readonly max: number;
 }
 
+export interface FakeBrokerOptions {
+  readonly throttleMs?: number;
+  /** So much later than it could. */
+  readonly answersAfterMs?: number;
+}
+
 export async function startFakeBroker(
   apis: readonly ApiRange[] = [],
-  { throttleMs = 0 }: { readonly throttleMs?: number } = {},
+  { throttleMs = 0, answersAfterMs = 0 }: FakeBrokerOptions = {},
 ): Promise<FakeBroker> {
   const sockets = new Set<Socket>();
   let isMute = false;
@@ -35,7 +41,9 @@ export async function startFakeBroker(
       for (const frame of scanner.scan(chunk)) {
         const { apiKey, correlationId } = requestHeader(frame);
         if (isMute || apiKey !== API.ApiVersions) continue;
-        socket.write(versions(correlationId, apis, throttleMs));
+        const answer = versions(correlationId, apis, throttleMs);
+        if (answersAfterMs === 0) socket.write(answer);
+        else setTimeout(() => socket.write(answer), answersAfterMs);
       }
     });
   });
