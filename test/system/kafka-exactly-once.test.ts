@@ -4,7 +4,7 @@ import { systemClock } from '../../src/time.ts';
 import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import type { ApiName } from '../support/kafka/frames.ts';
 import { type KafkaLink, openKafkaLink } from '../support/kafka/link.ts';
-import { consoleConsume, dumpLogSegments } from '../support/kafka/tools.ts';
+import { consoleConsume, dumpLogSegments, kcatConsume } from '../support/kafka/tools.ts';
 import { committed, expectExactlyOnce, memoryKeyValue, newGateway } from './kafka-rig.ts';
 
 /** The exactly-once state machine against real brokers, seen from outside. */
@@ -143,9 +143,7 @@ describe('the link is cut', () => {
     await session.close();
     await gateway.mirror(20);
     expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
-    const all = await consoleConsume(kafka.cluster, gateway.topic, {
-      isolation: 'read_uncommitted',
-    });
+    const all = await kcatConsume(kafka.cluster, gateway.topic, undefined, 'read_uncommitted');
     expect(all.length).toBe(100 + 40);
   });
 

@@ -4,7 +4,7 @@ import { MIRROR_LIMITS } from '../../src/mirror-limits.ts';
 import { streamId } from '../../src/record.ts';
 import { type Logger, silentLogger } from '../../src/telemetry.ts';
 import { type Clock, systemClock } from '../../src/time.ts';
-import { growTopic, setProducerQuota } from '../support/kafka/admin.ts';
+import { growTopic, moveLeaders, setProducerQuota } from '../support/kafka/admin.ts';
 import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import { openKafkaLink } from '../support/kafka/link.ts';
 import { kcatConsume } from '../support/kafka/tools.ts';
@@ -116,6 +116,22 @@ test('a quota of the cluster is kept to, and shown', async () => {
     /a quota of the cluster slows it down: .* held it up for/u,
   );
   expect(gateway.failures).toEqual([]);
+  expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
+});
+
+test('leaders that moved away under way are followed: no repeat, no gap', async () => {
+  const gateway = await newGateway(kafka.cluster);
+  gateway.fill(200);
+  await (await gateway.connectSoon()).close();
+  await gateway.mirror();
+  const session = await gateway.connect();
+  const from = new Map(session.positions);
+  await moveLeaders(kafka.cluster.nodes, gateway.topic);
+  gateway.fill(200);
+  const failure = await failureOf(session.send(gateway.next(from, 20)));
+  expect(gateway.upstream.dispositionOf(failure)).toEqual({ kind: 'retry' });
+  await session.close();
+  await gateway.mirror();
   expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
 });
 
