@@ -8,8 +8,8 @@ import { seedOfRun } from '../support/hunt/work-folder.ts';
  */
 const HOUR = 3_600_000;
 const HOURS = 96;
-const DAY_BYTES = 150_000;
-const MONTH_BYTES = 200_000;
+const DAY_BYTES = 200_000;
+const MONTH_BYTES = 400_000;
 const BERLIN = new Intl.DateTimeFormat('sv-SE', {
   timeZone: 'Europe/Berlin',
   dateStyle: 'short',

@@ -43,9 +43,10 @@ export interface DaysOutcome {
 }
 
 const TOPICS = ['alarm', 'bulk', 'telemetry'] as const;
-const EACH_HOUR = { alarm: 2, bulk: 10, telemetry: 40 } as const;
+const EACH_HOUR = { alarm: 2, bulk: 4, telemetry: 20 } as const;
 const VALUE_BYTES = { alarm: 100, bulk: 1000, telemetry: 200 } as const;
 const STEP_MS = 300_000;
+const SETTLE_MS = 10_000;
 const HOUR_MS = 3_600_000;
 
 export class ShiftedDays {
@@ -97,7 +98,7 @@ export class ShiftedDays {
   }
 
   async #hour(): Promise<void> {
-    if (this.#random.next() < 0.1) this.#setWrong();
+    if (this.#random.next() < 0.25) this.#setWrong();
     else this.#setRight();
     const dice = this.#random.next();
     if (dice < 0.1) {
@@ -110,6 +111,8 @@ export class ShiftedDays {
       await this.#stop();
       await this.#boot(this.#options.rules);
     }
+    // The policy looks every second: what came in the one of a window's end would go.
+    await this.#clock.advance(SETTLE_MS);
     for (const topic of TOPICS) {
       for (let count = 0; count < EACH_HOUR[topic]; count++) this.#append(topic);
     }
