@@ -107,10 +107,11 @@ export class Links {
    * the broker acted is then not known.
    */
   async call<A extends unknown[], R>(address: Address, api: API<A, R>, ...args: A): Promise<R> {
-    const connection = await this.to(address);
     const { throttle } = this.#options;
     const held = throttle?.waitFor(addressName(address));
     if (held !== undefined) await Promise.race([held, this.#over.promise]);
+    // Last: once it is ready nothing may be waited for, or a renewed login may have begun on it.
+    const connection = await this.to(address);
     if (this.#closed) throw closedError();
     try {
       const answer = await api.async(connection, ...args);

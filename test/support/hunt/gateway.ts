@@ -196,16 +196,22 @@ export class Gateway {
     return last;
   }
 
-  /** Everything in the log is in Kafka, by every mirror. */
+  /**
+   * Everything in the log is in Kafka, by every mirror. A machine may be slow: `withinMs` is for how
+   * long nothing may go up.
+   */
   async mirrored(withinMs: number): Promise<void> {
     for (const { name } of this.mirrors) {
-      const done = await this.mirrorIs(
-        ({ state, topics, lagRecords }) =>
-          state === 'halted' || (state === 'live' && topics.length > 0 && lagRecords === 0),
-        withinMs,
-        name,
-      );
-      if (done.state === 'halted') throw new Error(`the mirror halted: ${done.reason}`);
+      for (let sent = -1; ;) {
+        const status = await this.mirrorIs(
+          (now) => isAtEnd(now) || now.recordsSent > sent + PROGRESS_RECORDS,
+          withinMs,
+          name,
+        );
+        if (status.state === 'halted') throw new Error(`the mirror halted: ${status.reason}`);
+        if (isAtEnd(status)) break;
+        sent = status.recordsSent;
+      }
     }
   }
 
@@ -225,6 +231,13 @@ export class Gateway {
       }),
     );
   }
+}
+
+/** What counts as going up; repeats of the same few records do not. */
+const PROGRESS_RECORDS = 500;
+
+function isAtEnd({ state, topics, lagRecords }: MirrorStatus): boolean {
+  return state === 'halted' || (state === 'live' && topics.length > 0 && lagRecords === 0);
 }
 
 const SECOND = { name: 'second', prefix: '.2' } as const;
