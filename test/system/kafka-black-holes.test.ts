@@ -82,7 +82,9 @@ describe.skipIf(!canLayWays)('across network namespaces', () => {
     await recovers();
   });
 
-  test.each(['all', 'requests', 'answers'] as const)(
+  // One direction alone is the same to us; the hunts' way of asking for more than the usual.
+  const ways = ['all', 'requests', 'answers'] as const;
+  test.each(process.env['GATELOG_CUTS'] === 'all' ? ways : (['all'] as const))(
     'packets vanish under way (%s): found by the missing answer, not shown as live',
     async (what) => {
       await publish(50);

@@ -1,4 +1,5 @@
 import { createServer, type Socket } from 'node:net';
+import type { FakeLogins } from './fake-logins.ts';
 import { API, FrameScanner, REQUEST_HEAD_BYTES, requestHeader } from './frames.ts';
 
 /**
@@ -24,11 +25,13 @@ export interface FakeBrokerOptions {
   readonly throttleMs?: number;
   /** So much later than it could. */
   readonly answersAfterMs?: number;
+  /** Else nobody logs in. */
+  readonly logins?: FakeLogins;
 }
 
 export async function startFakeBroker(
   apis: readonly ApiRange[] = [],
-  { throttleMs = 0, answersAfterMs = 0 }: FakeBrokerOptions = {},
+  { throttleMs = 0, answersAfterMs = 0, logins }: FakeBrokerOptions = {},
 ): Promise<FakeBroker> {
   const sockets = new Set<Socket>();
   let isMute = false;
@@ -40,6 +43,8 @@ export async function startFakeBroker(
     socket.on('data', (chunk: Buffer) => {
       for (const frame of scanner.scan(chunk)) {
         const { apiKey, correlationId } = requestHeader(frame);
+        const write = (bytes: Buffer): void => void socket.write(bytes);
+        if (logins?.take(socket, apiKey, correlationId, write) === true) continue;
         if (isMute || apiKey !== API.ApiVersions) continue;
         const answer = versions(correlationId, apis, throttleMs);
         if (answersAfterMs === 0) socket.write(answer);
