@@ -120,7 +120,8 @@ const NONE = new Uint8Array(0);
 function reader(): { readonly delays: number[]; stop(): void } {
   const plain = cluster.bootstrap('plaintext').join(',');
   const flags = ['-C', '-b', plain, '-t', topic, '-p', '0', '-u', '-q', '-f', '%s\\n'];
-  const kcat = spawn('kcat', [...flags, '-X', 'isolation.level=read_committed']);
+  const command = 'kcat'; // Installed by test/setup.
+  const kcat = spawn(command, [...flags, '-X', 'isolation.level=read_committed']);
   const delays: number[] = [];
   kcat.stdout.on('data', (chunk: Buffer) => {
     for (const line of chunk.toString('utf8').split('\n')) {
