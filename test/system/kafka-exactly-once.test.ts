@@ -149,7 +149,7 @@ describe('the link is cut', () => {
 });
 
 test('a broker is killed in the middle of it: no repeat, no gap', async () => {
-  const gateway = await newGateway(kafka.cluster);
+  const gateway = await newGateway(kafka.cluster, { upstream: { requestTimeoutMs: 5000 } });
   gateway.fill(4000);
   const done = gateway.mirror(20, 120_000);
   await expect.poll(() => gateway.positions.size, { timeout: 30_000 }).toBeGreaterThan(0);

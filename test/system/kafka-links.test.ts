@@ -69,7 +69,7 @@ test('a link that takes bytes and gives none back is given up; one that trickles
     const failure = await failureOf(session.send(gateway.next(from, 10)));
     expect(failure).toMatchObject({
       code: 'UPSTREAM_UNCERTAIN',
-      message: expect.stringMatching(/no answer within 1.5s|no answer within 2s/u),
+      message: expect.stringMatching(/no answer within \d/u),
     });
     expect(failure).toMatchObject({ message: expect.stringContaining('the link swallows') });
     await session.close();

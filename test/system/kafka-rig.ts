@@ -51,6 +51,10 @@ function isEarly(error: unknown): boolean {
   return error instanceof GatelogError && error.code === 'UPSTREAM_UNAUTHORIZED';
 }
 
+function isSlow(error: unknown): boolean {
+  return error instanceof GatelogError && error.code === 'UPSTREAM_UNREACHABLE';
+}
+
 export interface GatewayOptions {
   readonly listener?: Listener;
   readonly partitions?: number;
@@ -134,13 +138,13 @@ export class TestGateway {
     return inOrderSession(session);
   }
 
-  /** Rights that were just granted reach the brokers one by one. */
+  /** Rights that were just granted reach the brokers one by one, and a machine may be slow. */
   async connectSoon(): Promise<InOrderSession> {
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.connect();
       } catch (error) {
-        if (!isEarly(error) || attempt === 50) throw error;
+        if (!(isEarly(error) || isSlow(error)) || attempt === 50) throw error;
         await systemClock.sleep(100);
       }
     }
@@ -156,7 +160,7 @@ export class TestGateway {
   }
 
   /** Sends everything, reconnecting after every failure that says so. */
-  async mirror(perStream = 50, patienceMs = 60_000): Promise<void> {
+  async mirror(perStream = 50, patienceMs = 120_000): Promise<void> {
     const end = systemClock.monotonicMs() + patienceMs;
     for (;;) {
       let session: InOrderSession | undefined;
