@@ -1,6 +1,13 @@
 import { expect, test } from 'vitest';
+import { upTo } from '../../../src/coverage.ts';
 import { AnswerPatience } from '../../../src/mirror/kafka/answer-patience.ts';
+import { createKafkaUpstream } from '../../../src/mirror/kafka/kafka-upstream.ts';
 import { Links } from '../../../src/mirror/kafka/links.ts';
+import { type Delivery, KafkaSession } from '../../../src/mirror/kafka/session.ts';
+import { streamId } from '../../../src/record.ts';
+import { silentLogger } from '../../../src/telemetry.ts';
+import { systemClock } from '../../../src/time.ts';
+import { memorySpace } from '../policy/memory-space.ts';
 import { startFakeBroker } from '../../support/kafka/fake-broker.ts';
 
 type Ending = 'late' | 'delivered' | 'delivered, then late' | 'away';
@@ -51,4 +58,46 @@ test('a broker that needs longer than requestTimeout for each answer is not hung
   } finally {
     await broker.close();
   }
+});
+
+test('the sessions of one upstream share it', async () => {
+  const broker = await startFakeBroker();
+  broker.mute();
+  const upstream = createKafkaUpstream({
+    brokers: [`127.0.0.1:${broker.port}`],
+    gateway: 'gw',
+    incarnation: '00112233445566aa',
+    requestTimeoutMs: 100,
+    journal: memorySpace(),
+    clock: systemClock,
+    logger: silentLogger,
+  });
+  const at = { stream: streamId(0), topic: 'telemetry', partition: 0, had: upTo(0) };
+  const more = { seek: new Map(), quarantine: () => Promise.resolve() };
+  const waits: (string | undefined)[] = [];
+  for (let session = 0; session < 4; session++) {
+    const connected = upstream.connect([at], new AbortController().signal, more);
+    const text = await connected.then(() => 'it answers', String);
+    waits.push(/within (\w+)/u.exec(text)?.[1]);
+  }
+  expect(waits).toEqual(['100ms', '100ms', '200ms', '400ms']);
+  await broker.close();
+});
+
+test('a receipt is progress', async () => {
+  const patience = new AnswerPatience(1000);
+  const links = new Links({ brokers: [] }, () => {}, undefined, patience);
+  for (let session = 0; session < 3; session++) {
+    patience.noteLate();
+    patience.next();
+  }
+  const delivery: Delivery = {
+    prepare: () => Promise.resolve({ ranges: [], cargo: [] }),
+    deliver: () => Promise.resolve({ rejected: [], bytesSent: 0 }),
+  };
+  const never = new Promise<never>(() => {});
+  const session = new KafkaSession(links, never, delivery, new Map(), systemClock, () => {});
+  await session.send([], new Map());
+  await session.close();
+  expect(patience.next()).toBe(2000);
 });
