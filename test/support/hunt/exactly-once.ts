@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { type Random, seededRandom } from '../../../src/random.ts';
 import { DRAINS, type TopicClass } from '../../../src/mirror/selection.ts';
 import type { MirrorStatus } from '../../../src/mirror/status.ts';
@@ -54,6 +54,8 @@ export interface ExactlyOnceResult {
   readonly logRecords: number;
   readonly mirrors: readonly MirrorFound[];
   readonly resendCopies: number;
+  /** How often a link policy began to hold something back. */
+  readonly holds: number;
   readonly problems: readonly string[];
 }
 
@@ -212,6 +214,8 @@ class ExactlyOnceHunt {
     for (const [mirror, oracle] of oracles) {
       mirrors.push(await this.#judgeMirror(mirror, oracle, runner.done.length, problems));
     }
+    const holds = countOf('"event":"mirror.hold"', this.#gateway.logFile);
+    if (this.#options.extended && holds === 0) problems.push('no link policy held anything back');
     return {
       faults: runner.done.length,
       table: tableOf(runner.done),
@@ -220,6 +224,7 @@ class ExactlyOnceHunt {
       logRecords: log.recordsRead,
       mirrors,
       resendCopies: this.#ledger.resendCopies(),
+      holds,
       problems,
     };
   }
@@ -312,6 +317,10 @@ class ExactlyOnceHunt {
     }
     return report;
   }
+}
+
+function countOf(text: string, file: string): number {
+  return readFileSync(file, 'utf8').split(text).length - 1;
 }
 
 function isUnordered(drain: GatewayMirror['drain']): boolean {
