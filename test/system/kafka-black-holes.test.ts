@@ -77,7 +77,7 @@ describe.skipIf(!canLayWays)('across network namespaces', () => {
     await gateway.ready();
     await publish(200);
     expect(await troubleShown()).toMatch(
-      /no answer from 127\.0\.0\.1 within 3s, not even a refusal: a firewall or a dead link/u,
+      /no answer from 127\.0\.0\.1 within 2s, not even a refusal: a firewall or a dead link/u,
     );
     await recovers();
   });

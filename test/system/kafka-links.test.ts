@@ -52,12 +52,12 @@ test('advertised addresses that can not be reached from here are named, with the
 test('a link that takes bytes and gives none back is given up; one that trickles is not', async () => {
   const link = await openKafkaLink(kafka.cluster);
   try {
-    const upstream = { requestTimeoutMs: 5000, compression: 'none' } as const;
+    const upstream = { requestTimeoutMs: 4000, compression: 'none' } as const;
     const gateway = await newGateway(kafka.cluster, { listener: 'proxied', upstream });
     gateway.fill(600, 400);
     await (await gateway.connectSoon()).close();
-    // 240 kB at 40 kB/s: longer than the time-out in all, and an answer comes now and then.
-    link.setShape({ latencyMs: 20, bytesPerSecond: 40_000 });
+    // 240 kB at 50 kB/s: longer than the time-out in all, and an answer comes now and then.
+    link.setShape({ latencyMs: 20, bytesPerSecond: 50_000 });
     await gateway.mirror(5);
     expect(gateway.failures).toEqual([]);
     link.setShape({});

@@ -62,7 +62,7 @@ function mirrorText(setting: GatewaySetting, mirror: GatewayMirror, link: string
   const { id, positionsTopic, topic } = namesOf(name, mirror);
   const batch = batchRecords === undefined ? '' : `    batch: { records: ${batchRecords} }\n`;
   const brokers = cluster.bootstrap(listener).map((address) => `"${address}"`);
-  const times = impatient ? '      connectTimeout: 3s\n      requestTimeout: 5s\n' : '';
+  const times = impatient ? '      connectTimeout: 2s\n      requestTimeout: 5s\n' : '';
   return `  ${mirror.name}:
     topics:
       - { match: alarms, class: alarm }

@@ -137,22 +137,6 @@ export async function dumpLogSegments(
   return stdout;
 }
 
-/** Committed positions of a group, as Kafka's own command prints them. */
-export async function describeGroup(cluster: KafkaCluster, group: string): Promise<string> {
-  const servers = cluster.bootstrap('plaintext').join(',');
-  const args = ['--bootstrap-server', servers, '--describe', '--group', group, '--offsets'];
-  return (await runTool('consumerGroups', args)).stdout;
-}
-
-/** Kafka's TransactionsCommand, as `['list']` or `['describe', '--transactional-id', 'x']`. */
-export async function transactions(
-  cluster: KafkaCluster,
-  args: readonly string[],
-): Promise<string> {
-  const servers = cluster.bootstrap('plaintext').join(',');
-  return (await runTool('transactions', ['--bootstrap-server', servers, ...args])).stdout;
-}
-
 /**
  * How kcat logs in on a SASL listener. Always by PLAIN: librdkafka before 2.6.1 (Debian 12 has
  * 2.0.2) sends a wrong nonce in SCRAM, which Kafka 4 refuses (librdkafka pull request 4895).
