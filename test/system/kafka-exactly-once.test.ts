@@ -138,6 +138,27 @@ describe('the link is cut', () => {
     expect(all.length).toBe(100 + 40);
   });
 
+  test('a session without some streams forgets nothing of what was in doubt of them', async () => {
+    const gateway = await newGateway(kafka.cluster, { listener: 'proxied' });
+    gateway.fill(100);
+    const first = await gateway.connectSoon();
+    // Committed, and nobody here knows: of all four streams.
+    const cut = link.cut('EndTxn', { where: 'response', how: 'reset' });
+    await first.send(gateway.next(new Map(), 10)).catch(() => {});
+    await cut.done;
+    await first.close();
+    // As a link policy has it: one goes on, and its transaction takes the place in the journal.
+    const only = gateway.streams.slice(0, 1);
+    const second = await gateway.connect(undefined, only);
+    const from = new Map(second.positions);
+    const batch = gateway.next(from, 10).filter(({ stream }) => only.includes(stream));
+    await second.send(batch);
+    await second.close();
+    await gateway.mirror(20);
+    expect(gateway.failures).toEqual([]);
+    expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
+  });
+
   test('an idle session learns that its link is gone', async () => {
     const gateway = await newGateway(kafka.cluster, { listener: 'proxied' });
     const session = await gateway.connectSoon();

@@ -120,14 +120,19 @@ export class TestGateway {
     return [...this.records.values()].reduce((sum, records) => sum + records.length, 0);
   }
 
-  async connect(signal: AbortSignal = AbortSignal.timeout(60_000)): Promise<InOrderSession> {
+  /** `only`: what the session is about, where that is not everything. */
+  async connect(
+    signal: AbortSignal = AbortSignal.timeout(60_000),
+    only: readonly StreamId[] = this.streams,
+  ): Promise<InOrderSession> {
     this.connects++;
-    const streams = this.streams.map((stream, partition) => ({
+    const all = this.streams.map((stream, partition) => ({
       stream,
       topic: this.topic,
       partition,
       had: upTo(this.positions.get(stream) ?? 0),
     }));
+    const streams = all.filter(({ stream }) => only.includes(stream));
     const session = await this.upstream.connect(streams, signal, {
       seek: new Map(),
       quarantine: (rejected) => {
