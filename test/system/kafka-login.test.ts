@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/time.ts';
 import { KafkaOfFile } from '../support/kafka/of-file.ts';
+import { REAUTH_MS } from '../support/kafka/node.ts';
 import { openKafkaLink } from '../support/kafka/link.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import {
@@ -10,10 +11,30 @@ import {
   gatewayFor,
   newGateway,
   pem,
+  type TestGateway,
 } from './kafka-rig.ts';
 
 /** Getting in, and being told why not. */
 const kafka = KafkaOfFile.open();
+
+/** One session that sends all the time, for so long; what broke it, if anything did. */
+async function staysLoggedIn(gateway: TestGateway, forMs: number): Promise<unknown> {
+  const session = await gateway.connect();
+  const from = new Map(session.positions);
+  const end = systemClock.monotonicMs() + forMs;
+  try {
+    while (systemClock.monotonicMs() < end) {
+      gateway.fill(8);
+      await session.send(gateway.next(from, 10));
+      await systemClock.sleep(20);
+    }
+    return undefined;
+  } catch (error) {
+    return error;
+  } finally {
+    await session.close();
+  }
+}
 
 describe('logging in', () => {
   const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
@@ -49,6 +70,35 @@ describe('logging in', () => {
     await gateway.mirror();
     expect(asked).toBeGreaterThan(0);
     expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
+  });
+
+  test('a session that is longer than its login goes on: the login is renewed under way', async () => {
+    const link = await openKafkaLink(kafka.cluster);
+    try {
+      const { gw } = kafka.cluster.state.users;
+      const sasl = {
+        mechanism: 'SCRAM-SHA-256',
+        username: gw.name,
+        password: gw.password,
+      } as const;
+      const gateway = await newGateway(kafka.cluster, { listener: 'proxied', upstream: { sasl } });
+      await (await gateway.connectSoon()).close();
+      // A slow machine may come too late for a renewal; who never renews always does.
+      for (let attempt = 1; ; attempt++) {
+        const before = link.requests('SaslHandshake');
+        const trouble = await staysLoggedIn(gateway, REAUTH_MS * 1.6);
+        if (trouble !== undefined && attempt < 3) continue;
+        expect(trouble).toBeUndefined();
+        // More than one for each connection.
+        const logins = link.requests('SaslHandshake') - before;
+        expect(logins).toBeGreaterThan(kafka.cluster.nodes.length);
+        break;
+      }
+      await gateway.mirror();
+      expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
+    } finally {
+      await link.close();
+    }
   });
 
   test('by a client certificate', async () => {
