@@ -57,10 +57,15 @@ function confirmedOf(entry: JournalEntry, stream: StreamId, local: Coverage): Co
   return union(local, entry.confirmed.get(stream) ?? upTo(0));
 }
 
-/** Whether the journal leaves open where one of these streams (with its local position) stands. */
+/**
+ * Whether the journal leaves open if records of one of these streams (with its local position) arrived.
+ * A position that only passed over what had expired, was lost or skipped is no doubt: passing over it
+ * once more harms nothing.
+ */
 export function isInDoubt(entry: JournalEntry, positions: Coverages): boolean {
-  return [...entry.after].some(([stream, after]) => {
+  return entry.ranges.some(({ stream }) => {
     const local = positions.get(stream);
+    const after = entry.after.get(stream) ?? upTo(0);
     return local !== undefined && !covers(confirmedOf(entry, stream, local), after);
   });
 }

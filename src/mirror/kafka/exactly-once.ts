@@ -35,6 +35,9 @@ import type { StagedPosition } from './transaction.ts';
  * - A transaction that a broker condemned a batch of is aborted after all answers are in (nothing
  *   of it is on its way any more), and before it every one after it; then all are sent again.
  * - Rejected records are quarantined before a position beyond them is committed.
+ * - A position that our books do not have stands in the journal before EndTxn, whether records go
+ *   with it or it only passes over what expired, was lost or skipped: one that the far side has and
+ *   our books have not is taken for a clone's.
  */
 export class ExactlyOnceDelivery {
   readonly #parts: DeliveryParts;
@@ -42,7 +45,7 @@ export class ExactlyOnceDelivery {
   readonly #pace: Pace;
   /** Not committed yet, in the order of the log. */
   readonly #flights: Flight[] = [];
-  /** Where the streams stand that were sent in this session. */
+  /** Where the streams stand that were moved on in this session, with records or past some. */
   readonly #confirmed = new Map<StreamId, Coverage>();
 
   constructor(parts: DeliveryParts, ring: Ring) {
@@ -62,12 +65,15 @@ export class ExactlyOnceDelivery {
 
   /** May be called again before the call before it has settled. */
   deliver({ ranges, cargo }: Shipment, after: Coverages): Promise<Receipt> {
-    return this.#fly(new Flight(ranges, cargo, after));
+    return this.#fly(new Flight(ranges, cargo, after, 'beyond our books'));
   }
 
-  /** Commits positions alone: a person's seek, and the daily renewal of idle ones. */
+  /**
+   * Commits positions alone: a person's seek, which outlives a crash until it is done, and those that
+   * our books have already (the daily renewal of idle ones, and what the far side forgot).
+   */
   async commitPositions(positions: Coverages): Promise<void> {
-    await this.#fly(new Flight([], [], positions));
+    await this.#fly(new Flight([], [], positions, 'in our books'));
   }
 
   async #fly(flight: Flight): Promise<Receipt> {
@@ -109,11 +115,10 @@ export class ExactlyOnceDelivery {
       await this.#sendRest(flight, lane, condemned);
       return false;
     }
-    await this.#writeJournal(flight, delivered);
+    const isNews = flight.standing === 'beyond our books';
+    if (isNews) await this.#writeJournal(flight, delivered);
     await this.#ring.commit(lane);
-    for (const { stream } of flight.ranges) {
-      this.#confirmed.set(stream, must(flight.after.get(stream), 'told of what is sent'));
-    }
+    if (isNews) for (const [stream, had] of flight.after) this.#confirmed.set(stream, had);
     const first = this.#flights.shift();
     assert(first === flight, 'batches are committed in the order of the log');
     flight.noteCommitted();
@@ -175,7 +180,6 @@ export class ExactlyOnceDelivery {
 
   async #writeJournal({ ranges, after }: Flight, delivered: readonly Delivered[]): Promise<void> {
     const { journal, options, clusterId } = this.#parts;
-    if (ranges.length === 0) return;
     const { gateway, incarnation } = options;
     const witnesses = delivered.map(({ cargo: { first }, answer }) => ({
       topic: answer.topic,

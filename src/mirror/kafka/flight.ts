@@ -8,6 +8,8 @@ import type { Range } from './plan.ts';
  * failures are told to the batch's own caller.
  */
 export class Flight {
+  /** Whether its positions have to be noted in the journal before they may be committed. */
+  readonly standing: 'beyond our books' | 'in our books';
   readonly ranges: readonly Range[];
   /** Committed with it: what has been had of its streams then. */
   readonly after: Coverages;
@@ -24,7 +26,13 @@ export class Flight {
   #recalled: PromiseWithResolvers<void> = quietResolvers();
   #grounded: PromiseWithResolvers<void> | undefined;
 
-  constructor(ranges: readonly Range[], cargo: readonly Cargo[], after: Coverages) {
+  constructor(
+    ranges: readonly Range[],
+    cargo: readonly Cargo[],
+    after: Coverages,
+    standing: Flight['standing'],
+  ) {
+    this.standing = standing;
     this.ranges = ranges;
     this.cargo = cargo;
     this.after = after;

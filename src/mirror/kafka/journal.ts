@@ -24,9 +24,9 @@ export interface JournalWitness {
 
 export interface JournalEntry {
   readonly clusterId: string;
-  /** Where streams stood that the session had sent before: the local positions lag a little. */
+  /** Where streams stood that the session had moved on before: the local positions lag a little. */
   readonly confirmed: Coverages;
-  /** Its records. */
+  /** Its records; none of a stream that only passes over some. */
   readonly ranges: readonly Range[];
   /** What has been had of its streams if it was committed. */
   readonly after: Coverages;
