@@ -8,19 +8,22 @@ import type { Clock } from '../../time.ts';
  * - records that were exported from here are imported at the centre, under our name;
  * - a clone of this gateway runs somewhere with the same transactional id.
  *
- * The first three are told by what we did ourselves. An excuse is used once and grows stale, so that
- * two clones can't throw each other out for ever.
+ * The first three are told by what we did ourselves. An excuse is for one transactional id, is used once
+ * and grows stale, so that two clones can't throw each other out for ever. For one id: a gateway takes over
+ * several at once, of coordinators on different brokers, and what one of them carries out late says
+ * nothing of the others.
  */
 export type FenceCause = 'timed-out' | 'own-past' | 'import' | 'clone';
 
-/** However often connecting failed: two clones must not throw each other out for long. */
+/** Of one transactional id, however often connecting failed: two clones must not throw each other out for long. */
 const MOST_EXCUSES = 2;
 /** A request that old is not still sitting in a stalled broker's socket. */
 const EXCUSE_LASTS_MS = 600_000;
 
 export class FenceJudge {
   readonly #clock: Clock;
-  #unanswered: number[] = [];
+  /** When, by transactional id. */
+  readonly #unanswered = new Map<string, readonly number[]>();
   #exports = 0;
   #excusedExports = 0;
 
@@ -29,8 +32,14 @@ export class FenceJudge {
   }
 
   /** An InitProducerId was sent and its answer will never be seen. */
-  noteUnanswered(): void {
-    this.#unanswered = [...this.#unanswered, this.#clock.monotonicMs()].slice(-MOST_EXCUSES);
+  noteUnanswered(transactionalId: string): void {
+    const excuses = [...this.#excusesOf(transactionalId), this.#clock.monotonicMs()];
+    this.#unanswered.set(transactionalId, excuses.slice(-MOST_EXCUSES));
+  }
+
+  /** Ids of which an InitProducerId of ours may still be carried out. */
+  get unanswered(): string[] {
+    return [...this.#unanswered.keys()].filter((id) => this.#excusesOf(id).length > 0);
   }
 
   /** So many exports were made here. Each excuses one import. */
@@ -39,13 +48,24 @@ export class FenceJudge {
   }
 
   /** `openForMs`: how long our transaction was open, undefined when there was none. */
-  judge(openForMs: number | undefined, transactionTimeoutMs: number): FenceCause {
+  judge(
+    transactionalId: string,
+    openForMs: number | undefined,
+    transactionTimeoutMs: number,
+  ): FenceCause {
     if (openForMs !== undefined && openForMs >= transactionTimeoutMs) return 'timed-out';
-    const now = this.#clock.monotonicMs();
-    this.#unanswered = this.#unanswered.filter((at) => now - at < EXCUSE_LASTS_MS);
-    if (this.#unanswered.shift() !== undefined) return 'own-past';
+    const [excuse, ...others] = this.#excusesOf(transactionalId);
+    this.#unanswered.set(transactionalId, others);
+    if (excuse !== undefined) return 'own-past';
     if (this.#excusedExports >= this.#exports) return 'clone';
     this.#excusedExports++;
     return 'import';
+  }
+
+  /** Those that are not stale, the oldest first. */
+  #excusesOf(transactionalId: string): readonly number[] {
+    const now = this.#clock.monotonicMs();
+    const all = this.#unanswered.get(transactionalId) ?? [];
+    return all.filter((at) => now - at < EXCUSE_LASTS_MS);
   }
 }

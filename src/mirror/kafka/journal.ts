@@ -5,8 +5,8 @@ import type { KeyValue } from '../../store/log.ts';
 import type { Range } from './plan.ts';
 
 /**
- * The little that must survive a crash on this side: which cluster we deliver to, whether an
- * InitProducerId of ours may still be under way, and the last transaction that we asked to commit.
+ * The little that must survive a crash on this side: which cluster we deliver to, for which
+ * transactional ids an InitProducerId of ours may still be under way, and the last transaction that we asked to commit.
  *
  * The transaction's entry is written (synced) before EndTxn and never needs clearing: once the
  * local positions have passed its ranges it is history. It matters only if the far side has
@@ -66,17 +66,20 @@ export class Journal {
     return this.#values.put(CLUSTER, Buffer.from(id, 'utf8'));
   }
 
-  /** True when an InitProducerId was sent in an earlier life and its answer never came. */
-  async initialising(): Promise<boolean> {
-    return (await this.#values.get(INITIALISING)) !== undefined;
+  /**
+   * Transactional ids of which an InitProducerId was sent in an earlier life and its answer never came.
+   * Earlier programs did not say which: `all` then.
+   */
+  async initialising(all: readonly string[]): Promise<readonly string[]> {
+    const bytes = await this.#values.get(INITIALISING);
+    if (bytes === undefined) return [];
+    const marked: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    return Array.isArray(marked) ? marked.map(String) : all;
   }
 
-  markInitialising(): Promise<void> {
-    return this.#values.put(INITIALISING, Buffer.from('1'));
-  }
-
-  clearInitialising(): Promise<void> {
-    return this.#values.delete(INITIALISING);
+  async markInitialising(transactionalIds: readonly string[]): Promise<void> {
+    if (transactionalIds.length === 0) await this.#values.delete(INITIALISING);
+    else await this.#values.put(INITIALISING, Buffer.from(JSON.stringify(transactionalIds)));
   }
 
   async exported(): Promise<Exported> {

@@ -47,6 +47,7 @@ class KafkaUpstream implements Upstream {
   readonly #encoder: PieceEncoder;
   readonly #journal: Journal;
   readonly #judge: FenceJudge;
+  readonly #initialiser: Initialiser;
   readonly #known = new KnownCluster();
   readonly #timeout: TransactionTimeout;
   readonly #patience: AnswerPatience;
@@ -73,6 +74,7 @@ class KafkaUpstream implements Upstream {
     );
     this.#journal = new Journal(options.journal);
     this.#judge = new FenceJudge(options.clock);
+    this.#initialiser = new Initialiser(this.#journal, this.#judge);
   }
 
   async connect(
@@ -148,7 +150,7 @@ class KafkaUpstream implements Upstream {
       encoder: this.#encoder,
       journal: this.#journal,
       judge: this.#judge,
-      initialiser: new Initialiser(this.#journal, this.#judge),
+      initialiser: this.#initialiser,
       refusals,
       transactionTimeoutMs: this.#timeout.next(),
       noteTimedOut: () => this.#timeout.noteTooShort(),
@@ -260,7 +262,9 @@ class KafkaUpstream implements Upstream {
   /** Once a life: an earlier process may have left an InitProducerId under way. */
   async #learnPast(): Promise<void> {
     if (this.#pastKnown) return;
-    if (await this.#journal.initialising()) this.#judge.noteUnanswered();
+    const { transactionalId } = kafkaNames(this.#options);
+    const all = laneNumbers().map((index) => ringId(transactionalId, index));
+    for (const id of await this.#journal.initialising(all)) this.#judge.noteUnanswered(id);
     this.#pastKnown = true;
   }
 

@@ -110,7 +110,7 @@ export class Lane {
       opened === undefined
         ? undefined
         : Math.max(clock.monotonicMs() - opened.monotonicMs, clock.nowMs() - opened.wallMs);
-    const cause = judge.judge(openForMs, transactionTimeoutMs);
+    const cause = judge.judge(this.transactionalId, openForMs, transactionTimeoutMs);
     if (cause === 'timed-out') this.#parts.noteTimedOut();
     if (cause === 'clone') {
       const { transactionalId } = this;

@@ -147,22 +147,22 @@ describe('a position beyond our own books', () => {
 describe('a fence', () => {
   test('after the transaction ran out is no clone', () => {
     const judge = new FenceJudge(new SimClock());
-    expect(judge.judge(30_000, 30_000)).toBe('timed-out');
-    expect(judge.judge(29_999, 30_000)).toBe('clone');
-    expect(judge.judge(undefined, 30_000)).toBe('clone');
+    expect(judge.judge('gw', 30_000, 30_000)).toBe('timed-out');
+    expect(judge.judge('gw', 29_999, 30_000)).toBe('clone');
+    expect(judge.judge('gw', undefined, 30_000)).toBe('clone');
   });
 
   test('may be our own past once for every unanswered request, for a while', async () => {
     const clock = new SimClock();
     const judge = new FenceJudge(clock);
-    judge.noteUnanswered();
-    expect(judge.judge(undefined, 30_000)).toBe('own-past');
-    expect(judge.judge(undefined, 30_000)).toBe('clone');
-    judge.noteUnanswered();
+    judge.noteUnanswered('gw');
+    expect(judge.judge('gw', undefined, 30_000)).toBe('own-past');
+    expect(judge.judge('gw', undefined, 30_000)).toBe('clone');
+    judge.noteUnanswered('gw');
     const late = clock.sleep(600_001);
     await clock.advance(600_001);
     await late;
-    expect(judge.judge(undefined, 30_000)).toBe('clone');
+    expect(judge.judge('gw', undefined, 30_000)).toBe('clone');
   });
 });
 
@@ -191,13 +191,16 @@ describe('the journal', () => {
     expect(await journal.clusterId()).toBeUndefined();
     await journal.write(entry);
     await journal.rememberCluster('c');
-    await journal.markInitialising();
+    await journal.markInitialising(['gw', 'gw#3']);
     const next = new Journal(values);
     expect(await next.read()).toEqual(entry);
     expect(await next.clusterId()).toBe('c');
-    expect(await next.initialising()).toBe(true);
-    await next.clearInitialising();
-    expect(await next.initialising()).toBe(false);
+    expect(await next.initialising([])).toEqual(['gw', 'gw#3']);
+    await next.markInitialising([]);
+    expect(await next.initialising([])).toEqual([]);
+    // As programs wrote it that did not say which.
+    await values.put('initialising', Buffer.from('1'));
+    expect(await next.initialising(['gw', 'gw#2'])).toEqual(['gw', 'gw#2']);
     const ahead = [{ from: 20, to: 30 }];
     const apart = {
       ...entry,

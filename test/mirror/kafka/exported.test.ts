@@ -26,11 +26,11 @@ test('each export excuses one fencing; the next one is a clone’s', () => {
   const judge = new FenceJudge(new SimClock());
   judge.noteExports(1);
   judge.noteExports(1);
-  expect(judge.judge(undefined, 30_000)).toBe('import');
-  expect(judge.judge(undefined, 30_000)).toBe('clone');
+  expect(judge.judge('gw', undefined, 30_000)).toBe('import');
+  expect(judge.judge('gw', undefined, 30_000)).toBe('clone');
   judge.noteExports(2);
-  expect(judge.judge(undefined, 30_000)).toBe('import');
-  expect(judge.judge(undefined, 30_000)).toBe('clone');
+  expect(judge.judge('gw', undefined, 30_000)).toBe('import');
+  expect(judge.judge('gw', undefined, 30_000)).toBe('clone');
 });
 
 test('a far side without a position is asked about only where more was exported than it had', () => {
