@@ -8,6 +8,7 @@ import type { Journal } from './journal.ts';
 import type { Links } from './links.ts';
 import type { KafkaUpstreamOptions } from './options.ts';
 import type { RefusalContext } from './refusal.ts';
+import type { TransactionTimeout } from './transaction-timeout.ts';
 
 /** What an exactly-once session is made of. */
 export interface DeliveryParts {
@@ -22,8 +23,8 @@ export interface DeliveryParts {
   readonly initialiser: Initialiser;
   readonly refusals: RefusalContext;
   readonly transactionTimeoutMs: number;
-  /** A transaction took longer than that. */
-  readonly noteTimedOut: () => void;
+  /** Told what takes longer than that, and what does not. */
+  readonly timeout: Pick<TransactionTimeout, 'noteTooShort' | 'noteCommitted'>;
   readonly requestTimeoutMs: number;
   readonly quarantine: (rejected: readonly Rejection[]) => Promise<void>;
 }

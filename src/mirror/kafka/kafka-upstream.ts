@@ -153,7 +153,7 @@ class KafkaUpstream implements Upstream {
       initialiser: this.#initialiser,
       refusals,
       transactionTimeoutMs: this.#timeout.next(),
-      noteTimedOut: () => this.#timeout.noteTooShort(),
+      timeout: this.#timeout,
       requestTimeoutMs: options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs,
       quarantine: connectOptions.quarantine,
     };

@@ -6,6 +6,13 @@ import { refusal } from './refusal.ts';
 import { type Delivered, produceAll } from './rounds.ts';
 import type { Producer, StagedPosition, TransactionClient } from './transaction.ts';
 
+interface Opened {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+  /** Of its records. */
+  readonly bytes: number;
+}
+
 /** One transactional id of the session, and the transaction that is open under it. */
 export class Lane {
   /** Its number in the ring, from 1. */
@@ -15,7 +22,7 @@ export class Lane {
   /** Next sequence per central partition, for the producer id and epoch in use. */
   #sequences = new Map<string, number>();
   /** When the open transaction began; undefined when none is open. */
-  #opened: { readonly monotonicMs: number; readonly wallMs: number } | undefined;
+  #opened: Opened | undefined;
 
   constructor(parts: DeliveryParts, client: TransactionClient, index: number) {
     this.index = index;
@@ -41,7 +48,8 @@ export class Lane {
   /** AddPartitionsToTxn ∥ AddOffsetsToTxn. */
   async begin(cargo: readonly Cargo[]): Promise<void> {
     const { clock } = this.#parts.options;
-    this.#opened = { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() };
+    const bytes = cargo.reduce((sum, { batch }) => sum + batch.bytes.length, 0);
+    this.#opened = { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs(), bytes };
     const { code, topic } = await this.#client.begin(partitionsOf(cargo));
     this.check('AddPartitionsToTxn', code, topic);
   }
@@ -76,6 +84,7 @@ export class Lane {
 
   async commit(): Promise<void> {
     this.check('EndTxn', await this.#client.end(true));
+    this.#parts.timeout.noteCommitted(this.#opened?.bytes ?? 0);
     this.#opened = undefined;
   }
 
@@ -111,7 +120,7 @@ export class Lane {
         ? undefined
         : Math.max(clock.monotonicMs() - opened.monotonicMs, clock.nowMs() - opened.wallMs);
     const cause = judge.judge(this.transactionalId, openForMs, transactionTimeoutMs);
-    if (cause === 'timed-out') this.#parts.noteTimedOut();
+    if (cause === 'timed-out') this.#parts.timeout.noteTooShort(opened?.bytes ?? 0);
     if (cause === 'clone') {
       const { transactionalId } = this;
       options.logger.error({ transactionalId }, 'fenced');
