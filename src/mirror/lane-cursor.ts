@@ -67,7 +67,7 @@ export class LaneCursor implements MirrorCursor {
       if (batch.records === 0 && batch.gaps.length === 0) continue;
       this.#served(lane);
       takeAlong(this.#had, batch);
-      return this.#isBeside(lane) ? { ...batch, isBeside: true } : batch;
+      return this.#hasBacklog() ? { ...batch, hasBacklog: true } : batch;
     }
     return { slices: [], gaps: [], records: 0, bytes: 0 };
   }
@@ -172,10 +172,9 @@ export class LaneCursor implements MirrorCursor {
     return [overdue, ...readable.filter((lane) => lane !== overdue)];
   }
 
-  /** Other lanes have a backlog. */
-  #isBeside(served: Lane): boolean {
+  #hasBacklog(): boolean {
     let waiting = 0;
-    for (const lane of this.#lanes) if (lane !== served) waiting += lane.cursor.waiting;
+    for (const { cursor } of this.#lanes) waiting += cursor.waiting;
     return waiting >= this.#bounds.backlogRecords;
   }
 
