@@ -105,6 +105,16 @@ export class LinkPolicy {
     return this.#holds.of(topicClass) === undefined;
   }
 
+  /** The way to the far side is metered at present. */
+  get isMetered(): boolean {
+    return this.#metered?.way.isMetered === true;
+  }
+
+  /** Every byte is paid for at present. */
+  get isCostly(): boolean {
+    return this.isMetered || this.#options.rules.budgets.length > 0;
+  }
+
   /** Why nothing of these classes may be sent; undefined: something may, or there are none. */
   restOf(classes: ReadonlySet<TopicClass>): HoldStatus | undefined {
     const holds = [...classes].map((one) => this.#holds.of(one));
