@@ -259,5 +259,6 @@ function drainError(drainMs: number): GatelogError {
 }
 
 function said(had: Coverage): string {
-  return had.ahead.length === 0 ? String(had.next) : `${had.next} and ${formatAhead(had)}`;
+  const ahead = formatAhead(had);
+  return ahead === '' ? String(had.next) : `${had.next} and ${ahead}`;
 }
