@@ -6,7 +6,7 @@ import { Mirror } from '../mirror/mirror.ts';
 import { NetworkWatch } from '../mirror/network-watch.ts';
 import { LinkPolicy } from '../mirror/policy/link-policy.ts';
 import { OwnRecords } from '../mirror/mqtt/own-records.ts';
-import { selectTopics, streamsOf, topicMatcher } from '../mirror/selection.ts';
+import { selectTopics, streamsOf, topicMatcher, treatmentOf } from '../mirror/selection.ts';
 import type { Upstream } from '../mirror/upstream.ts';
 import type { Random } from '../random.ts';
 import type { Store, TopicOptions } from '../store/log.ts';
@@ -18,7 +18,7 @@ import type {
   MirrorConfig,
   MqttUpstreamConfig,
 } from './config-types.ts';
-import { decisionsSpace, linkSpace, positionsName } from './known-mirrors.ts';
+import { decisionsSpace, linkSpace, positionsName, sampledSpace } from './known-mirrors.ts';
 
 /** Builds the mirrors that a configuration names. Clients are loaded only where they are used. */
 export interface MirrorSurroundings {
@@ -65,6 +65,7 @@ export async function buildMirrors(
       ledger: store.ledger,
       quarantine,
       decisions: store.keyValue(decisionsSpace(name)),
+      sampled: store.keyValue(sampledSpace(name)),
       upstream: await buildUpstream(name, mirror, config, {
         ...surroundings,
         logger,
@@ -117,13 +118,14 @@ interface UpstreamSurroundings extends MirrorSurroundings {
 
 function policyOf(
   name: string,
-  { link }: MirrorConfig,
+  { link, topics }: MirrorConfig,
   { store, clock, isClockSound }: MirrorSurroundings,
   logger: Logger,
 ): Promise<LinkPolicy | undefined> {
   if (link === undefined) return Promise.resolve(undefined);
   const space = store.keyValue(linkSpace(name));
-  return LinkPolicy.load({ name, rules: link, space, clock, isClockSound, logger });
+  const samples = topics.some((rule) => treatmentOf(rule).sample?.when === 'metered');
+  return LinkPolicy.load({ name, rules: link, samples, space, clock, isClockSound, logger });
 }
 
 /** One for each far side, whichever mirrors send to it. */

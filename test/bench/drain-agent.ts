@@ -53,6 +53,7 @@ const mirror = new Mirror({
   ledger: store.ledger,
   quarantine: { writer: store.writer, topic: quarantineTopic },
   decisions: store.keyValue(`decisions.${gateway}`),
+  sampled: store.keyValue(`sampled.${gateway}`),
   upstream,
   topics: ['telemetry'],
   clock,

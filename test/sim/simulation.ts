@@ -224,6 +224,7 @@ export class Simulation {
       ledger: store.ledger,
       quarantine: { writer: store.writer, topic: quarantine },
       decisions: store.keyValue('mirror/central'),
+      sampled: store.keyValue('sampled/central'),
       upstream: life.upstream(this.#far),
       policy,
       topics: this.#mixed ? this.#mixedTopics() : ['*'],

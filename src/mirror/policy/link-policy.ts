@@ -44,6 +44,7 @@ export class LinkPolicy {
   #lookedMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
   #isStopped = false;
+  #isThoughtMetered = false;
   #onChange: () => void = () => {};
 
   private constructor(options: LinkPolicyOptions, book: BudgetBook) {
@@ -101,8 +102,9 @@ export class LinkPolicy {
     return this.#meter;
   }
 
-  allows(topicClass: TopicClass): boolean {
-    return this.#holds.of(topicClass) === undefined;
+  /** `isSampled`: it is a sample of a topic of the class. */
+  allows(topicClass: TopicClass, isSampled: boolean = false): boolean {
+    return this.#holds.of(topicClass, isSampled) === undefined;
   }
 
   /** The way to the far side is metered at present. */
@@ -264,6 +266,9 @@ export class LinkPolicy {
     const rate = Math.min(rules.bitsPerSecond ?? Infinity, cap);
     this.#bucket.setRate(rate === Infinity ? undefined : rate);
     const holds = holdsOf(this.#book.budgets, this.#windows, metered, nowMs !== undefined);
-    if (this.#holds.take(holds)) this.#onChange();
+    const wasMetered = this.#isThoughtMetered;
+    this.#isThoughtMetered = this.isMetered;
+    const isSampled = this.#options.samples === true && wasMetered !== this.isMetered;
+    if (this.#holds.take(holds) || isSampled) this.#onChange();
   }
 }
