@@ -33,6 +33,22 @@ export function runsOf(offsets: readonly number[]): OffsetRange[] {
   return runs;
 }
 
+/** What of [from, to) is in none of the ranges. */
+export function leftBetween(
+  from: number,
+  to: number,
+  taken: readonly OffsetRange[],
+): OffsetRange[] {
+  const left: OffsetRange[] = [];
+  let at = from;
+  for (const range of taken.toSorted((one, other) => one.from - other.from)) {
+    if (range.from > at) left.push({ from: at, to: Math.min(range.from, to) });
+    at = Math.max(at, range.to);
+  }
+  if (at < to) left.push({ from: at, to });
+  return left;
+}
+
 /** Adds what the batch takes along; gives the coverages of its streams. */
 export function takeAlong(
   had: Map<StreamId, Coverage>,

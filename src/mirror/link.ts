@@ -10,13 +10,13 @@ import type { Clock } from '../time.ts';
 import { formatDuration } from '../units.ts';
 import { ExpiringCursor } from './expiring-cursor.ts';
 import { LaneCursor } from './lane-cursor.ts';
-import type { MirrorCursor } from './mirror-cursor.ts';
+import { isEmpty, type MirrorCursor, NOTHING } from './mirror-cursor.ts';
 import type { LinkPolicy } from './policy/link-policy.ts';
 import { PositionSaver, resumeFrom, type Resumption } from './positions.ts';
 import { type Owed, Pump, type PumpFailure, type PumpObserver } from './pump.ts';
 import type { SessionSampling } from './sampling.ts';
 import type { TopicClass, Treatment } from './selection.ts';
-import { afterGaps, gapsOf, SkippingCursor, type Skips } from './skipping-cursor.ts';
+import { afterAll, gapsOf, SkippingCursor, type Skips } from './skipping-cursor.ts';
 import type {
   Batching,
   Liveness,
@@ -228,10 +228,14 @@ export class Link {
       atEnd: (atEnd) => observer.atEnd(atEnd),
     };
     const left = gapsOf(this.#options.skips, from);
-    const gaps = [...left, ...(await sampling.begin(from))];
+    const { unknown, givenUp } = await sampling.begin(from);
+    const first = [
+      { ...NOTHING, gaps: [...left, ...unknown] },
+      { ...NOTHING, sampled: givenUp },
+    ].filter((batch) => !isEmpty(batch));
     const lanes = new LaneCursor({
       reader,
-      from: afterGaps(from, gaps),
+      from: afterAll(from, first),
       treatmentOf,
       bounds,
       sampling: { ...sampling, clock, signal },
@@ -239,7 +243,7 @@ export class Link {
     const classOf = (stream: StreamId): TopicClass => treatmentOf(stream).class;
     const timely = new ExpiringCursor(lanes, this.#options.expiryNowMs);
     const allowed = this.#options.policy?.cursor(timely, classOf, signal) ?? timely;
-    const cursor = new SkippingCursor(allowed, gaps);
+    const cursor = new SkippingCursor(allowed, first);
     const pump = new Pump({ cursor, from, batching, window, sendMs, clock, observer: watching });
     this.#saver = saver;
     this.#cursor = cursor;

@@ -1,6 +1,7 @@
 import type { OffsetRange } from '../range-set.ts';
 import type { LogRecord, StreamId } from '../record.ts';
 import type { ReadGap, Slice } from '../store/log.ts';
+import { leftBetween } from './batch-ranges.ts';
 import type { Sampled } from './mirror-cursor.ts';
 import type { ReadLimits } from './range-cursor.ts';
 import type { SampleRule } from './sample-rule.ts';
@@ -123,7 +124,10 @@ export class SampleWindow implements OffsetRange {
     this.#gaps = this.#gaps.filter(({ fromOffset }) => fromOffset >= to);
     this.from = to;
     const kept = given.map(({ offset }) => offset);
-    const left = leftBetween(from, to, kept, gaps);
+    const left = leftBetween(from, to, [
+      ...given.map(({ offset }) => ({ from: offset, to: offset + 1 })),
+      ...gaps.map(({ fromOffset, toOffset }) => ({ from: fromOffset, to: toOffset })),
+    ]);
     const { stream } = this;
     const { rest: whatOfIt } = this.#rule;
     const leftRecords = left.reduce((sum, range) => sum + range.to - range.from, 0);
@@ -143,27 +147,6 @@ export class SampleWindow implements OffsetRange {
     this.#unkeyed = [];
     return kept;
   }
-}
-
-/** What of [from, to) is neither kept nor a gap. */
-function leftBetween(
-  from: number,
-  to: number,
-  kept: readonly number[],
-  gaps: readonly ReadGap[],
-): OffsetRange[] {
-  const taken = [
-    ...kept.map((offset) => ({ from: offset, to: offset + 1 })),
-    ...gaps.map(({ fromOffset, toOffset }) => ({ from: fromOffset, to: toOffset })),
-  ].toSorted((one, other) => one.from - other.from);
-  const left: OffsetRange[] = [];
-  let at = from;
-  for (const range of taken) {
-    if (range.from > at) left.push({ from: at, to: range.from });
-    at = Math.max(at, range.to);
-  }
-  if (at < to) left.push({ from: at, to });
-  return left;
 }
 
 /** A slice is dense. */

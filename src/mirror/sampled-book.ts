@@ -30,18 +30,23 @@ interface Note {
  */
 export class SampledBook {
   readonly #space: KeyValueSpace;
+  readonly #boundBytes: number;
   /** Ascending, apart. */
   readonly #stretches = new Map<StreamId, Stretch[]>();
   #stale: Note[] = [];
   #number = 0;
   #bytes = 0;
 
-  private constructor(space: KeyValueSpace) {
+  private constructor(space: KeyValueSpace, boundBytes: number) {
     this.#space = space;
+    this.#boundBytes = boundBytes;
   }
 
-  static async load(space: KeyValueSpace): Promise<SampledBook> {
-    const book = new SampledBook(space);
+  static async load(
+    space: KeyValueSpace,
+    boundBytes: number = SAMPLE_LIMITS.bookBytes,
+  ): Promise<SampledBook> {
+    const book = new SampledBook(space, boundBytes);
     for (const [key, value] of await space.entries()) {
       const stored = JSON.parse(Buffer.from(value).toString('utf8')) as StoredStretch[];
       book.#number = Math.max(book.#number, Number(key) + 1);
@@ -59,7 +64,7 @@ export class SampledBook {
 
   /** Nothing more may be noted. */
   get isFull(): boolean {
-    return this.#bytes >= SAMPLE_LIMITS.bookBytes;
+    return this.#bytes >= this.#boundBytes;
   }
 
   /** Durable when resolved. MUST be before anything of it leaves. */

@@ -2,6 +2,7 @@ import { must } from '../assert.ts';
 import type { Coverage, Coverages } from '../coverage.ts';
 import type { StreamId } from '../record.ts';
 import type { KeyValueSpace } from '../store/log.ts';
+import { leftBetween } from './batch-ranges.ts';
 import type { LaneSampling } from './lane-cursor.ts';
 import type { MirrorLosses } from './losses.ts';
 import type { MirrorGap, Sampled } from './mirror-cursor.ts';
@@ -20,11 +21,18 @@ export interface SamplingOptions {
 
 /** A session's part of it: the rules stay the same throughout. */
 export interface SessionSampling extends Pick<LaneSampling, 'ruleOf' | 'book'> {
-  /** Where the session begins; gives what was sampled, and of which it is not known what went. */
-  begin(positions: Coverages): Promise<MirrorGap[]>;
+  /** Where the session begins; gives what is to be told before anything is sent. */
+  begin(positions: Coverages): Promise<SampledBefore>;
   /** Durable when resolved. */
   sampled(sampled: readonly Sampled[]): Promise<void>;
   passed(positions: Coverages): Promise<void>;
+}
+
+export interface SampledBefore {
+  /** A sample went, and it is not known which records that was. */
+  readonly unknown: readonly MirrorGap[];
+  /** What was left for later, and by the rule of today never comes. */
+  readonly givenUp: readonly Sampled[];
 }
 
 /** Of which topics only a sample goes at present, and what is known of samples that went. */
@@ -57,7 +65,9 @@ export class Sampling {
     const { sample } = this.#options.treatmentOf(topic);
     if (sample === undefined) return undefined;
     const { when, rest } = sample;
-    return { when, keep: keepText(sample), rest, now: this.ruleOf(topic) !== undefined };
+    const now = this.ruleOf(topic) !== undefined;
+    const full = now && rest === 'later' && this.#book?.isFull === true;
+    return { when, keep: keepText(sample), rest, now, full };
   }
 
   readonly keptAhead = (stream: StreamId, had: Coverage): number =>
@@ -74,12 +84,22 @@ export class Sampling {
     return {
       ruleOf: (stream) => rules.get(stream),
       book,
-      begin: async (positions) =>
-        [...(await book.begin(positions))].flatMap(([stream, ranges]) =>
-          ranges.map(({ from, to }): MirrorGap => {
-            return { stream, fromOffset: from, toOffset: to, reason: 'sampled' };
-          }),
-        ),
+      begin: async (positions) => {
+        const isGivenUp = (stream: StreamId): boolean => rules.get(stream)?.when === 'always';
+        const unknown = await book.begin(positions);
+        return {
+          unknown: [...unknown].flatMap(([stream, ranges]) =>
+            isGivenUp(stream)
+              ? []
+              : ranges.map(({ from, to }): MirrorGap => {
+                  return { stream, fromOffset: from, toOffset: to, reason: 'sampled' };
+                }),
+          ),
+          givenUp: [...positions].flatMap(([stream, had]) =>
+            isGivenUp(stream) ? restOf(stream, had, book) : [],
+          ),
+        };
+      },
       sampled: async (sampled) => {
         await losses.sampled(
           streams,
@@ -93,4 +113,13 @@ export class Sampling {
       },
     };
   }
+}
+
+function restOf(stream: StreamId, had: Coverage, book: SampledBook): Sampled[] {
+  const { next: from, sampledTo: to, ahead } = had;
+  if (to === undefined) return [];
+  const kept = book.keptIn(stream, from, to);
+  const went = kept.map((offset) => ({ from: offset, to: offset + 1 }));
+  const left = leftBetween(from, to, [...ahead, ...went]);
+  return [{ stream, from, to, kept, left, leftBytes: 0, rest: 'ledger' }];
 }

@@ -45,6 +45,11 @@ export function sameTreatment(one: Treatment, other: Treatment): boolean {
   return isOrdered && sameRule(one.sample, other.sample);
 }
 
+/** What is missing is told in full. */
+function unsampled({ class: topicClass, drain }: Treatment): Treatment {
+  return { class: topicClass, drain };
+}
+
 /** The first pattern that matches a topic decides; undefined when none does. */
 export function treatmentBy(
   patterns: readonly TopicPattern[],
@@ -53,7 +58,10 @@ export function treatmentBy(
     treatment: treatmentOf(pattern),
     matches: topicMatcher([pattern]),
   }));
-  return (topic) => rules.find(({ matches }) => matches(topic))?.treatment;
+  return (topic) => {
+    const treatment = rules.find(({ matches }) => matches(topic))?.treatment;
+    return treatment === undefined || topic !== GAPS ? treatment : unsampled(treatment);
+  };
 }
 
 /**

@@ -89,6 +89,8 @@ export interface SampleStatus {
   readonly rest: SampleRule['rest'];
   /** Only a sample goes at present. */
   readonly now: boolean;
+  /** Not even that: what is remembered of samples that went is at its bound (SAMPLE_LIMITS.bookBytes). */
+  readonly full: boolean;
 }
 
 export interface TopicStatus {
