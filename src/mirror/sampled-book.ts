@@ -100,7 +100,10 @@ export class SampledBook {
 
   /** Streams stand here now. */
   passed(positions: Coverages): Promise<void> {
-    for (const [stream, { next }] of positions) this.#forget(stream, ({ to }) => to <= next);
+    for (const [stream, { next }] of positions) {
+      const first = this.#stretches.get(stream)?.[0];
+      if (first !== undefined && first.to <= next) this.#forget(stream, ({ to }) => to <= next);
+    }
     return this.#sweep(SAMPLE_LIMITS.bookStaleStretches);
   }
 

@@ -5,7 +5,9 @@ import type { Mirror } from '../../src/mirror/mirror.ts';
 import type { MeteredAction } from '../../src/mirror/policy/metered.ts';
 import type { SampleRule } from '../../src/mirror/sample-rule.ts';
 import type { TopicPattern } from '../../src/mirror/selection.ts';
+import { SamplingCursor } from '../../src/mirror/sampling-cursor.ts';
 import { SAMPLE_LIMITS } from '../../src/sample-limits.ts';
+import type { LogCursor, LogReader } from '../../src/store/log.ts';
 import { ShiftyLink } from '../sim/random-policy.ts';
 import { rig, type Rig } from './mirror-rig.ts';
 import { policyRig, type PolicyRig } from './policy/policy-rig.ts';
@@ -139,7 +141,9 @@ describe('while the link is metered', () => {
     const link = new ShiftyLink();
     link.isMetered = true;
     const metered = { interfaces: ['wwan*'], networkManager: false, action: 'sample' as const };
-    const budgets = [{ bytes: 20_000, per: 'hour' as const, resets: 0, exempt: [] }];
+    const budgets = [
+      { bytes: 20_000, per: 'hour' as const, resets: 0, exempt: ['alarm' as const] },
+    ];
     const mirror = await on.start(
       { metered, budgets },
       { network: link, topics: topicsOf({ perMs: SECOND }) },
@@ -204,6 +208,83 @@ describe('a sample that is interrupted', () => {
   });
 });
 
+test('a rest that a new rule gives up is in the ledger', async () => {
+  const on = policyRig();
+  const link = new ShiftyLink();
+  link.isMetered = true;
+  await minuteBegins(on);
+  const first = await startMetered(on, link);
+  await live(on, 60);
+  await on.clock.advance(SECOND);
+  await on.clock.settled(first.stop());
+  const next = await startMetered(on, link, { when: 'always', rest: 'ledger' });
+  await on.clock.until(() => next.status().lagRecords === 0);
+  await on.clock.advance(SECOND);
+  expect(arrived(on)).toEqual([10, 11]);
+  expect(on.log.told).toMatchObject([
+    { reason: 'sampled', fromOffset: 0, toOffset: 12, records: 10 },
+  ]);
+  expect(on.upstream.positions.get(streamOf(on))).toEqual({ next: 12, ahead: [] });
+  await on.clock.settled(next.stop());
+});
+
+test('what a session was told of and did not send is in the ledger once', async () => {
+  const fates = ['fail-before', 'fail-after', 'ok'] as const;
+  const on = rig(
+    { exactlyOnce: false, fate: (send) => fates[send] ?? 'ok' },
+    { topics: topicsOf({ when: 'always', rest: 'ledger' }) },
+  );
+  await minuteBegins(on);
+  await live(on, 60);
+  await on.mirror.start();
+  await on.clock.until(() => on.mirror.status().lagRecords === 0);
+  expect(new Set(arrived(on))).toEqual(new Set([10, 11]));
+  expect(on.log.told.map(({ records }) => records)).toEqual([10]);
+  await on.clock.settled(on.mirror.stop());
+});
+
+test('what is read has its memory taken back, and the sample stays what it was', async () => {
+  const { log, clock } = rig();
+  const stream = must(log.topic('t').streams[0], 'it has one');
+  for (let at = 0; at < 6; at++) log.add(stream, `value ${at}`, 0, at % 3 === 0 ? null : 'key');
+  const reader: LogReader = {
+    ...log.reader,
+    range: (one) => log.reader.range(one),
+    cursor: (from) => recycling(log.reader.cursor(from)),
+  };
+  const cursor = new SamplingCursor({
+    reader,
+    ranges: new Map([[stream, [{ from: 0, to: Infinity }]]]),
+    ruleOf: () => ({ when: 'always', perMs: MINUTE, rest: 'ledger' }),
+    clock,
+    signal: new AbortController().signal,
+    isHeld: () => false,
+  });
+  const { slices } = await cursor.next({ maxRecords: 100, maxBytes: 1e6 });
+  const values = slices.flatMap(({ records }) => records.map(({ value }) => String(value)));
+  expect(values).toEqual(['value 0', 'value 3', 'value 5']);
+  await cursor.close();
+});
+
+/** Overwrites what it gave when that is given back. */
+function recycling(inner: LogCursor): LogCursor {
+  return {
+    next: async (limits) => {
+      const { slices, ...rest } = await inner.next(limits);
+      const lent = slices.map(({ stream, records }) => ({
+        stream,
+        records: records.map((record) => ({ ...record, value: Buffer.from(record.value ?? []) })),
+      }));
+      const release = (): void => {
+        for (const { records } of lent) for (const { value } of records) value.fill(0);
+      };
+      return { ...rest, slices: lent, release };
+    },
+    wait: (signal) => inner.wait(signal),
+    close: () => inner.close(),
+  };
+}
+
 describe('always', () => {
   const always = { topics: topicsOf({ when: 'always', rest: 'ledger' }) };
 
@@ -240,6 +321,17 @@ describe('always', () => {
     expect(arrived(on).length).toBe(20);
     await on.clock.advance(MINUTE);
     expect(arrived(on).length).toBe(22);
+    await on.clock.settled(on.mirror.stop());
+  });
+
+  test('a long window of the past is read to its end', async () => {
+    const on = rig({}, always);
+    const stream = streamOf(on);
+    const minute = on.clock.nowMs() - 100 * MINUTE;
+    for (let at = 0; at < 3 * SAMPLE_LIMITS.readRecords; at++) on.log.add(stream, 'x', minute, 'a');
+    await on.mirror.start();
+    await on.clock.until(() => on.mirror.status().lagRecords === 0);
+    expect(arrived(on)).toEqual([3 * SAMPLE_LIMITS.readRecords - 1]);
     await on.clock.settled(on.mirror.stop());
   });
 
