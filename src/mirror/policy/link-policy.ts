@@ -204,7 +204,8 @@ export class LinkPolicy {
   /** A debt of the cap is paid off before the next batch begins. */
   async #restedFromRate(signal: AbortSignal): Promise<void> {
     for (let waitMs = this.#bucket.debtMs; waitMs > 0 && !signal.aborted;) {
-      await this.#options.clock.sleep(waitMs, signal);
+      // A wait below what the clock can tell would go round without an end.
+      await this.#options.clock.sleep(Math.max(1, waitMs), signal);
       waitMs = this.#bucket.debtMs;
     }
   }
