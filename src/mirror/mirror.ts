@@ -22,7 +22,7 @@ import { Quarantine } from './quarantine.ts';
 import type { MirrorOptions } from './mirror-options.ts';
 import { Sampling } from './sampling.ts';
 import { type SeekRequest, seekOffsets } from './seek.ts';
-import { streamsOf, type Treatment } from './selection.ts';
+import { sendsSomeFirst, streamsOf, type Treatment } from './selection.ts';
 import { planSession } from './session-plan.ts';
 import { type PendingSkip, type SkipRequest, skipOf } from './skip.ts';
 import type { MirrorStatus } from './status.ts';
@@ -67,7 +67,10 @@ export class Mirror {
     this.#sampling = sampling;
     this.#book = new MirrorBook({ reader, ledger, clock, logger, treatmentOf, sampling });
     this.#pacer = new Pacer(options);
-    this.#batchSize = new BatchSize({ ...options.upstream.batching, ...options.batching }, options);
+    this.#batchSize = new BatchSize(
+      { ...options.upstream.batching, ...options.batching },
+      { name, logger: options.logger, isPrompt: sendsSomeFirst(options.topics) },
+    );
     this.#quarantine = new Quarantine({
       ...options.quarantine,
       mirror: name,

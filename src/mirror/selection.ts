@@ -50,6 +50,13 @@ function unsampled({ class: topicClass, drain }: Treatment): Treatment {
   return { class: topicClass, drain };
 }
 
+/** Something of these goes before other things that wait: then others must not be under way for long. */
+export function sendsSomeFirst(patterns: readonly TopicPattern[]): boolean {
+  const treatments = patterns.map(treatmentOf);
+  const classes = new Set(treatments.map((treatment) => treatment.class));
+  return classes.size > 1 || treatments.some(({ drain }) => drain !== 'backlog-first');
+}
+
 /** The first pattern that matches a topic decides; undefined when none does. */
 export function treatmentBy(
   patterns: readonly TopicPattern[],
