@@ -11,12 +11,16 @@ export const MIRROR_LIMITS = {
   networkLookMs: 1000,
   /** Of each file that tells of routes and resolvers. */
   networkFileChars: 65_536,
-  /** A session with Kafka in which nothing was answered for half of this is asked something this often. */
+  /** A session with Kafka in which nothing was answered for so long is asked something. */
   kafkaProbeMs: 30_000,
-  /** All of its connections are, this often: brokers close those idle for 10 min, and NAT forgets them. */
-  kafkaProbeAllMs: 240_000,
+  /** None of its connections rests for longer: brokers close those idle for 10 min, and NAT forgets them. */
+  kafkaProbeAllMs: 265_000,
+  /** The same while the link is metered or has a budget. */
+  kafkaCostlyProbeMs: 240_000,
+  kafkaCostlyProbeAllMs: 540_000,
   /** How often it is looked whether central topics have more partitions: as metadata.max.age.ms has it. */
   kafkaPartitionsMs: 300_000,
+  kafkaCostlyPartitionsMs: 3_600_000,
   /** Requests on one connection to a Kafka broker that are not answered yet. */
   kafkaInflights: 64,
   /** Transactions of one gateway that travel at once, each under a transactional id of its own. */
