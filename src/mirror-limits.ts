@@ -5,6 +5,8 @@ export const MIRROR_LIMITS = {
   // Connecting.
   /** Attempts to connect of one mirror, all brokers together, that came to nothing. */
   connectAttemptsPerMinute: 60,
+  /** A change of the network begins them anew, this often at most. */
+  connectForgiveMs: 20_000,
   /** Of several addresses of one name, each but the last is waited for this long: longer than a satellite. */
   connectAddressMs: 3000,
   /** How often addresses, routes and resolvers are looked at for a change. */

@@ -224,7 +224,7 @@ export class LaneCursor implements MirrorCursor {
 
   #hasBacklog(): boolean {
     let waiting = 0;
-    for (const { cursor } of this.#lanes) waiting += cursor.waiting;
+    for (const { cursor } of this.#lanes) if (cursor.readable) waiting += cursor.waiting;
     return waiting >= this.#bounds.backlogRecords;
   }
 
