@@ -23,7 +23,7 @@ async function staysLoggedIn(
   forMs: number,
   over: () => void,
 ): Promise<unknown> {
-  const session = await gateway.connect();
+  const session = await gateway.connectSoon();
   const from = new Map(session.positions);
   const end = systemClock.monotonicMs() + forMs;
   try {
@@ -88,14 +88,16 @@ describe('logging in', () => {
       } as const;
       const gateway = await newGateway(kafka.cluster, { listener: 'proxied', upstream: { sasl } });
       await (await gateway.connectSoon()).close();
-      // A slow machine may come too late for a renewal; who never renews always does.
-      for (let attempt = 1; ; attempt++) {
+      // A slow machine may come too late for a renewal, or its brokers fall behind each other: then
+      // anew. Who never renews is late each time.
+      const end = systemClock.monotonicMs() + 100_000;
+      for (;;) {
         const before = link.requests('SaslHandshake');
         let connections = 0;
         const trouble = await staysLoggedIn(gateway, REAUTH_MS * 1.6, () => {
           for (const { id } of kafka.cluster.nodes) connections += link.proxy(id).connections;
         });
-        if (trouble !== undefined && attempt < 3) continue;
+        if (trouble !== undefined && systemClock.monotonicMs() < end) continue;
         expect(trouble).toBeUndefined();
         // More than one for each connection.
         expect(connections).toBeGreaterThan(0);
