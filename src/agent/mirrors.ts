@@ -5,9 +5,8 @@ import type { KafkaConnection } from '../mirror/kafka/options.ts';
 import { Mirror } from '../mirror/mirror.ts';
 import { NetworkWatch } from '../mirror/network-watch.ts';
 import { LinkPolicy } from '../mirror/policy/link-policy.ts';
-import type { Wire } from '../mirror/policy/wire-meter.ts';
 import { OwnRecords } from '../mirror/mqtt/own-records.ts';
-import { selectTopics, streamsOf, topicMatcher } from '../mirror/selection.ts';
+import { selectTopics, streamsOf, topicMatcher, treatmentOf } from '../mirror/selection.ts';
 import type { Upstream } from '../mirror/upstream.ts';
 import type { Random } from '../random.ts';
 import type { Store, TopicOptions } from '../store/log.ts';
@@ -19,7 +18,7 @@ import type {
   MirrorConfig,
   MqttUpstreamConfig,
 } from './config-types.ts';
-import { positionsName } from './known-mirrors.ts';
+import { decisionsSpace, linkSpace, positionsName, sampledSpace } from './known-mirrors.ts';
 
 /** Builds the mirrors that a configuration names. Clients are loaded only where they are used. */
 export interface MirrorSurroundings {
@@ -65,13 +64,14 @@ export async function buildMirrors(
       positions,
       ledger: store.ledger,
       quarantine,
-      decisions: store.keyValue(`mirror.${name}`),
+      decisions: store.keyValue(decisionsSpace(name)),
+      sampled: store.keyValue(sampledSpace(name)),
       upstream: await buildUpstream(name, mirror, config, {
         ...surroundings,
         logger,
         positionsLostBelow: positions.lostBelow,
         ownRecords,
-        wire: policy?.wire,
+        policy,
       }),
       policy,
       topics: mirror.topics,
@@ -113,18 +113,19 @@ async function expectOwnRecords(
 interface UpstreamSurroundings extends MirrorSurroundings {
   readonly positionsLostBelow: number;
   readonly ownRecords: (url: string) => OwnRecords;
-  readonly wire: Wire | undefined;
+  readonly policy: LinkPolicy | undefined;
 }
 
 function policyOf(
   name: string,
-  { link }: MirrorConfig,
+  { link, topics }: MirrorConfig,
   { store, clock, isClockSound }: MirrorSurroundings,
   logger: Logger,
 ): Promise<LinkPolicy | undefined> {
   if (link === undefined) return Promise.resolve(undefined);
-  const space = store.keyValue(`link.${name}`);
-  return LinkPolicy.load({ name, rules: link, space, clock, isClockSound, logger });
+  const space = store.keyValue(linkSpace(name));
+  const samples = topics.some((rule) => treatmentOf(rule).sample?.when === 'metered');
+  return LinkPolicy.load({ name, rules: link, samples, space, clock, isClockSound, logger });
 }
 
 /** One for each far side, whichever mirrors send to it. */
@@ -162,12 +163,13 @@ async function kafkaUpstream(
   name: string,
   kafka: KafkaUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, positionsLostBelow, wire }: UpstreamSurroundings,
+  { store, clock, isClockSound, logger, positionsLostBelow, policy }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
   return createKafkaUpstream({
     ...kafkaConnection(kafka),
-    wire,
+    wire: policy?.wire,
+    isCostly: () => policy?.isCostly === true,
     gateway: config.gateway,
     incarnation: store.identity.incarnation,
     delivery: kafka.delivery,
@@ -227,7 +229,7 @@ async function readToken(file: string): Promise<string> {
 async function mqttUpstream(
   mqtt: MqttUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, ownRecords, wire }: UpstreamSurroundings,
+  { store, clock, isClockSound, logger, ownRecords, policy }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createMqttUpstream } = await import('../mirror/mqtt/mqtt-upstream.ts');
   return createMqttUpstream({
@@ -248,7 +250,7 @@ async function mqttUpstream(
     keepaliveSeconds: Math.ceil(mqtt.keepAliveMs / 1000),
     expiryNowMs: () => (isClockSound() ? clock.nowMs() : undefined),
     own: ownRecords(mqtt.url),
-    wire,
+    wire: policy?.wire,
     clock,
     isClockSound,
     logger,

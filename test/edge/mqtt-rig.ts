@@ -100,6 +100,7 @@ export function mirrorTo(
     ledger: log.ledger,
     quarantine: { writer: log.writer, topic },
     decisions: log.keyValue,
+    sampled: log.sampled,
     upstream: createMqttUpstream({ ...base, ...upstreamOptions }),
     topics: ['*'],
     clock,

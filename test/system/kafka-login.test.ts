@@ -17,9 +17,13 @@ import {
 /** Getting in, and being told why not. */
 const kafka = KafkaOfFile.open();
 
-/** One session that sends all the time, for so long; what broke it, if anything did. */
-async function staysLoggedIn(gateway: TestGateway, forMs: number): Promise<unknown> {
-  const session = await gateway.connect();
+/** One session that sends all the time, for so long; what broke it, if anything did. `over`: at its end. */
+async function staysLoggedIn(
+  gateway: TestGateway,
+  forMs: number,
+  over: () => void,
+): Promise<unknown> {
+  const session = await gateway.connectSoon();
   const from = new Map(session.positions);
   const end = systemClock.monotonicMs() + forMs;
   try {
@@ -28,6 +32,7 @@ async function staysLoggedIn(gateway: TestGateway, forMs: number): Promise<unkno
       await session.send(gateway.next(from, 10));
       await systemClock.sleep(20);
     }
+    over();
     return undefined;
   } catch (error) {
     return error;
@@ -83,15 +88,20 @@ describe('logging in', () => {
       } as const;
       const gateway = await newGateway(kafka.cluster, { listener: 'proxied', upstream: { sasl } });
       await (await gateway.connectSoon()).close();
-      // A slow machine may come too late for a renewal; who never renews always does.
-      for (let attempt = 1; ; attempt++) {
+      // A slow machine may come too late for a renewal, or its brokers fall behind each other: then
+      // anew. Who never renews is late each time.
+      const end = systemClock.monotonicMs() + 100_000;
+      for (;;) {
         const before = link.requests('SaslHandshake');
-        const trouble = await staysLoggedIn(gateway, REAUTH_MS * 1.6);
-        if (trouble !== undefined && attempt < 3) continue;
+        let connections = 0;
+        const trouble = await staysLoggedIn(gateway, REAUTH_MS * 1.6, () => {
+          for (const { id } of kafka.cluster.nodes) connections += link.proxy(id).connections;
+        });
+        if (trouble !== undefined && systemClock.monotonicMs() < end) continue;
         expect(trouble).toBeUndefined();
         // More than one for each connection.
-        const logins = link.requests('SaslHandshake') - before;
-        expect(logins).toBeGreaterThan(kafka.cluster.nodes.length);
+        expect(connections).toBeGreaterThan(0);
+        expect(link.requests('SaslHandshake') - before).toBeGreaterThan(connections);
         break;
       }
       await gateway.mirror();
