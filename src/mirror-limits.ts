@@ -29,6 +29,8 @@ export const MIRROR_LIMITS = {
   kafkaPatienceDoublings: 2,
   /** Transactions of one gateway that travel at once, each under a transactional id of its own. */
   kafkaLanes: 6,
+  /** One more id that could not be made, other than for want of a right, is tried again after this. */
+  kafkaLaneRetryMs: 30_000,
   /** A login that ends is renewed after this part of its time. */
   kafkaReloginShare: 0.8,
 

@@ -17,6 +17,7 @@ import {
 import type { DeliveryParts } from './delivery-parts.ts';
 import { ExactlyOnceDelivery } from './exactly-once.ts';
 import type { FirstQuestions } from './first-questions.ts';
+import { growth } from './growth.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { Lane } from './lane.ts';
 import type { Versions } from './links.ts';
@@ -77,10 +78,11 @@ export async function connectExactlyOnce(
   const sought = [...seek].map(([stream, next]): [StreamId, Coverage] => [stream, upTo(next)]);
   const positions = new Map([...found, ...unknown, ...sought]);
   const laneOf = (index: number): Lane => new Lane(parts, clientOf(index), index);
-  const onGrown = (index: number): void => {
-    known.lanes = [...known.lanes, index];
-  };
-  const ring = new Ring({ laneOf, most, onGrown, logger }, lanes);
+  const { clock } = options;
+  const ring = new Ring(
+    { laneOf, most, clock, ...growth(known, client.transactionalId, logger) },
+    lanes,
+  );
   const delivery = new ExactlyOnceDelivery(parts, ring);
   // Unknown ones too, before any record: from now on "no position" means that it was forgotten.
   const changed = new Map([...unknown, ...sought]);

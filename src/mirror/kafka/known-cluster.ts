@@ -15,6 +15,8 @@ export class KnownCluster {
   readonly coordinators: Map<string, Address> = new Map();
   /** Numbers of the transactional ids that exist besides the first; see ring.ts. */
   lanes: readonly number[] = [];
+  /** A person was told that we have no right to more transactional ids. */
+  isLaneRefusalTold = false;
   /** A broker of this cluster answers DescribeConfigs in the version that we speak. */
   tellsConfigs = false;
   /** TLS sessions by `addressName`: resuming one spares the certificates, with TLS 1.2 a round trip. */

@@ -1,7 +1,7 @@
 import { must } from '../../assert.ts';
 import { GatelogError } from '../../errors.ts';
 import { MIRROR_LIMITS } from '../../mirror-limits.ts';
-import type { Logger } from '../../telemetry.ts';
+import type { Clock } from '../../time.ts';
 import type { Lane } from './lane.ts';
 
 /**
@@ -21,7 +21,9 @@ export interface RingParts {
   readonly most: number;
   /** Told of every id that exists from now on. */
   readonly onGrown: (index: number) => void;
-  readonly logger: Logger;
+  /** Told of an id that we have no right to; no other is tried in this ring. */
+  readonly onRefused: (transactionalId: string) => void;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
 }
 
 /** Taken over already. */
@@ -54,7 +56,10 @@ export class Ring {
   #unproven: readonly Lane[];
   /** Numbers of the lanes that there are, those being made included. */
   readonly #numbers: Set<number>;
+  /** We have no right to more of them. */
   #isRefused = false;
+  /** Monotonic ms before which no other is tried: it failed, for the moment. */
+  #growsFromMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: RingParts, { first, existing, unproven }: TakenLanes) {
     this.#parts = parts;
@@ -74,9 +79,14 @@ export class Ring {
     const taker = Promise.withResolvers<Lane>();
     this.#waiting.push(taker);
     this.#serve();
-    const isFull = this.#numbers.size >= this.#parts.most || this.#isRefused;
-    if (this.#waiting.length > 0 && !isFull) void this.#grow();
+    if (this.#waiting.length > 0 && this.#mayGrow()) void this.#grow();
     return taker.promise;
+  }
+
+  #mayGrow(): boolean {
+    const { most, clock } = this.#parts;
+    if (this.#isRefused || this.#numbers.size >= most) return false;
+    return clock.monotonicMs() >= this.#growsFromMs;
   }
 
   /** Nothing more is sent: whoever waits for a lane is told why. */
@@ -119,8 +129,8 @@ export class Ring {
       'there are fewer lanes than there may be',
     );
     this.#numbers.add(index);
-    const lane = this.#parts.laneOf(index);
-    const { transactionalId } = lane;
+    const { laneOf, clock } = this.#parts;
+    const lane = laneOf(index);
     try {
       await lane.initialise();
       this.#parts.onGrown(index);
@@ -128,12 +138,10 @@ export class Ring {
     } catch (error) {
       // The link's own trouble comes out with the transactions that go on.
       this.#numbers.delete(index);
-      this.#isRefused = true;
+      this.#growsFromMs = clock.monotonicMs() + MIRROR_LIMITS.kafkaLaneRetryMs;
       if (!(error instanceof GatelogError) || error.code !== 'UPSTREAM_UNAUTHORIZED') return;
-      this.#parts.logger.warn(
-        { transactionalId, event: 'mirror.one-transaction' },
-        `Kafka does not let this gateway use transactional id '${transactionalId}': its transactions go one after the other, which a long link does not fill; to let more travel grant WRITE and DESCRIBE on transactional ids with the prefix '${this.#first.transactionalId}#'`,
-      );
+      this.#isRefused = true;
+      this.#parts.onRefused(lane.transactionalId);
     }
   }
 }

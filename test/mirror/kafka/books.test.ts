@@ -105,7 +105,8 @@ function deliveryTo(far: FarSide, journal: Journal): ExactlyOnceDelivery {
     journal,
   } as unknown as DeliveryParts;
   const lane = far.lane();
-  const rest = { laneOf: () => lane, most: 1, onGrown: () => {}, logger: silentLogger };
+  const none = (): void => {};
+  const rest = { laneOf: () => lane, most: 1, onGrown: none, onRefused: none, clock: systemClock };
   return new ExactlyOnceDelivery(
     parts,
     new Ring(rest, { first: lane, existing: [], unproven: [] }),

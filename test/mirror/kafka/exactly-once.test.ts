@@ -171,7 +171,8 @@ function rig(random: Random, fails: () => boolean = () => false): Rig {
       laneOf: (index) => laneOf(index, far, random, fails),
       most: 4,
       onGrown: () => {},
-      logger: silentLogger,
+      onRefused: () => {},
+      clock: systemClock,
     },
     { first, existing: [], unproven: [] },
   );
@@ -283,7 +284,7 @@ test('a new id is used only after the first one proved that it is still ours', a
   const grown: number[] = [];
   const onGrown = (index: number): void => void grown.push(index);
   const ring = new Ring(
-    { laneOf: spied, most: 2, onGrown, logger: silentLogger },
+    { laneOf: spied, most: 2, onGrown, onRefused: () => {}, clock: systemClock },
     {
       first: spied(1),
       existing: [],
