@@ -135,7 +135,9 @@ describe('the link is cut', () => {
     await gateway.mirror(20);
     expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
     const all = await kcatConsume(kafka.cluster, gateway.topic, undefined, 'read_uncommitted');
-    expect(all.length).toBe(100 + 40);
+    // More where brokers under load refused some of it meanwhile (not enough replicas).
+    expect(all.length).toBeGreaterThanOrEqual(100 + 40);
+    expect(gateway.failures.length > 0 || all.length === 100 + 40).toBe(true);
   });
 
   test('a session without some streams forgets nothing of what was in doubt of them', async () => {
