@@ -44,8 +44,10 @@ export const LINK_LIMITS = {
   batchCostRatio: 1.1,
   /** Nothing is so well compressed that its acknowledgements cost nothing. */
   batchCostRatioMin: 0.02,
-  /** Below this a batch is small: what it costs it costs for itself. */
+  /** The most that a batch may cost for itself; and below this, as read, it is small. */
   batchCostSmallBytes: 16_384, // 16 KiB
+  /** A batch of so many bytes tells as much of what every one costs as of what its bytes do. */
+  batchCostEvenBytes: 4096, // 4 KiB
   /** How much of what one stretch tells is believed; and the longest stretch. */
   batchCostShare: 0.25,
   batchCostBatches: 16,
