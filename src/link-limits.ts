@@ -39,6 +39,11 @@ export const LINK_LIMITS = {
   budgetAheadBytesMax: 1_048_576, // 1 MiB
   /** Of what is left, the most that one batch is to take: what it costs is known only afterwards. */
   budgetBatchShare: 0.8,
+  /**
+   * What costs more than this share of a whole budget is too large for it: what else goes in a period would
+   * keep it back in every one.
+   */
+  budgetLargeShare: 0.5,
   /** What a batch is taken to cost before any was sent: for itself, and for each byte of it. */
   batchCostBytes: 2000,
   batchCostRatio: 1.1,
