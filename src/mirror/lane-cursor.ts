@@ -86,7 +86,7 @@ export class LaneCursor implements MirrorCursor {
       if (isEmpty(batch)) continue;
       this.#served(lane);
       takeAlong(this.#had, batch);
-      return this.#isBeside(lane) ? { ...batch, isBeside: true } : batch;
+      return this.#hasBacklog() ? { ...batch, hasBacklog: true } : batch;
     }
     return NOTHING;
   }
@@ -222,10 +222,9 @@ export class LaneCursor implements MirrorCursor {
     return [overdue, ...readable.filter((lane) => lane !== overdue)];
   }
 
-  /** Other lanes have a backlog. */
-  #isBeside(served: Lane): boolean {
+  #hasBacklog(): boolean {
     let waiting = 0;
-    for (const lane of this.#lanes) if (lane !== served) waiting += lane.cursor.waiting;
+    for (const { cursor } of this.#lanes) if (cursor.readable) waiting += cursor.waiting;
     return waiting >= this.#bounds.backlogRecords;
   }
 

@@ -44,8 +44,8 @@ export interface MirrorBatch extends Omit<CursorBatch, 'gaps'> {
   readonly expired?: readonly Expired[];
   readonly sampled?: readonly Sampled[];
   readonly resumed?: readonly Resumed[];
-  /** Beside it, in other lanes, is a backlog: how much it holds itself says nothing of that. */
-  readonly isBeside?: boolean;
+  /** There is more behind it, here or in other lanes: how much it holds itself says nothing of that. */
+  readonly hasBacklog?: boolean;
 }
 
 /** What the pump reads from: a cursor of the log, and what a mirror leaves out on its way. */

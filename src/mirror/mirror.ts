@@ -243,11 +243,9 @@ export class Mirror {
         ({ name }) =>
           this.#decided.topicPausedSinceMs(name) === undefined && !this.#book.isStopped(name),
       );
-    const allowed = topics.filter(({ name }) => this.#sampling.allows(name));
+    const { allowed, hold } = this.#sampling.allowed(topics);
     const streams = streamsOf(allowed).filter(({ stream }) => this.#placement.has(stream));
-    if (allowed.length > 0) return { streams, hold: undefined };
-    const classes = new Set(topics.map(({ name }) => this.#choice.treatmentOf(name).class));
-    return { streams, hold: this.#options.policy?.restOf(classes) };
+    return { streams, hold };
   }
 
   /** True when there is nothing to do until something changes. */

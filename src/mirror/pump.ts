@@ -191,7 +191,7 @@ export class Pump {
       if (sampled.length > 0) await observer.sampled(sampled);
       if (this.#hasFailed()) return;
       const full = isFull(batch, batching);
-      if (full || batch.isBeside === true) observer.atEnd(false);
+      if (full) observer.atEnd(false);
       this.#dispatch(batch, full);
       return;
     }
@@ -324,8 +324,8 @@ export class Pump {
 }
 
 /** Full enough to say that there is more behind it: a cursor may end a batch before the limit. */
-function isFull(batch: MirrorBatch, batching: Batching): boolean {
-  return batch.records >= batching.maxRecords || batch.bytes >= batching.maxBytes / 2;
+function isFull({ records, bytes, hasBacklog = false }: MirrorBatch, batching: Batching): boolean {
+  return hasBacklog || records >= batching.maxRecords || bytes >= batching.maxBytes / 2;
 }
 
 function recordAt(slices: readonly Slice[], offset: number): LogRecord | undefined {

@@ -1,7 +1,7 @@
 import { must } from '../assert.ts';
 import type { Coverage, Coverages } from '../coverage.ts';
 import type { StreamId } from '../record.ts';
-import type { KeyValueSpace } from '../store/log.ts';
+import type { KeyValueSpace, TopicInfo } from '../store/log.ts';
 import { leftBetween } from './batch-ranges.ts';
 import type { LaneSampling } from './lane-cursor.ts';
 import type { MirrorLosses } from './losses.ts';
@@ -10,6 +10,7 @@ import type { LinkPolicy } from './policy/link-policy.ts';
 import { keepText, type SampleRule } from './sample-rule.ts';
 import { SampledBook } from './sampled-book.ts';
 import type { Treatment } from './selection.ts';
+import type { HoldStatus } from './policy/link-status.ts';
 import type { SampleStatus } from './status.ts';
 import type { MirrorStream } from './upstream.ts';
 
@@ -55,10 +56,19 @@ export class Sampling {
     return applies ? sample : undefined;
   }
 
-  /** Whether the link's policy lets anything of the topic go. */
-  allows(topic: string): boolean {
-    const topicClass = this.#options.treatmentOf(topic).class;
-    return this.#options.policy?.allows(topicClass, this.ruleOf(topic) !== undefined) !== false;
+  /** Topics of which the link's policy lets something go; `hold`: why there are none. */
+  allowed(topics: readonly TopicInfo[]): {
+    readonly allowed: readonly TopicInfo[];
+    readonly hold: HoldStatus | undefined;
+  } {
+    const { policy, treatmentOf } = this.#options;
+    const allowed = topics.filter(
+      ({ name }) =>
+        policy?.allows(treatmentOf(name).class, this.ruleOf(name) !== undefined) !== false,
+    );
+    if (allowed.length > 0) return { allowed, hold: undefined };
+    const classes = new Set(topics.map(({ name }) => treatmentOf(name).class));
+    return { allowed, hold: policy?.restOf(classes) };
   }
 
   statusOf(topic: string): SampleStatus | undefined {
