@@ -60,6 +60,8 @@ export const LINK_LIMITS = {
   budgetPeriods: 4,
   /** The least that one batch is cut down to, as read from the log. */
   policyBatchBytesMin: 4096, // 4 KiB
+  /** What has expired is passed over up to so many bytes before the far side is told. */
+  expiredBytes: 16_777_216, // 16 MiB
 
   // Windows.
   windowsMax: 32,
