@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { zoneOf } from '../../../src/calendar.ts';
 import type { MirrorBatch } from '../../../src/mirror/mirror-cursor.ts';
@@ -137,4 +138,29 @@ test('to tell the far side of what is left out costs too, and ends with the budg
   expect(sent).toBeGreaterThan(40);
   expect(sent).toBeLessThan(56);
   expect(budget.usedBytes).toBeLessThanOrEqual(100_000);
+});
+
+test('whatever the sizes, all goes in twice the hours that it needs at most, and no hour on average takes more than its budget', async () => {
+  const sizes = fc.array(fc.integer({ min: 1, max: 1_048_576 }), { minLength: 1, maxLength: 40 });
+  const ratios = fc.constantFrom(0.1, 0.9, 1.2);
+  await fc.assert(
+    fc.asyncProperty(sizes, ratios, async (records, ratio) => {
+      const { admission, admit, budget, now } = await accounts();
+      let hours = 1;
+      for (const batch of records.map(batchOf)) {
+        while (!(await admit(batch))) {
+          now.ms += HOUR;
+          hours++;
+          expect(hours).toBeLessThan(1000);
+        }
+        now.wireBytes += 1500 + batch.bytes * ratio;
+        admission.settled(batch);
+        // By what a record costs at most, and a little for one that was taken to cost less.
+        expect(now.wireBytes).toBeLessThan(hours * budget.rule.bytes + 1_500_000);
+      }
+      const needed = Math.ceil(now.wireBytes / budget.rule.bytes);
+      expect(hours).toBeLessThanOrEqual(2 * needed + 1);
+    }),
+    { numRuns: 100 },
+  );
 });
