@@ -6,11 +6,12 @@ import { Mirror } from '../mirror/mirror.ts';
 import { NetworkWatch } from '../mirror/network-watch.ts';
 import { LinkPolicy } from '../mirror/policy/link-policy.ts';
 import type { Wire } from '../mirror/policy/wire-meter.ts';
+import { Handshakes, HANDSHAKES_KEY } from '../mirror/mqtt/handshakes.ts';
 import { OwnRecords } from '../mirror/mqtt/own-records.ts';
 import { selectTopics, streamsOf, topicMatcher } from '../mirror/selection.ts';
 import type { Upstream } from '../mirror/upstream.ts';
 import type { Random } from '../random.ts';
-import type { Store, TopicOptions } from '../store/log.ts';
+import type { PositionStore, Store, TopicOptions } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import type {
@@ -69,7 +70,7 @@ export async function buildMirrors(
       upstream: await buildUpstream(name, mirror, config, {
         ...surroundings,
         logger,
-        positionsLostBelow: positions.lostBelow,
+        positions,
         ownRecords,
         wire: policy?.wire,
       }),
@@ -111,7 +112,7 @@ async function expectOwnRecords(
 }
 
 interface UpstreamSurroundings extends MirrorSurroundings {
-  readonly positionsLostBelow: number;
+  readonly positions: PositionStore;
   readonly ownRecords: (url: string) => OwnRecords;
   readonly wire: Wire | undefined;
 }
@@ -155,14 +156,14 @@ function buildUpstream(
 ): Promise<Upstream> {
   return mirror.upstream.kind === 'kafka'
     ? kafkaUpstream(name, mirror.upstream, config, surroundings)
-    : mqttUpstream(mirror.upstream, config, surroundings);
+    : mqttUpstream(name, mirror.upstream, config, surroundings);
 }
 
 async function kafkaUpstream(
   name: string,
   kafka: KafkaUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, positionsLostBelow, wire }: UpstreamSurroundings,
+  { store, clock, isClockSound, logger, positions, wire }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
   return createKafkaUpstream({
@@ -183,7 +184,7 @@ async function kafkaUpstream(
     clusterId: kafka.clusterId,
     replaces: kafka.replaces,
     unknownOutcome: kafka.unknownOutcome,
-    positionsLostBelow,
+    positionsLostBelow: positions.lostBelow,
     journal: store.keyValue(journalSpace(name)),
     clock,
     isClockSound,
@@ -224,12 +225,32 @@ async function readToken(file: string): Promise<string> {
   }
 }
 
+/** Where a mirror to an MQTT broker keeps what is under way. MUST stay the same for ever. */
+function handshakesSpace(mirror: string): string {
+  return `mqtt-mirror.${mirror}`;
+}
+
+/** A mirror that gets its name must not take its records for sent. */
+export async function forgetHandshakes(
+  store: Pick<Store, 'keyValue'>,
+  mirror: string,
+): Promise<void> {
+  await store.keyValue(handshakesSpace(mirror)).delete(HANDSHAKES_KEY);
+}
+
 async function mqttUpstream(
+  name: string,
   mqtt: MqttUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, ownRecords, wire }: UpstreamSurroundings,
+  { store, clock, isClockSound, logger, positions, ownRecords, wire }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createMqttUpstream } = await import('../mirror/mqtt/mqtt-upstream.ts');
+  const handshakes = new Handshakes({
+    values: store.keyValue(handshakesSpace(name)),
+    hadOf: positions.coverage.bind(positions),
+    reader: store.reader,
+    isDoubtful: store.stateDamage !== undefined,
+  });
   return createMqttUpstream({
     gateway: config.gateway,
     incarnation: store.identity.incarnation,
@@ -248,6 +269,7 @@ async function mqttUpstream(
     keepaliveSeconds: Math.ceil(mqtt.keepAliveMs / 1000),
     expiryNowMs: () => (isClockSound() ? clock.nowMs() : undefined),
     own: ownRecords(mqtt.url),
+    handshakes,
     wire,
     clock,
     isClockSound,

@@ -21,6 +21,7 @@ import type { Store, TopicOptions } from '../../src/store/log.ts';
 import { openStore, type StoreOptions } from '../../src/store/open.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
+import { handshakesOf } from '../support/handshakes.ts';
 import { entriesOf, fill, folderSize } from '../support/store-kit.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
@@ -140,11 +141,12 @@ async function startMirror(edge: Edge, port: number, gateway = 'gw'): Promise<Mi
   const { incarnation } = store.identity;
   const clock = systemClock;
   const parts = { gateway, incarnation, clock, logger: silentLogger };
+  const positions = await store.positions('mirror/central', { pins: true });
   const mirror = new Mirror({
     ...parts,
     name: 'central',
     reader: store.reader,
-    positions: await store.positions('mirror/central', { pins: true }),
+    positions,
     ledger: store.ledger,
     quarantine: {
       writer: store.writer,
@@ -155,6 +157,7 @@ async function startMirror(edge: Edge, port: number, gateway = 'gw'): Promise<Mi
       ...parts,
       url: `mqtt://127.0.0.1:${port}`,
       own: new OwnRecords(store.keyValue('mqtt'), store.reader),
+      handshakes: handshakesOf(store.keyValue('mqtt-mirror'), store.reader, positions),
       attempts: new ConnectAttempts(clock, 10_000), // Its waits are short.
       ackTimeoutMs: 500,
       connectTimeoutMs: 1000,

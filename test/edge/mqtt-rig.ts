@@ -13,6 +13,7 @@ import { systemRandom } from '../../src/random.ts';
 import { streamId, type StreamId } from '../../src/record.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
+import { handshakesOf } from '../support/handshakes.ts';
 import { MemoryLog } from '../support/memory-log.ts';
 import { type Mosquitto, type MosquittoOptions, startMosquitto } from '../support/mosquitto.ts';
 
@@ -81,9 +82,12 @@ export function mirrorTo(
   const topic = log.topic('_quarantine');
   const clock = systemClock;
   const own = new OwnRecords(log.keyValue, log.reader);
+  const positions = log.positions();
+  const handshakes = handshakesOf(log.keyValue, log.reader, positions);
   const attempts = new ConnectAttempts(clock, 10_000); // Its waits are short.
   const base = {
     own,
+    handshakes,
     attempts,
     url,
     gateway: 'gw',
@@ -96,7 +100,7 @@ export function mirrorTo(
     gateway: 'gw',
     incarnation: 'abc',
     reader: log.reader,
-    positions: log.positions(),
+    positions,
     ledger: log.ledger,
     quarantine: { writer: log.writer, topic },
     decisions: log.keyValue,

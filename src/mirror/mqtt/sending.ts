@@ -12,15 +12,24 @@ export interface Item {
   readonly name: string;
 }
 
+export interface SendingOptions {
+  readonly placeOf: (stream: StreamId) => Place;
+  /** The far side has it: it is not sent. */
+  readonly isHad: (stream: StreamId, offset: number) => boolean;
+}
+
 /** One call of `send`: its records come up one by one, each once. */
 export class Sending {
   /** Published and not answered. */
   waiting = 0;
+  /** Its records may be published. */
+  isReady = false;
   readonly rejected: Rejection[] = [];
   readonly resolve: (receipt: Receipt) => void;
   readonly reject: (error: Error) => void;
   readonly #slices: readonly Slice[];
   readonly #placeOf: (stream: StreamId) => Place;
+  readonly #isHad: (stream: StreamId, offset: number) => boolean;
   #slice = 0;
   #record = 0;
   #exhausted = false;
@@ -30,11 +39,12 @@ export class Sending {
 
   constructor(
     slices: readonly Slice[],
-    placeOf: (stream: StreamId) => Place,
+    { placeOf, isHad }: SendingOptions,
     { resolve, reject }: Pick<PromiseWithResolvers<Receipt>, 'resolve' | 'reject'>,
   ) {
     this.#slices = slices;
     this.#placeOf = placeOf;
+    this.#isHad = isHad;
     this.resolve = resolve;
     this.reject = reject;
   }
@@ -69,12 +79,14 @@ export class Sending {
     }
   }
 
-  /** Of each stream that is not proven its first record that has not come up; they have then. */
+  /** Of each stream that is not proven its first record to be sent that has not come up; they have then. */
   firsts(): Item[] {
     const found = new Map<StreamId, Item>();
     for (const { stream, records } of this.#slices.slice(this.#slice)) {
       if (found.has(stream) || this.#placeOf(stream).proven) continue;
-      const first = records.find(({ offset }) => !this.#ahead.has(`${stream}:${offset}`));
+      const first = records.find(
+        ({ offset }) => !this.#ahead.has(`${stream}:${offset}`) && !this.#isHad(stream, offset),
+      );
       if (first !== undefined) found.set(stream, this.#item(stream, first));
     }
     this.#hasNoFirsts = found.size === 0;

@@ -5,9 +5,11 @@ import { expect, test } from 'vitest';
 import { Blame } from '../../../src/mirror/mqtt/blame.ts';
 import { OwnRecords } from '../../../src/mirror/mqtt/own-records.ts';
 import { SendWindow } from '../../../src/mirror/mqtt/send-window.ts';
+import { PacketIds, PacketStore } from '../../../src/mirror/mqtt/resumption.ts';
 import { MqttSession } from '../../../src/mirror/mqtt/session.ts';
 import { streamId } from '../../../src/record.ts';
 import type { KeyValue } from '../../../src/store/log.ts';
+import { handshakesOf } from '../../support/handshakes.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 
@@ -70,6 +72,9 @@ async function begun(): Promise<{
     ackMs: 30_000,
     keepaliveMs: 30_000,
     blame: new Blame(),
+    handshakes: handshakesOf(log.keyValue, log.reader, log.positions()),
+    ids: new PacketIds(),
+    store: new PacketStore(),
     clock: new SimClock(),
   });
   const settle = async (): Promise<void> => {

@@ -5,8 +5,10 @@ import { expect, test } from 'vitest';
 import { Blame } from '../../../src/mirror/mqtt/blame.ts';
 import { OwnRecords } from '../../../src/mirror/mqtt/own-records.ts';
 import { SendWindow } from '../../../src/mirror/mqtt/send-window.ts';
+import { PacketIds, PacketStore } from '../../../src/mirror/mqtt/resumption.ts';
 import { MqttSession } from '../../../src/mirror/mqtt/session.ts';
 import { streamId } from '../../../src/record.ts';
+import { handshakesOf } from '../../support/handshakes.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 
@@ -53,6 +55,9 @@ test('while the socket is full, acknowledgements do not pile up listeners; then 
     ackMs: 30_000,
     keepaliveMs: 30_000,
     blame: new Blame(),
+    handshakes: handshakesOf(log.keyValue, log.reader, log.positions()),
+    ids: new PacketIds(),
+    store: new PacketStore(),
     clock: new SimClock(),
   });
   const records = Array.from({ length: 100 }, (_, offset) => ({
