@@ -11,6 +11,7 @@ import {
 import { OwnRecords } from '../../src/mirror/mqtt/own-records.ts';
 import { systemRandom } from '../../src/random.ts';
 import { streamId, type StreamId } from '../../src/record.ts';
+import type { KeyValue, PositionStore } from '../../src/store/log.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 import { handshakesOf } from '../support/handshakes.ts';
@@ -73,17 +74,52 @@ export interface Rig {
   readonly quarantine: StreamId;
 }
 
+/** One life of a process on a log. After its death nothing of it is stored any more. */
+export class Life {
+  readonly log: MemoryLog;
+  readonly positions: PositionStore;
+  readonly values: KeyValue;
+  readonly #stored: PositionStore;
+  #isDead = false;
+
+  constructor(log: MemoryLog, stored: PositionStore = log.positions()) {
+    this.log = log;
+    this.#stored = stored;
+    const { keyValue } = log;
+    this.positions = {
+      ...stored,
+      advance: (...asked) => this.#whileAlive(() => stored.advance(...asked)),
+      seek: (...asked) => this.#whileAlive(() => stored.seek(...asked)),
+    };
+    this.values = {
+      get: (key) => keyValue.get(key),
+      put: (...asked) => this.#whileAlive(() => keyValue.put(...asked)),
+      delete: (key) => this.#whileAlive(() => keyValue.delete(key)),
+    };
+  }
+
+  /** Gives the next one. */
+  dies(): Life {
+    this.#isDead = true;
+    return new Life(this.log, this.#stored);
+  }
+
+  #whileAlive(write: () => Promise<void>): Promise<void> {
+    return this.#isDead ? Promise.reject(new Error('the process is dead')) : write();
+  }
+}
+
 export function mirrorTo(
   url: string,
   upstreamOptions: Partial<MqttUpstreamOptions> = {},
   mirrorOptions: Partial<MirrorOptions> = {},
+  life: Life = new Life(new MemoryLog()),
 ): Rig {
-  const log = new MemoryLog();
+  const { log, positions, values } = life;
   const topic = log.topic('_quarantine');
   const clock = systemClock;
-  const own = new OwnRecords(log.keyValue, log.reader);
-  const positions = log.positions();
-  const handshakes = handshakesOf(log.keyValue, log.reader, positions);
+  const own = new OwnRecords(values, log.reader);
+  const handshakes = handshakesOf(values, log.reader, positions);
   const attempts = new ConnectAttempts(clock, 10_000); // Its waits are short.
   const base = {
     own,
@@ -103,7 +139,7 @@ export function mirrorTo(
     positions,
     ledger: log.ledger,
     quarantine: { writer: log.writer, topic },
-    decisions: log.keyValue,
+    decisions: values,
     upstream: createMqttUpstream({ ...base, ...upstreamOptions }),
     topics: ['*'],
     clock,

@@ -168,7 +168,9 @@ async function openClient(
   const { gateway, incarnation, own, clock, handshakes, ackTimeoutMs = LIMITS.mqttAckMs } = options;
   if (qos === 1) handshakes.forget();
   handshakes.isDurable = qos === 2;
-  const packets = Math.min(receiveMaximum ?? LIMITS.mqttWindow, LIMITS.mqttWindow);
+  const { mqttWindowPackets311 } = MIRROR_LIMITS;
+  const untold = options.protocol === '3.1.1' && qos === 2 ? mqttWindowPackets311 : Infinity;
+  const packets = Math.min(receiveMaximum ?? untold, LIMITS.mqttWindow);
   // The link may have changed meanwhile: half of what it took last is found again soon.
   const bytes = memory.windowBytes === undefined ? undefined : memory.windowBytes / 2;
   const window = new SendWindow({ packets, bytes });
