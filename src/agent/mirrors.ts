@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import { type Claim, Claims } from '../mirror/claims.ts';
 import type { KafkaConnection } from '../mirror/kafka/options.ts';
 import { Mirror } from '../mirror/mirror.ts';
 import { NetworkWatch } from '../mirror/network-watch.ts';
 import { LinkPolicy } from '../mirror/policy/link-policy.ts';
 import type { Wire } from '../mirror/policy/wire-meter.ts';
+import { clientIdOf } from '../mirror/mqtt/client-id.ts';
 import { Handshakes, HANDSHAKES_KEY } from '../mirror/mqtt/handshakes.ts';
 import { OwnRecords } from '../mirror/mqtt/own-records.ts';
 import { selectTopics, streamsOf, topicMatcher } from '../mirror/selection.ts';
@@ -49,8 +51,9 @@ export async function buildMirrors(
   if (Object.keys(config.mirrors).length === 0) return mirrors;
   const { store, clock, random } = surroundings;
   const { writer, reader, identity } = store;
-  const ownRecords = ownRecordsOf(store);
+  const ownRecords = ownRecordsOf(store, config);
   const network = new NetworkWatch(clock);
+  const claims = new Claims();
   const quarantine = { writer, topic: writer.defineTopic(QUARANTINE, QUARANTINE_OPTIONS) };
   await expectOwnRecords(config, store, ownRecords);
   for (const [name, mirror] of Object.entries(config.mirrors)) {
@@ -71,6 +74,7 @@ export async function buildMirrors(
         ...surroundings,
         logger,
         positions,
+        claim: claims.take.bind(claims, name),
         ownRecords,
         wire: policy?.wire,
       }),
@@ -113,6 +117,7 @@ async function expectOwnRecords(
 
 interface UpstreamSurroundings extends MirrorSurroundings {
   readonly positions: PositionStore;
+  readonly claim: (claims: readonly Claim[]) => void;
   readonly ownRecords: (url: string) => OwnRecords;
   readonly wire: Wire | undefined;
 }
@@ -129,16 +134,25 @@ function policyOf(
 }
 
 /** One for each far side, whichever mirrors send to it. */
-function ownRecordsOf(store: Store): (url: string) => OwnRecords {
+function ownRecordsOf(store: Store, config: Config): (url: string) => OwnRecords {
   const known = new Map<string, OwnRecords>();
   return (url) => {
     const far = farSideOf(url);
     const isDoubtful = store.stateDamage !== undefined;
     const values = store.keyValue(`mqtt.${far}`);
-    const own = known.get(far) ?? new OwnRecords(values, store.reader, isDoubtful);
+    const alsoTo = (topic: string): string[] => otherAddresses(far, topic, config);
+    const own = known.get(far) ?? new OwnRecords(values, store.reader, isDoubtful, alsoTo);
     known.set(far, own);
     return own;
   };
+}
+
+/** Where else mirrors over MQTT send the topic. */
+function otherAddresses(far: string, topic: string, { mirrors }: Config): string[] {
+  return Object.values(mirrors).flatMap(({ upstream, topics }) => {
+    const isOther = upstream.kind === 'mqtt' && farSideOf(upstream.url) !== far;
+    return isOther && topicMatcher(topics)(topic) ? [upstream.url] : [];
+  });
 }
 
 const PORTS: Readonly<Record<string, string>> = { 'mqtts:': '8883', 'ws:': '80', 'wss:': '443' };
@@ -163,7 +177,7 @@ async function kafkaUpstream(
   name: string,
   kafka: KafkaUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, positions, wire }: UpstreamSurroundings,
+  { store, clock, isClockSound, logger, positions, claim, wire }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
   return createKafkaUpstream({
@@ -186,6 +200,7 @@ async function kafkaUpstream(
     unknownOutcome: kafka.unknownOutcome,
     positionsLostBelow: positions.lostBelow,
     journal: store.keyValue(journalSpace(name)),
+    claim,
     clock,
     isClockSound,
     logger,
@@ -230,6 +245,18 @@ function handshakesSpace(mirror: string): string {
   return `mqtt-mirror.${mirror}`;
 }
 
+/** Other mirrors to MQTT brokers with this client id. */
+function withClientId(clientId: string, name: string, { mirrors, gateway }: Config): string[] {
+  return Object.entries(mirrors)
+    .filter(
+      ([other, { upstream }]) =>
+        other !== name &&
+        upstream.kind === 'mqtt' &&
+        clientIdOf({ ...upstream, gateway }) === clientId,
+    )
+    .map(([other]) => other);
+}
+
 /** A mirror that gets its name must not take its records for sent. */
 export async function forgetHandshakes(
   store: Pick<Store, 'keyValue'>,
@@ -270,6 +297,7 @@ async function mqttUpstream(
     expiryNowMs: () => (isClockSound() ? clock.nowMs() : undefined),
     own: ownRecords(mqtt.url),
     handshakes,
+    sameId: withClientId(clientIdOf({ ...mqtt, gateway: config.gateway }), name, config),
     wire,
     clock,
     isClockSound,

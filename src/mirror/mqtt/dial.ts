@@ -15,6 +15,7 @@ import type { ConnectFacts } from '../connect-trouble.ts';
 import type { Wire } from '../policy/wire-meter.ts';
 import type { PacketIds, PacketStore } from './resumption.ts';
 import { SocketWatch, type Stranger, strangerOf } from '../socket-watch.ts';
+import { clientIdOf } from './client-id.ts';
 import { connectError } from './reasons.ts';
 
 /** PEM texts. */
@@ -63,10 +64,6 @@ export interface Continuation {
 export interface Dialled {
   readonly client: MqttClient;
   readonly connack: IConnackPacket;
-}
-
-export function clientIdOf({ clientId, gateway }: MqttConnection): string {
-  return clientId ?? `gatelog-${gateway}`;
 }
 
 /** Connects, once; without a continuation cleanly. Rejects with an UPSTREAM_* code. */

@@ -14,7 +14,8 @@ import type {
   UpstreamSession,
 } from '../upstream.ts';
 import { Blame } from './blame.ts';
-import { clientIdOf, dial, type Dialled, type MqttConnection } from './dial.ts';
+import { clientIdOf } from './client-id.ts';
+import { dial, type Dialled, type MqttConnection } from './dial.ts';
 import type { Handshakes } from './handshakes.ts';
 import type { OwnRecords, Place } from './own-records.ts';
 import type { PublicationRules } from './publication.ts';
@@ -42,6 +43,8 @@ export interface MqttUpstreamOptions extends MqttConnection {
   readonly own: OwnRecords;
   /** This mirror's alone. */
   readonly handshakes: Handshakes;
+  /** Other mirrors of this process with the same client id, at other addresses. */
+  readonly sameId?: readonly string[] | undefined;
   /** Bounds attempts to connect. Default: as MIRROR_LIMITS says. */
   readonly attempts?: ConnectAttempts | undefined;
   /** Wall clock in ms, while it is to be believed. */
@@ -189,6 +192,7 @@ async function openClient(
     window,
     ackMs: ackTimeoutMs,
     keepaliveMs: (options.keepaliveSeconds ?? LIMITS.mqttKeepaliveSeconds) * 1000,
+    sameId: options.sameId,
     blame: memory.blame,
     handshakes,
     ids,

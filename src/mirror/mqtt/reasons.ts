@@ -134,14 +134,21 @@ function wayError(error: unknown, facts: ConnectFacts | undefined): GatelogError
   return new GatelogError('UPSTREAM_UNREACHABLE', text, { cause: error });
 }
 
-/** The error of a session that the far side ended with a DISCONNECT. */
-export function disconnectError(where: string, reasonCode: number, reason: string): GatelogError {
+/** The error of a session that the far side ended with a DISCONNECT. `sameId`: mirrors with our client id. */
+export function disconnectError(
+  where: string,
+  reasonCode: number,
+  reason: string,
+  sameId: readonly string[] = [],
+): GatelogError {
   if (reasonCode === REASON.takenOver) {
-    return new GatelogError(
-      'UPSTREAM_FENCED',
-      `${where}: another client with our client id took over: two gateways with one id, perhaps ` +
-        `cloned from one image; give each its own gateway id`,
-    );
+    const [other] = sameId;
+    const why =
+      other === undefined
+        ? 'two gateways with one id, perhaps cloned from one image; give each its own gateway id'
+        : `mirror "${other}" of this gateway has the same one, and leads to the same broker; set clientId for one of them`;
+    const text = `${where}: another client with our client id took over: ${why}`;
+    return new GatelogError('UPSTREAM_FENCED', text);
   }
   const text = reason === '' ? '' : ` (${reason})`;
   return new GatelogError(

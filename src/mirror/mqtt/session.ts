@@ -42,6 +42,8 @@ export interface MqttSessionOptions {
   readonly window: SendWindow;
   readonly ackMs: number;
   readonly keepaliveMs: number;
+  /** Mirrors of this process with our client id. */
+  readonly sameId?: readonly string[] | undefined;
   readonly blame: Blame;
   readonly handshakes: Handshakes;
   readonly ids: PacketIds;
@@ -111,7 +113,8 @@ export class MqttSession implements UpstreamSession {
     client.on('disconnect', (packet) => {
       const reasonCode = packet.reasonCode ?? 0;
       if (blamesPacket(reasonCode)) this.#blame(`reason ${hex(reasonCode)}`);
-      this.#fail(disconnectError(options.where, reasonCode, packet.properties?.reasonString ?? ''));
+      const reason = packet.properties?.reasonString ?? '';
+      this.#fail(disconnectError(options.where, reasonCode, reason, options.sameId));
     });
     client.on('close', () => this.#fail(closedError(options.where)));
     // The library gives the acknowledgement to nobody else; its publish's callback follows.
