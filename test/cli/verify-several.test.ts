@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { CliContext } from '../../src/cli/context.ts';
 import { verify, type VerifyOptions } from '../../src/cli/verify.ts';
+import { systemClock } from '../../src/time.ts';
 import { PLAIN_CONTEXT } from '../support/cli-context.ts';
 import { answerTopics, type FakeTopic } from '../support/kafka/answered-topics.ts';
 
@@ -46,7 +47,12 @@ async function verified(
   const config = path.join(folder, 'gatelog.yaml');
   writeFileSync(config, `gateway: gw\ndata: ${folder}/none\nmirrors: { ${mirrors.join(', ')} }\n`);
   const stdout = new PassThrough();
-  const context: CliContext = { ...PLAIN_CONTEXT, stdout };
+  let now = 0;
+  const sleep = async (ms: number): Promise<void> => {
+    now += ms;
+  };
+  const clock = { ...systemClock, monotonicMs: () => now, sleep };
+  const context: CliContext = { ...PLAIN_CONTEXT, stdout, clock };
   await verify(context, { config, json: true, ...options });
   const text = String(stdout.read() ?? '');
   const lines = text.split('\n').filter((line) => line !== '');

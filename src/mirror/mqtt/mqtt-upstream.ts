@@ -82,6 +82,7 @@ export function createMqttUpstream(options: MqttUpstreamOptions): Upstream {
   };
   return {
     batching: BATCHING,
+    tellsPace: true,
     connect: (...asked) => openSession(options, memory, ...asked),
     dispositionOf: (error): Disposition => dispositionOf(error),
   };

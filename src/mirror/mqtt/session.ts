@@ -22,11 +22,12 @@ import {
   refusalOf,
   silentError,
 } from './reasons.ts';
+import { Receipts } from './receipts.ts';
 import { Repeats } from './repeat.ts';
 import type { Handshakes } from './handshakes.ts';
 import { type PacketIds, type PacketStore, Resumption } from './resumption.ts';
 import type { Flight, SendWindow } from './send-window.ts';
-import { type Item, Sending } from './sending.ts';
+import { inTurn, type Item, Sending } from './sending.ts';
 import { SilenceWatch } from './silence.ts';
 import { WriteTurns } from './write-turns.ts';
 
@@ -81,12 +82,13 @@ export class MqttSession implements UpstreamSession {
   /** A ping is out beside the library's own. */
   #probing = false;
   #heardMs: number;
-  #bytesReported = 0;
+  readonly #receipts: Receipts;
 
   constructor(options: MqttSessionOptions) {
     this.#options = options;
     const { client } = options;
     this.#heardMs = options.clock.monotonicMs();
+    this.#receipts = new Receipts(client, options.window, options.clock);
     this.#silence = new SilenceWatch(
       options.clock,
       options.ackMs,
@@ -125,7 +127,7 @@ export class MqttSession implements UpstreamSession {
       if (this.#over === undefined) this.#resumption.heard(packet);
     });
     options.store.onReceived = (id, release) => {
-      void this.#noted(options.handshakes.received(id), release);
+      void this.#noted(options.handshakes.received(id), () => corked(client, release));
     };
     this.#resumption.begin(client);
     if (this.#due > 0) this.#silence.begin();
@@ -154,6 +156,7 @@ export class MqttSession implements UpstreamSession {
       must(this.#places.get(stream), 'a stream of this session');
     const { handshakes } = this.#options;
     const sending = new Sending(batch, { placeOf, isHad: handshakes.isHad }, settled);
+    sending.isFree = !this.#sendings.some((earlier) => earlier.sharesStreams(sending));
     this.#sendings.push(sending);
     this.#takeUp(sending, batch);
     return settled.promise;
@@ -196,7 +199,7 @@ export class MqttSession implements UpstreamSession {
   #fill(budget: number): number {
     if (this.#over !== undefined) return budget;
     let left = budget;
-    for (const sending of this.#sendings) {
+    for (const sending of inTurn(this.#sendings)) {
       if (sending.isReady) left = this.#fillFrom(sending, left);
       if (!sending.exhausted) break;
     }
@@ -210,7 +213,7 @@ export class MqttSession implements UpstreamSession {
       if (!this.#hasRoom) return left;
       const first = this.#firsts.next();
       if (first !== undefined) {
-        this.#write(sending, first.item, first.publication);
+        this.#write(first.sending, first.item, first.publication);
         left--;
         continue;
       }
@@ -237,7 +240,7 @@ export class MqttSession implements UpstreamSession {
       // A refusal proves nothing: the next one is the first then.
       const ready = items.flatMap((item) => {
         const publication = this.#publicationOf(sending, item);
-        return publication === undefined ? [] : [{ item, publication }];
+        return publication === undefined ? [] : [{ sending, item, publication }];
       });
       if (ready.length === 0) continue;
       void this.#noted(this.#firsts.begin(ready), () => this.#turns.plan());
@@ -291,6 +294,7 @@ export class MqttSession implements UpstreamSession {
     this.#inFlight.set(name, out);
     sending.waiting++;
     place.sent = Math.max(place.sent, record.offset);
+    sending.begunMs ??= clock.monotonicMs();
     const { id, dup } = handshakes.sent(place.stream, record.offset);
     ids.want(id);
     const options = {
@@ -359,16 +363,8 @@ export class MqttSession implements UpstreamSession {
       const first = this.#sendings[0];
       if (first === undefined || !first.exhausted || first.waiting > 0) return;
       this.#sendings.shift();
-      first.resolve({ rejected: first.rejected, bytesSent: this.#newBytes() });
+      first.resolve(this.#receipts.of(first));
     }
-  }
-
-  #newBytes(): number {
-    const { stream } = this.#options.client;
-    const written = 'bytesWritten' in stream ? Number(stream.bytesWritten) : 0;
-    const fresh = written - this.#bytesReported;
-    this.#bytesReported = written;
-    return fresh;
   }
 
   #blame(why: string): void {
@@ -387,6 +383,13 @@ export class MqttSession implements UpstreamSession {
     for (const sending of this.#sendings) sending.reject(error);
     this.#sendings.length = 0;
   }
+}
+
+/** Small packets that are written in one turn leave together. */
+function corked({ stream }: Pick<MqttClient, 'stream'>, write: () => void): void {
+  stream.cork();
+  write();
+  process.nextTick(() => stream.uncork());
 }
 
 /** What a packet has beside topic, payload and headers, about. */

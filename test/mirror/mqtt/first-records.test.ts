@@ -141,3 +141,24 @@ test('a refused first record proves nothing: the next one is the first, and alon
   expect(rejected).toMatchObject([{ stream: 7, offset: 0 }]);
   await session.close();
 });
+
+test('a refused first record is told in the receipt of its own batch, not of the one before', async () => {
+  const { client, session, settle } = await begun();
+  const of = (partition: number): Parameters<MqttSession['send']>[0] =>
+    batch().filter(({ stream }) => stream === streamId(partition));
+  const before = session.send(of(0));
+  await settle();
+  client.published[0]?.acked();
+  await settle();
+  // The second record of the batch before is out and not answered.
+  const after = session.send(of(1));
+  await settle();
+  expect(client.published.map(({ text }) => text)).toEqual(['0/0', '0/1', '1/0']);
+  client.published[2]?.acked(Object.assign(new Error('Payload format invalid'), { code: 0x99 }));
+  client.published[1]?.acked();
+  await settle();
+  expect(await before).toMatchObject({ rejected: [] });
+  client.published[3]?.acked();
+  expect((await after).rejected).toMatchObject([{ stream: streamId(1), offset: 0 }]);
+  await session.close();
+});
