@@ -115,7 +115,7 @@ const seconds = (performance.now() - startMs) / 1000;
 const share = lines.up.bytes / seconds / BYTES_PER_SECOND;
 const said = delays.map((ms) => (ms / 1000).toFixed(1)).join(' ');
 console.log(
-  `QoS ${QOS}, values of ${VALUE_BYTES} B: alarms ${sorted.length} of ${alarm}; s: ${said}`,
+  `QoS ${QOS}, values of ${VALUE_BYTES} B: ${delays.length} of ${alarm} alarms, after seconds: ${said}`,
 );
 console.log(
   `backlog: ${arrived} records passed on, ${share.toFixed(2)} of the line filled, ${mirror.status().reconnects} reconnects, ${mirror.status().lastError?.text ?? 'no error'}`,

@@ -64,6 +64,8 @@ export interface Continuation {
 export interface Dialled {
   readonly client: MqttClient;
   readonly connack: IConnackPacket;
+  /** TCP and CONNECT take a round trip each, TLS more. */
+  readonly tookMs: number;
 }
 
 /** Connects, once; without a continuation cleanly. Rejects with an UPSTREAM_* code. */
@@ -77,6 +79,7 @@ export async function dial(
   setDefaultAutoSelectFamilyAttemptTimeout(MIRROR_LIMITS.connectAddressMs);
   const worked = await attempts.take(signal);
   if (signal.aborted) throw connectError(options.url, new Error(GIVEN_UP));
+  const begunMs = options.clock.monotonicMs();
   const way: Way = { wire: options.wire, watch: undefined, errors: [] };
   const client = connect({
     ...clientOptions(options, way),
@@ -92,7 +95,7 @@ export async function dial(
   try {
     const connack = await connected(client, signal);
     worked();
-    return { client, connack };
+    return { client, connack, tookMs: options.clock.monotonicMs() - begunMs };
   } catch (error) {
     client.end(true);
     const telling = isTimeout(error) ? error : (way.errors[0] ?? error);

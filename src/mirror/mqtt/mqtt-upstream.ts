@@ -158,7 +158,7 @@ async function openClient(
   places: readonly Place[],
   signal: AbortSignal,
 ): Promise<UpstreamSession> {
-  const { client, connack, ids, store } = await connected(options, memory, signal);
+  const { client, connack, ids, store, tookMs } = await connected(options, memory, signal);
   const where = options.url;
   const { receiveMaximum, maximumPacketSize, retainAvailable } = connack.properties ?? {};
   const qos = qosOf(options, connack);
@@ -191,6 +191,7 @@ async function openClient(
     rules: rulesOf(options, { qos, maximumPacketSize, retainAvailable }),
     qos,
     window,
+    smallMs: (tookMs / 2) * qos, // A handshake of QoS 2 takes two round trips.
     ackMs: ackTimeoutMs,
     keepaliveMs: (options.keepaliveSeconds ?? LIMITS.mqttKeepaliveSeconds) * 1000,
     sameId: options.sameId,

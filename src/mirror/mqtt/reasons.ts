@@ -164,8 +164,13 @@ export function silentError(where: string, silentMs: number, due: number): Gatel
   return new GatelogError('UPSTREAM_UNCERTAIN', text);
 }
 
-export function closedError(where: string): GatelogError {
-  return new GatelogError('UPSTREAM_UNREACHABLE', `${where}: the connection was closed`);
+/** Some brokers throw the older of two clients with one id out without a word. `sameId`: mirrors with ours. */
+export function closedError(where: string, [other]: readonly string[] = []): GatelogError {
+  const hint =
+    other === undefined
+      ? ''
+      : `; mirror "${other}" of this gateway has the same client id: if both lead to one broker, they throw each other out, so set clientId for one of them`;
+  return new GatelogError('UPSTREAM_UNREACHABLE', `${where}: the connection was closed${hint}`);
 }
 
 const LASTING: ReadonlySet<string> = new Set([

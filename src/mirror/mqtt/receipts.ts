@@ -7,22 +7,26 @@ import type { Sending } from './sending.ts';
 /**
  * What is told of a batch when all of it was answered, in the order in which batches came. The link was
  * busy with it from the end of the one before, or from its own beginning when that was later, less the time
- * that a packet takes without a queue (once, or twice where something may have been lost).
+ * that a small packet takes without a queue (once, or twice where something may have been lost).
  */
 export class Receipts {
   readonly #client: Pick<MqttClient, 'stream'>;
   readonly #window: Pick<SendWindow, 'fastestMs'>;
+  readonly #smallMs: number;
   readonly #clock: Clock;
   #bytesTold = 0;
   #answeredMs = Number.NEGATIVE_INFINITY;
 
+  /** `smallMs`: what one at most takes, for all packets of the window may be large. */
   constructor(
     client: Pick<MqttClient, 'stream'>,
     window: Pick<SendWindow, 'fastestMs'>,
+    smallMs: number,
     clock: Clock,
   ) {
     this.#client = client;
     this.#window = window;
+    this.#smallMs = smallMs;
     this.#clock = clock;
   }
 
@@ -34,8 +38,7 @@ export class Receipts {
   }
 
   #pace(begunMs: number): LinkPace {
-    const { fastestMs } = this.#window;
-    const tripMs = Number.isFinite(fastestMs) ? fastestMs : 0;
+    const tripMs = Math.min(this.#window.fastestMs, this.#smallMs);
     const nowMs = this.#clock.monotonicMs();
     const since = (fromMs: number): number =>
       Math.max(nowMs - Math.max(fromMs, this.#answeredMs), 0);

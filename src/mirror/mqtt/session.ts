@@ -41,6 +41,8 @@ export interface MqttSessionOptions {
   readonly rules: PublicationRules;
   readonly qos: 1 | 2;
   readonly window: SendWindow;
+  /** What a small packet takes at most until it is answered, when none waits before it. */
+  readonly smallMs: number;
   readonly ackMs: number;
   readonly keepaliveMs: number;
   /** Mirrors of this process with our client id. */
@@ -88,7 +90,7 @@ export class MqttSession implements UpstreamSession {
     this.#options = options;
     const { client } = options;
     this.#heardMs = options.clock.monotonicMs();
-    this.#receipts = new Receipts(client, options.window, options.clock);
+    this.#receipts = new Receipts(client, options.window, options.smallMs, options.clock);
     this.#silence = new SilenceWatch(
       options.clock,
       options.ackMs,
@@ -118,7 +120,7 @@ export class MqttSession implements UpstreamSession {
       const reason = packet.properties?.reasonString ?? '';
       this.#fail(disconnectError(options.where, reasonCode, reason, options.sameId));
     });
-    client.on('close', () => this.#fail(closedError(options.where)));
+    client.on('close', () => this.#fail(closedError(options.where, options.sameId)));
     // The library gives the acknowledgement to nobody else; its publish's callback follows.
     client.on('packetreceive', (packet) => {
       this.#heardMs = options.clock.monotonicMs();

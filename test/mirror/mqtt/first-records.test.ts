@@ -69,6 +69,7 @@ async function begun(): Promise<{
     },
     qos: 1,
     window: new SendWindow({ packets: 1000 }),
+    smallMs: 10,
     ackMs: 30_000,
     keepaliveMs: 30_000,
     blame: new Blame(),

@@ -50,6 +50,7 @@ test('the pace: from the end of the batch before, or from its own beginning and 
   const receipts = new Receipts(
     { stream: { bytesWritten: 70 } as never },
     { fastestMs: 100 },
+    900,
     clock,
   );
   const begunMs = clock.monotonicMs();
@@ -66,6 +67,16 @@ test('the pace: from the end of the batch before, or from its own beginning and 
 });
 
 test('a batch of which nothing was sent tells no pace', () => {
-  const receipts = new Receipts({ stream: {} as never }, { fastestMs: 100 }, new SimClock());
+  const receipts = new Receipts({ stream: {} as never }, { fastestMs: 100 }, 900, new SimClock());
   expect(receipts.of({ rejected: [], begunMs: undefined })).toEqual({ rejected: [], bytesSent: 0 });
+});
+
+test('where all packets are large, what a small one takes is known from connecting', async () => {
+  const clock = new SimClock();
+  const stream = {} as never;
+  const receipts = new Receipts({ stream }, { fastestMs: 3000 }, 200, clock);
+  const begunMs = clock.monotonicMs();
+  await clock.advance(3000);
+  const { pace } = receipts.of({ rejected: [], begunMs });
+  expect(pace).toMatchObject({ leastMs: 2600, mostMs: 2800 });
 });

@@ -56,6 +56,7 @@ function sessionWith(
     },
     qos,
     window: new SendWindow({ packets: 50 }),
+    smallMs: 10,
     ackMs: 30_000,
     keepaliveMs: 30_000,
     blame: new Blame(),
