@@ -42,11 +42,10 @@ export class Receipts {
     const nowMs = this.#clock.monotonicMs();
     const since = (fromMs: number): number =>
       Math.max(nowMs - Math.max(fromMs, this.#answeredMs), 0);
-    // Batches follow each other without a pause: the next one's packets leave before its last answer.
     const pace = {
       leastMs: since(begunMs + 2 * tripMs),
       mostMs: since(begunMs + tripMs),
-      idleMs: 0,
+      idleMs: tripMs,
       answeredMs: nowMs,
     };
     this.#answeredMs = nowMs;

@@ -57,7 +57,7 @@ test('the pace: from the end of the batch before, or from its own beginning and 
   await clock.advance(500);
   expect(receipts.of({ rejected: [], begunMs })).toMatchObject({
     bytesSent: 70,
-    pace: { leastMs: 300, mostMs: 400, idleMs: 0 },
+    pace: { leastMs: 300, mostMs: 400, idleMs: 100 },
   });
   await clock.advance(250);
   expect(receipts.of({ rejected: [], begunMs: begunMs + 10 })).toMatchObject({
