@@ -20,7 +20,7 @@ export const MIRROR_LIMITS = {
   /** Requests on one connection to a Kafka broker that are not answered yet. */
   kafkaInflights: 64,
   /** Transactions of one gateway that travel at once, each under a transactional id of its own. */
-  kafkaLanes: 4,
+  kafkaLanes: 6,
   /** A login that ends is renewed after this part of its time. */
   kafkaReloginShare: 0.8,
 
@@ -69,24 +69,41 @@ export const MIRROR_LIMITS = {
   // Batches by what the link carries (batch-size.ts), where the far side's receipts tell its pace.
   /** A session begins with batches of so many bytes as read. */
   startBytes: 32_768, // 32 KiB
-  /** Most batches sent and not settled. */
-  window: 5,
+  /** Most batches sent and not settled: one for each transaction that travels, and one being made. */
+  window: 7,
   /** How long the link should be busy with one batch: what comes later waits for it. */
   carryMs: 800,
+  /** One that took so many times as long says that the link became slow. */
+  lateCarries: 2.5,
   /**
-   * And with all that are under way, for they wait for each other: a transaction that is open for
-   * longer than its timeout is lost.
+   * Beside what their round trips take, how long the link should be busy with all that are under way: a
+   * transaction that is open for longer than its timeout is lost. Less where something may have to
+   * overtake them.
    */
-  underWayMs: 3600,
+  queueMs: 3200,
+  queuePromptMs: 1600,
   /** All that are under way, as read: they are in memory until they are settled. */
-  underWayBytes: 25_165_824, // 24 MiB
-  /** By this a size grows at once, at most; and where it is not sure that the link has room. */
+  underWayBytes: 44_040_192, // 42 MiB
+  /** By this a size grows at once, at most. */
   growth: 4,
-  growthMaybe: 1.25,
+  /** A size is measured over so many batches at least. */
+  stretchBatches: 4,
+  /** A change of size below this factor is not worth one. */
+  leastChange: 1.3,
+  /** Steps in which larger sizes are tried. */
+  doubling: 2,
+  smallStep: 1.4,
+  /** Of what the size grew by, what goes over the link must grow by this at least; surely worth it. */
+  sizeGain: 0.5,
+  surelyGain: 0.8,
+  /** Stretches between two tries that come to nothing, at most. */
+  patienceMost: 16,
   /** What a batch's time weighs when the next one's is added to it. */
   paceMemory: 0.75,
   /** Below so much idle time two batches at once, and one being read, fill a link. */
   shortIdleMs: 100,
+  /** Idle time beyond this is a broker's that is slow, not the link's: more under way do not help. */
+  longIdleMs: 2400,
 } as const;
 
 assert(MIRROR_LIMITS.kafkaReloginShare < 1, 'a login is renewed before it ends');

@@ -21,7 +21,7 @@ import type { Resumption } from './positions.ts';
 import { Quarantine } from './quarantine.ts';
 import type { MirrorOptions } from './mirror-options.ts';
 import { type SeekRequest, seekOffsets } from './seek.ts';
-import { streamsOf, type Treatment } from './selection.ts';
+import { sendsSomeFirst, streamsOf, type Treatment } from './selection.ts';
 import { planSession } from './session-plan.ts';
 import { type PendingSkip, type SkipRequest, skipOf } from './skip.ts';
 import type { MirrorStatus } from './status.ts';
@@ -63,7 +63,10 @@ export class Mirror {
     const { ledger } = options;
     this.#book = new MirrorBook({ reader, ledger, clock, logger, treatmentOf });
     this.#pacer = new Pacer(options);
-    this.#batchSize = new BatchSize({ ...options.upstream.batching, ...options.batching }, options);
+    this.#batchSize = new BatchSize(
+      { ...options.upstream.batching, ...options.batching },
+      { name, logger: options.logger, isPrompt: sendsSomeFirst(options.topics) },
+    );
     this.#quarantine = new Quarantine({
       ...options.quarantine,
       mirror: name,

@@ -41,6 +41,13 @@ export function sameTreatment(one: Treatment, other: Treatment): boolean {
   return one.class === other.class && one.drain === other.drain;
 }
 
+/** Something of these goes before other things that wait: then others must not be under way for long. */
+export function sendsSomeFirst(patterns: readonly TopicPattern[]): boolean {
+  const treatments = patterns.map(treatmentOf);
+  const classes = new Set(treatments.map((treatment) => treatment.class));
+  return classes.size > 1 || treatments.some(({ drain }) => drain !== 'backlog-first');
+}
+
 /** The first pattern that matches a topic decides; undefined when none does. */
 export function treatmentBy(
   patterns: readonly TopicPattern[],

@@ -43,6 +43,8 @@ export interface LinkPace {
   readonly mostMs: number;
   /** For so long it would have had nothing to do, had the batch travelled alone. */
   readonly idleMs: number;
+  /** When it was answered, monotonic. */
+  readonly answeredMs: number;
 }
 
 /** What the pump hands to a new session. */

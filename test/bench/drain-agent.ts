@@ -10,11 +10,15 @@ import { systemClock } from '../../src/time.ts';
 /**
  * node drain-agent.ts FOLDER BROKERS GATEWAY TOPIC COMPRESSION [USER PASSWORD SECONDS]: drains the
  * folder's `telemetry` through the product's own mirror, for so long at most, and prints what it took
- * as JSON, and every second where it stands.
+ * as JSON, and every second where it stands. With GATELOG_ALARM_MS an alarm is appended that often, of a
+ * topic that goes first, and the times from there to its receipt are in the result.
  */
 const [, , folder = '', brokers = '', gateway = '', central = '', codec = 'zstd'] = process.argv;
 const [username, password, seconds] = process.argv.slice(7);
 const compression = COMPRESSIONS.find((known) => known === codec) ?? 'zstd';
+
+const alarmMs = process.env['GATELOG_ALARM_MS'];
+const ALARM_MS = alarmMs === undefined ? undefined : Number(alarmMs);
 
 function anonymousKiB(): number {
   const status = readFileSync('/proc/self/status', 'utf8');
@@ -30,13 +34,19 @@ const quarantineTopic = store.writer.defineTopic('_quarantine', {
   retentionMs: undefined,
   retentionBytes: undefined,
 });
+const alarms = store.writer.defineTopic('alarms', {
+  partitions: 1,
+  durability: 'fsync',
+  retentionMs: undefined,
+  retentionBytes: undefined,
+});
 const upstream = createKafkaUpstream({
   brokers: brokers.split(','),
   ...(username !== undefined &&
     password !== undefined && { sasl: { mechanism: 'PLAIN', username, password } as const }),
   gateway,
   incarnation: store.identity.incarnation,
-  topicTemplate: central,
+  topicTemplate: ALARM_MS === undefined ? central : `${central}-{topic}`,
   compression,
   create: { partitions: 8, replicationFactor: 3 },
   journal: store.keyValue(`kafka.${gateway}`),
@@ -54,7 +64,12 @@ const mirror = new Mirror({
   quarantine: { writer: store.writer, topic: quarantineTopic },
   decisions: store.keyValue(`decisions.${gateway}`),
   upstream,
-  topics: ['telemetry'],
+  topics: [
+    ...(ALARM_MS === undefined
+      ? []
+      : [{ match: 'alarms', class: 'alarm', drain: 'backlog-first' } as const]),
+    'telemetry',
+  ],
   clock,
   random: systemRandom,
   logger,
@@ -73,9 +88,33 @@ await mirror.start();
 const endMs = start + Number(seconds ?? Number.POSITIVE_INFINITY) * 1000;
 let delivered = 0;
 let toldMs = start;
+const raisedMs: number[] = [];
+const delaysMs: number[] = [];
+
+/** Notes what has arrived, and raises the next one when it is time. */
+function watchAlarms(): void {
+  if (ALARM_MS === undefined) return;
+  const [sent = 0] = mirror
+    .status()
+    .topics.filter((one) => one.topic === 'alarms')
+    .flatMap((one) => one.partitions.map(({ recordsSent }) => recordsSent));
+  const nowMs = clock.monotonicMs();
+  while (delaysMs.length < sent) delaysMs.push(nowMs - (raisedMs[delaysMs.length] ?? nowMs));
+  const lastMs = raisedMs.at(-1) ?? start;
+  const [stream] = alarms.streams;
+  if (nowMs < lastMs + ALARM_MS || stream === undefined) return;
+  raisedMs.push(nowMs);
+  const value = Buffer.from(JSON.stringify({ alarm: 'door open', number: raisedMs.length }));
+  store.writer.append(stream, clock.nowMs(), null, value, Buffer.alloc(0), 'fsync', () => {});
+}
+
 while (delivered < total && clock.monotonicMs() < endMs) {
   await clock.sleep(10);
-  const partitions = mirror.status().topics.flatMap((one) => one.partitions);
+  watchAlarms();
+  const partitions = mirror
+    .status()
+    .topics.filter((one) => one.topic === 'telemetry')
+    .flatMap((one) => one.partitions);
   delivered = partitions.reduce((sum, { recordsSent }) => sum + recordsSent, 0);
   if (seconds === undefined || clock.monotonicMs() < toldMs + 1000) continue;
   toldMs += 1000;
@@ -91,6 +130,6 @@ await mirror.stop();
 await store.close();
 const cpuMs = (cpu.user + cpu.system) / 1000;
 process.stdout.write(
-  `${JSON.stringify({ records: delivered, ms, cpuMs, peakKiB, idleKiB, bytesSent: mirror.status().bytesSent })}\n`,
+  `${JSON.stringify({ records: delivered, ms, cpuMs, peakKiB, idleKiB, bytesSent: mirror.status().bytesSent, delaysMs, raised: raisedMs.length })}\n`,
 );
 process.exit(0);

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { GatelogError } from '../../src/errors.ts';
 import { LIMITS } from '../../src/limits.ts';
-import { MIRROR_LIMITS } from '../../src/mirror-limits.ts';
 import { BatchSize } from '../../src/mirror/batch-size.ts';
 import type { Upstream, UpstreamSession } from '../../src/mirror/upstream.ts';
 import { streamId } from '../../src/record.ts';
@@ -39,7 +38,7 @@ interface Sizes {
 
 function sizes(maxBytes = 4 * MIB, maxRecords = 1000): Sizes {
   const { logger, said } = listener();
-  const size = new BatchSize({ maxBytes, maxRecords }, { name: 'm', logger });
+  const size = new BatchSize({ maxBytes, maxRecords }, { name: 'm', logger, isPrompt: false });
   const fails = (bytes = size.maxBytes): void => size.undelivered(late, { bytes, forMs: 20_000 });
   const passes = (bytes = size.maxBytes, records = 1): void =>
     size.settled({ slices: [], gaps: [], records, bytes });
@@ -159,78 +158,6 @@ describe('the size of a batch', () => {
     const { size, fails } = sizes(1000);
     fails();
     expect(size.maxBytes).toBe(1000);
-  });
-});
-
-describe('the pace of a link', () => {
-  /** A link of so many bytes (as read) a second, with so much idle time a batch. */
-  function follow(size: BatchSize, rate: number, idleMs: number, bytes = size.maxBytes): void {
-    const carriedMs = (bytes / rate) * 1000;
-    size.follow(
-      { leastMs: carriedMs, mostMs: carriedMs, idleMs },
-      { batch: { slices: [], gaps: [], records: 1, bytes }, isFull: true },
-    );
-  }
-
-  test.each([
-    ['64 kbit/s', 32 * KIB, 1800],
-    ['10 Mbit/s', 5 * MIB, 1800],
-    ['1 Mbit/s, near', 512 * KIB, 60],
-  ])('sets the size so that each keeps it busy for a while: %s', (_what, rate, idleMs) => {
-    const { size } = sizes(6 * MIB);
-    size.begin();
-    expect(size.maxBytes).toBe(MIRROR_LIMITS.startBytes);
-    for (let count = 0; count < 12; count++) follow(size, rate, idleMs);
-    const carryMs = (size.maxBytes / rate) * 1000;
-    expect(carryMs).toBeLessThanOrEqual(MIRROR_LIMITS.carryMs * 1.5);
-    expect(carryMs).toBeGreaterThanOrEqual(MIRROR_LIMITS.carryMs / 2);
-    // Enough at once to keep it busy, and no more than it takes.
-    const cycleMs = carryMs + idleMs;
-    expect(size.window * carryMs).toBeGreaterThanOrEqual(cycleMs * 0.9);
-    expect(size.window).toBeLessThanOrEqual(MIRROR_LIMITS.window);
-  });
-
-  test('grows slowly where it may be loss that makes a batch late', () => {
-    const { size } = sizes(6 * MIB);
-    size.begin();
-    const batch = { slices: [], gaps: [], records: 1, bytes: size.maxBytes };
-    size.follow({ leastMs: 20, mostMs: 620, idleMs: 1800 }, { batch, isFull: true });
-    expect(size.maxBytes).toBe(MIRROR_LIMITS.startBytes * MIRROR_LIMITS.growthMaybe);
-  });
-
-  test('lets a fast link have the configured size, and three at once', () => {
-    const { size } = sizes(6 * MIB);
-    size.begin();
-    for (let count = 0; count < 12; count++) follow(size, 200 * MIB, 9);
-    expect(size.maxBytes).toBe(6 * MIB);
-    expect(size.window).toBe(3);
-  });
-
-  test('follows a link that becomes slow at once, whatever the size before', () => {
-    const { size } = sizes(6 * MIB);
-    for (let count = 0; count < 12; count++) follow(size, 200 * MIB, 9);
-    follow(size, 2 * MIB, 9);
-    expect((size.maxBytes / (2 * MIB)) * 1000).toBeCloseTo(MIRROR_LIMITS.carryMs, 0);
-  });
-
-  test('does not let the size grow by batches that were read before it grew', () => {
-    const { size } = sizes(6 * MIB);
-    size.begin();
-    const before = size.maxBytes;
-    for (let count = 0; count < 5; count++) follow(size, 200 * MIB, 1800, before);
-    expect(size.maxBytes).toBe(before * MIRROR_LIMITS.growth);
-  });
-
-  test('without a backlog one batch is under way, and the next gathers', () => {
-    const { size } = sizes(6 * MIB);
-    for (let count = 0; count < 4; count++) follow(size, 200 * MIB, 1800);
-    expect(size.window).toBe(4); // 24 MiB are under way.
-    const batch = { slices: [], gaps: [], records: 1, bytes: 300 };
-    size.follow({ leastMs: 1, mostMs: 1, idleMs: 1800 }, { batch, isFull: false });
-    expect(size.window).toBe(1);
-    for (let count = 0; count < 9; count++)
-      size.follow({ leastMs: 100, mostMs: 700, idleMs: 1800 }, { batch, isFull: false });
-    expect(size.maxBytes).toBe(6 * MIB);
   });
 });
 

@@ -84,6 +84,7 @@ export class AtLeastOnceDelivery {
     return produceAll(
       {
         links,
+        purpose: 'requests',
         leaderOf: (topic, partition) => destinations.leaderOf(topic, partition),
         transactionalId: null,
         requestTimeoutMs,

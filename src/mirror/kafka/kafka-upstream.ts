@@ -22,7 +22,7 @@ import { FirstQuestions, type Wanted } from './first-questions.ts';
 import { FenceJudge } from './fencing.ts';
 import { Initialiser } from './initialise.ts';
 import { Journal } from './journal.ts';
-import { addressName, distinct } from './address.ts';
+import { type Address, addressName, distinct } from './address.ts';
 import { KnownCluster } from './known-cluster.ts';
 import { parseAddress } from './address.ts';
 import { Links } from './links.ts';
@@ -131,7 +131,7 @@ class KafkaUpstream implements Upstream {
     const partitions = await this.#partitions.begin(destinations.ways.values());
     void this.#partitions.watch(links, partitions, signal);
     // Needed soon: while coordinators are asked, the connections to the leaders are made.
-    for (const leader of destinations.leaders) links.to(leader).catch(() => {});
+    this.#callLeaders(links, destinations.leaders);
     const timeLimits = this.#timeLimits(links, opened, centralNames(streams, options));
     const refusals = this.#refusals(
       streams,
@@ -156,8 +156,15 @@ class KafkaUpstream implements Upstream {
     const begun = await this.#begin(parts, opened, signal, connectOptions);
     this.#times.begin(await timeLimits);
     this.#known.seed = cluster.seed;
-    this.#known.brokers = distinct([...destinations.leaders, ...this.#known.coordinators.values()]);
+    this.#known.brokers = distinct([...this.#known.coordinators.values()]);
+    this.#known.leaders = destinations.leaders;
     return begun;
+  }
+
+  /** A connection that fails is told to who needs it. */
+  #callLeaders(links: Links, leaders: readonly Address[]): void {
+    const purpose = this.#options.delivery === 'at-least-once' ? 'requests' : 'records';
+    for (const leader of leaders) links.to(leader, purpose).catch(() => {});
   }
 
   async #begin(
@@ -201,6 +208,7 @@ class KafkaUpstream implements Upstream {
       glance: isExact ? { group, positionsTopic, indexes, requireStable: false } : undefined,
     };
     for (const broker of known.brokers) links.to(broker).catch(() => {});
+    this.#callLeaders(links, known.leaders);
     const asked = new Map<string, FirstQuestions>();
     const configured = options.brokers.map(parseAddress);
     const cluster = await Cluster.open({

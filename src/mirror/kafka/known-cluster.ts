@@ -8,8 +8,9 @@ import type { Address } from './address.ts';
 export class KnownCluster {
   /** The broker that answered the last session's first question. */
   seed: Address | undefined;
-  /** Brokers that the last session needed: leaders and coordinators. */
+  /** Brokers that the last session asked, and those that it sent records to. */
   brokers: readonly Address[] = [];
+  leaders: readonly Address[] = [];
   /** By `coordinatorName`. */
   readonly coordinators: Map<string, Address> = new Map();
   /** Numbers of the transactional ids that exist besides the first; see ring.ts. */

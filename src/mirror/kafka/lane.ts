@@ -53,6 +53,7 @@ export class Lane {
     return produceAll(
       {
         links,
+        purpose: 'records',
         leaderOf: (topic, partition) => destinations.leaderOf(topic, partition),
         transactionalId: this.transactionalId,
         requestTimeoutMs,

@@ -12,7 +12,7 @@ import { GatelogError, messageOf } from '../../errors.ts';
 import { MIRROR_LIMITS } from '../../mirror-limits.ts';
 import { systemClock, type Timer } from '../../time.ts';
 import { SocketWatch } from '../socket-watch.ts';
-import { type Address, addressName } from './address.ts';
+import { type Address, addressName, distinct } from './address.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { logIn } from './login.ts';
 import { connectionTrouble, foreignToKafka, requestTrouble } from './trouble.ts';
@@ -22,8 +22,15 @@ import { KAFKA_DEFAULTS, type KafkaConnection, tlsOptions } from './options.ts';
 /** By API key. */
 export type Versions = ReadonlyMap<number, { readonly min: number; readonly max: number }>;
 
+/**
+ * What a connection is for. Records on a long or thin link take their time, and what is lost of them
+ * holds up what comes after: the small requests of the same broker do not wait behind them.
+ */
+export type Purpose = 'requests' | 'records';
+
 interface Opened {
   readonly address: Address;
+  readonly purpose: Purpose;
   readonly connection: Connection;
   /** Pending while it connects and logs in, also when it has to log in again. */
   ready: Promise<Connection>;
@@ -35,8 +42,8 @@ interface Opened {
 }
 
 /**
- * One connection per broker. Those in use together are one session's: when one breaks the session
- * is spent, and a new session opens its own. (A connection that outlived a session could carry its
+ * One connection per broker and purpose. Those in use together are one session's: when one breaks the
+ * session is spent, and a new session opens its own. (A connection that outlived a session could carry its
  * late answers into the next.) One that never came to stand, or over which nothing was ever
  * answered, breaks no session: another broker may serve it. The library keeps the requests of one
  * connection in order.
@@ -52,6 +59,9 @@ export class Links {
   readonly #over = Promise.withResolvers<void>();
   readonly #tlsSessions: Map<string, Buffer> | undefined;
   #closed = false;
+  #isAnswered = false;
+  /** For records, and nothing was answered over any when they came to stand. */
+  readonly #standing: Opened[] = [];
   /** Called with every answer. */
   onAnswer: () => void = () => {};
 
@@ -78,18 +88,19 @@ export class Links {
    * The connection to a broker, opened if need be. Rejects with UPSTREAM_UNREACHABLE or
    * UPSTREAM_UNAUTHENTICATED.
    */
-  to(address: Address): Promise<Connection> {
+  to(address: Address, purpose: Purpose = 'requests'): Promise<Connection> {
     const name = addressName(address);
-    const known = this.#open.get(name);
+    const key = keyOf(address, purpose);
+    const known = this.#open.get(key);
     if (known !== undefined) return known.ready;
     if (this.#closed) return Promise.reject(closedError());
     const connection = new Connection(this.#options.clientId ?? 'gatelog', {
       ...this.#connectionOptions,
       ...tlsFor(this.#options, address.host, this.#tlsSessions?.get(name)),
     });
-    const ready = this.#connect(connection, address, name);
-    const opened: Opened = { address, connection, ready, used: false, worked: () => {} };
-    this.#open.set(name, opened);
+    const ready = this.#connect(connection, address, key);
+    const opened: Opened = { address, purpose, connection, ready, used: false, worked: () => {} };
+    this.#open.set(key, opened);
     return ready;
   }
 
@@ -98,8 +109,18 @@ export class Links {
    * knows which code means what. Rejects with UPSTREAM_UNREACHABLE when no answer came; whether
    * the broker acted is then not known.
    */
-  async call<A extends unknown[], R>(address: Address, api: API<A, R>, ...args: A): Promise<R> {
-    const connection = await this.to(address);
+  call<A extends unknown[], R>(address: Address, api: API<A, R>, ...args: A): Promise<R> {
+    return this.callOver('requests', address, api, ...args);
+  }
+
+  /** The same over the connection for that purpose. */
+  async callOver<A extends unknown[], R>(
+    purpose: Purpose,
+    address: Address,
+    api: API<A, R>,
+    ...args: A
+  ): Promise<R> {
+    const connection = await this.to(address, purpose);
     const { throttle } = this.#options;
     const held = throttle?.waitFor(addressName(address));
     if (held !== undefined) await Promise.race([held, this.#over.promise]);
@@ -107,11 +128,11 @@ export class Links {
     try {
       const answer = await api.async(connection, ...args);
       throttle?.note(addressName(address), throttledMs(answer));
-      this.#answered(address, connection);
+      this.#answered(keyOf(address, purpose), connection);
       return answer;
     } catch (error) {
       if (error instanceof ResponseError) {
-        this.#answered(address, connection);
+        this.#answered(keyOf(address, purpose), connection);
         const { response } = error as unknown as { response?: R };
         throttle?.note(addressName(address), throttledMs(response));
         if (response !== undefined) return response;
@@ -131,25 +152,26 @@ export class Links {
   }
 
   get addresses(): readonly Address[] {
-    return [...this.#open.values()].map(({ address }) => address);
+    return distinct([...this.#open.values()].map(({ address }) => address));
   }
 
-  /** Asks one broker something small, or every one. A failed request ends the session. */
+  /** Asks over one connection something small, or over every one. A failed request ends the session. */
   async probe(whom: 'one' | 'all'): Promise<void> {
-    const known = this.addresses;
+    const known = [...this.#open.values()];
     await Promise.all(
-      (whom === 'one' ? known.slice(0, 1) : known).map((address) =>
-        this.call(address, metadataV9.api, [], false, false, false),
+      (whom === 'one' ? known.slice(0, 1) : known).map(({ address, purpose }) =>
+        this.callOver(purpose, address, metadataV9.api, [], false, false, false),
       ),
     );
   }
 
-  /** Ends one connection, on purpose: the session goes on without it. */
+  /** Ends the connections to one broker, on purpose: the session goes on without them. */
   drop(address: Address): void {
-    const name = addressName(address);
-    const known = this.#open.get(name);
-    this.#open.delete(name);
-    if (known !== undefined) end(known);
+    for (const purpose of PURPOSES) {
+      const known = this.#open.get(keyOf(address, purpose));
+      this.#open.delete(keyOf(address, purpose));
+      if (known !== undefined) end(known);
+    }
   }
 
   /** Declares the session broken. */
@@ -166,25 +188,26 @@ export class Links {
     this.#open.clear();
   }
 
-  async #connect(connection: Connection, address: Address, name: string): Promise<Connection> {
+  async #connect(connection: Connection, address: Address, key: string): Promise<Connection> {
     // The first error is the one that connect() rejects with; those of a used one break the session.
     connection.on('error', (error: Error) => {
       this.#socketErrors.set(connection, error);
-      this.#broke(name, connection, error);
+      this.#broke(key, connection, error);
     });
-    connection.on('close', () => this.#broke(name, connection, undefined));
+    connection.on('close', () => this.#broke(key, connection, undefined));
     try {
-      await this.#allowed(name, connection);
+      await this.#allowed(key, connection);
       const connected = connection.connect(address.host, address.port);
       this.#watches.set(connection, new SocketWatch(connection.socket, foreignToKafka));
       this.#options.wire?.attach(connection.socket);
-      this.#keepTlsSession(connection, name);
+      this.#keepTlsSession(connection, addressName(address));
       await connected;
-      await this.#logIn(connection, name);
+      await this.#logIn(connection, key);
+      this.#stood(key, connection);
     } catch (error) {
-      const opened = this.#open.get(name);
+      const opened = this.#open.get(key);
       if (opened?.connection === connection) {
-        this.#open.delete(name);
+        this.#open.delete(key);
         end(opened);
       }
       if (this.#closed) throw closedError();
@@ -195,28 +218,36 @@ export class Links {
     return connection;
   }
 
-  async #allowed(name: string, connection: Connection): Promise<void> {
+  async #allowed(key: string, connection: Connection): Promise<void> {
     const worked = await this.#options.attempts?.take(this.#ended.signal);
-    const opened = this.#open.get(name);
+    const opened = this.#open.get(key);
     if (this.#closed || opened?.connection !== connection) throw closedError();
     if (worked !== undefined) opened.worked = worked;
   }
 
-  async #logIn(connection: Connection, name: string): Promise<void> {
+  /** Nothing may be sent over one for records for long: where others were answered it is none in vain. */
+  #stood(key: string, connection: Connection): void {
+    const opened = this.#open.get(key);
+    if (opened?.connection !== connection || opened.purpose !== 'records') return;
+    if (this.#isAnswered) opened.worked();
+    else this.#standing.push(opened);
+  }
+
+  async #logIn(connection: Connection, key: string): Promise<void> {
     const { sasl } = this.#options;
     if (sasl === undefined) return;
     const lastsMs = await logIn(connection, sasl);
-    const opened = this.#open.get(name);
+    const opened = this.#open.get(key);
     if (lastsMs <= 0 || opened?.connection !== connection) return;
     opened.relogin = systemClock.after(lastsMs * MIRROR_LIMITS.kafkaReloginShare, () =>
-      this.#renewLogin(opened, name),
+      this.#renewLogin(opened, key),
     );
   }
 
   /** What is sent meanwhile waits, for the broker takes nothing else; what is under way does not matter. */
-  #renewLogin(opened: Opened, name: string): void {
+  #renewLogin(opened: Opened, key: string): void {
     const { connection, address } = opened;
-    opened.ready = this.#logIn(connection, name).then(
+    opened.ready = this.#logIn(connection, key).then(
       () => connection,
       (error: unknown) => {
         const trouble = connectionTrouble(error, address, this.#options);
@@ -233,18 +264,20 @@ export class Links {
     socket?.on('session', (session) => this.#tlsSessions?.set(name, session));
   }
 
-  #answered(address: Address, connection: Connection): void {
+  #answered(key: string, connection: Connection): void {
     this.onAnswer();
-    const known = this.#open.get(addressName(address));
+    this.#isAnswered = true;
+    for (const { worked } of this.#standing.splice(0)) worked();
+    const known = this.#open.get(key);
     if (known?.connection !== connection) return;
     if (!known.used) known.worked();
     known.used = true;
   }
 
-  #broke(name: string, connection: Connection, error: Error | undefined): void {
-    const known = this.#open.get(name);
+  #broke(key: string, connection: Connection, error: Error | undefined): void {
+    const known = this.#open.get(key);
     if (this.#closed || known?.connection !== connection) return;
-    this.#open.delete(name);
+    this.#open.delete(key);
     known.relogin?.cancel();
     // Its status is no help here: the library calls a failed connect an error before it says so.
     if (!known.used) return;
@@ -252,13 +285,19 @@ export class Links {
     this.#onBroken(
       new GatelogError(
         'UPSTREAM_UNREACHABLE',
-        `Lost the connection to Kafka at ${name}: ${reason}`,
+        `Lost the connection to Kafka at ${addressName(known.address)}: ${reason}`,
         {
           cause: error,
         },
       ),
     );
   }
+}
+
+const PURPOSES: readonly Purpose[] = ['requests', 'records'];
+
+function keyOf(address: Address, purpose: Purpose): string {
+  return `${addressName(address)} ${purpose}`;
 }
 
 function end({ connection, relogin }: Opened): void {

@@ -37,6 +37,11 @@ export class Pace {
     const since = (fromMs: number): number => Math.max(nowMs - Math.max(fromMs, answeredMs), 0);
     this.#answeredMs = nowMs;
     const leastMs = since(sentMs + 2 * tripMs);
-    return { leastMs, mostMs: since(sentMs + tripMs), idleMs: ROUND_TRIPS * tripMs };
+    return {
+      leastMs,
+      mostMs: since(sentMs + tripMs),
+      idleMs: ROUND_TRIPS * tripMs,
+      answeredMs: nowMs,
+    };
   }
 }

@@ -2,7 +2,7 @@ import { must } from '../../assert.ts';
 import { CODE } from './codes.ts';
 import type { Cargo } from './encode.ts';
 import type { Address } from './address.ts';
-import type { Links } from './links.ts';
+import type { Links, Purpose } from './links.ts';
 import { type ProduceAnswer, produceApi, type ProduceTopic } from './produce.ts';
 import { type BatchStamp, sealBatch } from './record-batch.ts';
 
@@ -17,6 +17,8 @@ export interface Delivered {
 
 export interface ProduceContext {
   readonly links: Links;
+  /** Of the connections that they go over. */
+  readonly purpose: Purpose;
   readonly leaderOf: (topic: string, partition: number) => Address;
   readonly transactionalId: string | null;
   readonly requestTimeoutMs: number;
@@ -80,7 +82,8 @@ async function produceRound(
   }
   const answers = await Promise.all(
     [...byLeader.values()].map(({ leader, cargo }) =>
-      context.links.call(
+      context.links.callOver(
+        context.purpose,
         leader,
         produceApi,
         context.transactionalId,

@@ -1,5 +1,7 @@
+import { apiVersionsV3 } from '@platformatic/kafka';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { GatelogError } from '../../../src/errors.ts';
+import { ConnectAttempts } from '../../../src/mirror/connect-attempts.ts';
 import { Links } from '../../../src/mirror/kafka/links.ts';
 import { type FakeBroker, startFakeBroker } from '../../support/kafka/fake-broker.ts';
 import { freePorts } from '../../support/ports.ts';
@@ -18,7 +20,7 @@ beforeEach(async () => {
   firstBroken = new Promise((resolve) => {
     told = resolve;
   });
-  const options = { brokers: [], connectTimeoutMs: 5000, requestTimeoutMs: 200 };
+  const options = { brokers: [], connectTimeoutMs: 5000, requestTimeoutMs: 1000 };
   links = new Links(options, (error) => {
     broken.push(error);
     told();
@@ -53,11 +55,40 @@ describe('the session is not broken by', () => {
     const silent = { host: HOST, port: broker.port };
     broker.mute();
     await expect(links.versions(silent)).rejects.toThrow(
-      /took the connection, and then answered nothing in Kafka within 200ms/u,
+      /took the connection, and then answered nothing in Kafka within 1s/u,
     );
     await expect.poll(() => links.addresses).toEqual([]);
     expect(broken).toEqual([]);
   });
+});
+
+test('records have a connection of their own, and its end is the end of the session too', async () => {
+  const alive = { host: HOST, port: broker.port };
+  const requests = await links.to(alive);
+  const records = await links.to(alive, 'records');
+  expect(records).not.toBe(requests);
+  expect(await links.to(alive, 'records')).toBe(records);
+  expect(links.addresses).toEqual([alive]);
+  await links.callOver('records', alive, apiVersionsV3.api, 'gatelog', '1');
+  records.socket.destroy();
+  await firstBroken;
+  expect(broken).toHaveLength(1);
+  links.drop(alive);
+  expect(links.addresses).toEqual([]);
+});
+
+test('one for records over which nothing was sent yet is no attempt in vain', async () => {
+  const attempts = new ConnectAttempts(undefined, 2);
+  links = new Links({ brokers: [], requestTimeoutMs: 5000, attempts }, () => {});
+  const alive = { host: HOST, port: broker.port };
+  await links.to(alive, 'records');
+  await links.versions(alive);
+  links.drop(alive);
+  await links.versions(alive);
+  await links.to(alive, 'records');
+  links.drop(alive);
+  // Both places are free again; a third in vain would have to wait for a minute.
+  await links.to(alive);
 });
 
 test('a connection that was in use breaks the session, once', async () => {

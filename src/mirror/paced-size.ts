@@ -1,0 +1,265 @@
+import { LIMITS } from '../limits.ts';
+import { MIRROR_LIMITS } from '../mirror-limits.ts';
+import type { MirrorBatch } from './mirror-cursor.ts';
+import type { LinkPace } from './upstream.ts';
+
+/** What went over the link with batches of one size: bytes as read. */
+interface Measured {
+  readonly bytes: number;
+  readonly bytesPerMs: number;
+}
+
+export interface PacedSizeOptions {
+  readonly smallest: number;
+  /** May change. */
+  readonly largest: () => number;
+  /** Something may have to overtake what waits: little of it is to be under way. */
+  readonly isPrompt: boolean;
+}
+
+export interface Followed {
+  readonly batch: MirrorBatch;
+  /** There was more behind it when it was read. */
+  readonly isFull: boolean;
+}
+
+/**
+ * How large the batches of a session are, and how many travel at once, by what the far side's
+ * receipts tell of the link.
+ *
+ * The first batches are small. As long as one surely kept the link busy for less than
+ * MIRROR_LIMITS.carryMs, they grow at once. Beyond that what a batch took says little: loss makes it
+ * late, a busy broker answers late, and several travel at once. So sizes are tried: what goes over
+ * the link in a stretch with one size is held against the stretch before. Where a larger size carries
+ * much more, the link was waiting for us and not we for it, and a larger one still is tried; where it
+ * does not, the link is full, and the right size is what it carries in carryMs: what comes later waits
+ * no longer than that, and a broken link loses no more. In the same way a smaller size that carries
+ * less is given up again: batches that are late whatever their size do not become ever smaller.
+ *
+ * So many travel at once as it takes to keep the link busy; one where there is no backlog, so that
+ * what comes meanwhile gathers.
+ */
+export class PacedSize {
+  readonly #options: PacedSizeOptions;
+  #bytes: number;
+  #window: number = LIMITS.mirrorWindow;
+  #recent = new Recent();
+  #stretch = new Stretch(0);
+  /** What went over the link in the last stretch. */
+  #bytesPerMs = Number.POSITIVE_INFINITY;
+  /** Before the last change of size. */
+  #before: Measured | undefined;
+  /** What the last change of size told; undefined: nothing yet. */
+  #isLinkFull: boolean | undefined;
+  /** Stretches until another size is tried in vain again, and how many it was the last time. */
+  readonly #larger = new Patience();
+  readonly #smaller = new Patience();
+
+  constructor(options: PacedSizeOptions) {
+    this.#options = options;
+    this.#bytes = Math.min(MIRROR_LIMITS.startBytes, options.largest());
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Batches sent and not settled, at most. */
+  get window(): number {
+    return this.#window;
+  }
+
+  /** The link took a batch at this pace. In the order in which they were sent. */
+  follow(pace: LinkPace, { batch: { bytes, isBeside = false }, isFull }: Followed): void {
+    if (!isFull) {
+      this.#followSmall(pace, bytes, isBeside);
+      return;
+    }
+    this.#recent.add(pace.leastMs, pace.mostMs, bytes);
+    this.#stretch.add(pace.answeredMs, bytes);
+    if (!this.#growAtOnce(bytes)) this.#measure(pace.leastMs);
+    this.#openWindow(pace.idleMs);
+  }
+
+  /** Without a backlog: what comes while one is under way goes together, and small ones tell little. */
+  #followSmall({ leastMs }: LinkPace, bytes: number, isBeside: boolean): void {
+    const { carryMs, lateCarries } = MIRROR_LIMITS;
+    if (!isBeside) this.#window = 1;
+    this.#recent = new Recent();
+    this.#stretch = new Stretch(0);
+    this.#before = undefined;
+    // A link that became this slow does not carry large ones, when a backlog comes.
+    if (leastMs > carryMs * lateCarries)
+      this.#bytes = Math.min(this.#bytes, this.#bounded((bytes / leastMs) * carryMs));
+  }
+
+  #growAtOnce(bytes: number): boolean {
+    const { carryMs, growth } = MIRROR_LIMITS;
+    // One that was read before the size last grew says nothing of the size.
+    if (bytes * 2 <= this.#bytes || this.#bytes >= this.#options.largest()) return false;
+    const mostEach = this.#recent.mostMs(this.#bytes);
+    if (mostEach >= carryMs * 0.75) return false;
+    this.#before = undefined;
+    this.#isLinkFull = undefined;
+    this.#bytesPerMs = Number.POSITIVE_INFINITY;
+    this.#resize(this.#bytes * Math.min(carryMs / mostEach, growth));
+    return true;
+  }
+
+  #measure(leastMs: number): void {
+    const { carryMs, lateCarries, stretchBatches } = MIRROR_LIMITS;
+    const { bytesPerMs, batches } = this.#stretch;
+    if (bytesPerMs === undefined) return;
+    // On a link that became much slower it is not measured to the end.
+    const isOver = batches >= Math.max(this.#window, stretchBatches);
+    if (isOver || leastMs > carryMs * lateCarries) this.#judge({ bytes: this.#bytes, bytesPerMs });
+  }
+
+  /** A stretch with one size is over. */
+  #judge(now: Measured): void {
+    const fitting = now.bytesPerMs * MIRROR_LIMITS.carryMs;
+    const before = this.#before;
+    this.#before = undefined;
+    this.#bytesPerMs = now.bytesPerMs;
+    this.#stretch = new Stretch(0);
+    if (before === undefined) {
+      this.#goOn(now, fitting);
+      return;
+    }
+    const gain = Math.log(now.bytesPerMs / before.bytesPerMs) / Math.log(now.bytes / before.bytes);
+    const grew = now.bytes > before.bytes;
+    this.#isLinkFull = gain < MIRROR_LIMITS.sizeGain;
+    if (this.#isLinkFull === grew) (grew ? this.#larger : this.#smaller).lose();
+    else (grew ? this.#larger : this.#smaller).win();
+    if (this.#isLinkFull) this.#try(now, fitting);
+    else this.#try(now, grew ? now.bytes * this.#step(gain) : before.bytes);
+  }
+
+  /** The size was the same in the stretch before. */
+  #goOn(now: Measured, fitting: number): void {
+    const share = fitting / now.bytes;
+    const { leastChange, doubling } = MIRROR_LIMITS;
+    const mayShrink = this.#smaller.isOver();
+    if (share < 1 / leastChange && mayShrink) this.#try(now, fitting);
+    else if (share > leastChange) this.#try(now, Math.min(fitting, now.bytes * doubling));
+    else if (this.#larger.isOver()) this.#try(now, now.bytes * this.#step(1));
+  }
+
+  /** Once the link was full, or is nearly, a step too far is not to be a large one. */
+  #step(gain: number): number {
+    const { doubling, smallStep, surelyGain } = MIRROR_LIMITS;
+    return this.#isLinkFull !== true && gain > surelyGain ? doubling : smallStep;
+  }
+
+  #try(now: Measured, bytes: number): void {
+    const share = this.#bounded(bytes) / now.bytes;
+    const { leastChange } = MIRROR_LIMITS;
+    if (share < leastChange && share > 1 / leastChange) return;
+    this.#before = now;
+    this.#resize(bytes);
+  }
+
+  #resize(bytes: number): void {
+    this.#bytes = this.#bounded(bytes);
+    // Those under way were read before.
+    this.#stretch = new Stretch(this.#window);
+  }
+
+  #bounded(bytes: number): number {
+    const { smallest, largest } = this.#options;
+    return Math.floor(Math.min(Math.max(bytes, smallest), largest()));
+  }
+
+  #openWindow(idleMs: number): void {
+    const { shortIdleMs, longIdleMs, underWayBytes, window } = MIRROR_LIMITS;
+    const { queueMs, queuePromptMs } = MIRROR_LIMITS;
+    const eachMs = Math.max(this.#recent.leastMs(this.#bytes), this.#bytes / this.#bytesPerMs);
+    // Loss and brokers at work make it twice the time; and one is being read and compressed meanwhile.
+    const needed = Math.ceil((2 * idleMs) / eachMs) + 2;
+    const wanted = idleMs < shortIdleMs ? LIMITS.mirrorWindow + 1 : Math.min(needed, window);
+    const mayQueueMs = this.#options.isPrompt ? queuePromptMs : queueMs;
+    // A size that is being tried is tried with as many as the one before.
+    const isTrial = this.#before !== undefined;
+    const inTime = Math.round((Math.min(idleMs, longIdleMs) + mayQueueMs) / eachMs);
+    const bearable = Math.min(
+      isTrial ? this.#window : inTime,
+      Math.floor(underWayBytes / this.#bytes),
+    );
+    this.#window = Math.min(wanted, Math.max(bearable, LIMITS.mirrorWindow), this.#window + 1);
+  }
+}
+
+/** For how many stretches something is not tried that was of no use, twice as many each time. */
+class Patience {
+  #left = 1;
+  #last = 1;
+
+  /** Asked once a stretch. */
+  isOver(): boolean {
+    this.#left = Math.max(this.#left - 1, 0);
+    return this.#left === 0;
+  }
+
+  lose(): void {
+    this.#last = Math.min(this.#last * 2, MIRROR_LIMITS.patienceMost);
+    this.#left = this.#last;
+  }
+
+  win(): void {
+    this.#last = 1;
+    this.#left = 1;
+  }
+}
+
+/** What goes over the link while the size is the same. */
+class Stretch {
+  /** Batches still to come that were read before. */
+  #skip: number;
+  #sinceMs: number | undefined;
+  #nowMs = 0;
+  #bytes = 0;
+  batches = 0;
+
+  constructor(skip: number) {
+    this.#skip = skip;
+  }
+
+  add(answeredMs: number, bytes: number): void {
+    this.#nowMs = answeredMs;
+    if (this.#skip > 0 || this.#sinceMs === undefined) {
+      this.#skip = Math.max(this.#skip - 1, 0);
+      this.#sinceMs = answeredMs;
+      return;
+    }
+    this.batches++;
+    this.#bytes += bytes;
+  }
+
+  get bytesPerMs(): number | undefined {
+    if (this.#sinceMs === undefined || this.batches === 0) return undefined;
+    return this.#bytes / Math.max(this.#nowMs - this.#sinceMs, 1);
+  }
+}
+
+/** What the last few batches took together: the answers to two may come at once, late by a loss before. */
+class Recent {
+  #leastMs = 0;
+  #mostMs = 0;
+  #bytes = 0;
+
+  add(leastMs: number, mostMs: number, bytes: number): void {
+    const { paceMemory } = MIRROR_LIMITS;
+    this.#leastMs = this.#leastMs * paceMemory + leastMs;
+    this.#mostMs = this.#mostMs * paceMemory + mostMs;
+    this.#bytes = this.#bytes * paceMemory + bytes;
+  }
+
+  /** For so many bytes as read; at least 1 ms. */
+  leastMs(bytes: number): number {
+    return Math.max((this.#leastMs / this.#bytes) * bytes, 1);
+  }
+
+  mostMs(bytes: number): number {
+    return Math.max((this.#mostMs / this.#bytes) * bytes, 1);
+  }
+}
