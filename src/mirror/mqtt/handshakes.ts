@@ -97,7 +97,7 @@ export class Handshakes {
     });
     if (isStuck) this.forget();
     for (const stream of sought) {
-      this.#unsaved ||= this.#runs.delete(stream);
+      if (this.#runs.delete(stream)) this.#unsaved = true;
       this.#last = undefined;
     }
     this.#prune();
@@ -204,7 +204,9 @@ export class Handshakes {
   #end(run: Run | undefined, offset: number, progress: Progress): void {
     if (run === undefined) return;
     run.set(offset, progress);
+    if (run.firstId === 0) return;
     this.#open.delete(run.idOf(offset));
+    this.#unsaved = true; // Soon enough with the next write: a PUBREL that is not needed does no harm.
   }
 
   #runsOf(stream: StreamId): readonly Run[] {

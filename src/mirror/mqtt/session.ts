@@ -154,8 +154,7 @@ export class MqttSession implements UpstreamSession {
   send(batch: readonly Slice[]): Promise<Receipt> {
     if (this.#over !== undefined) return Promise.reject(this.#over);
     const settled = Promise.withResolvers<Receipt>();
-    const placeOf = (stream: StreamId): Place =>
-      must(this.#places.get(stream), 'a stream of this session');
+    const placeOf = (at: StreamId): Place => must(this.#places.get(at), 'a stream of this session');
     const { handshakes } = this.#options;
     const sending = new Sending(batch, { placeOf, isHad: handshakes.isHad }, settled);
     sending.isFree = !this.#sendings.some((earlier) => earlier.sharesStreams(sending));
@@ -186,15 +185,14 @@ export class MqttSession implements UpstreamSession {
     this.#over ??= new GatelogError('UPSTREAM_UNREACHABLE', `${where}: the session was closed`);
     this.#rejectAll(this.#over);
     own.left(places);
+    const kept = handshakes.settled().catch(() => {}); // As it was stored before, it is right, too.
     const ended = new AbortController();
-    const end = (force: boolean): void => {
-      // Nothing is left to go on with: the far side need not keep the session.
-      const properties = handshakes.isOpen ? {} : { sessionExpiryInterval: 0 };
-      client.end(force, { properties }, () => ended.abort());
-    };
-    end(!graceful);
+    // Where nothing is left to go on with the far side need not keep the session.
+    const properties = handshakes.isOpen ? {} : { sessionExpiryInterval: 0 };
+    client.end(!graceful, { properties }, () => ended.abort());
     await clock.sleep(LIMITS.closeMs, ended.signal);
     if (!ended.signal.aborted) client.stream.destroy();
+    await kept;
   }
 
   /** Publishes as the window lets. What is left of the budget. */

@@ -118,6 +118,19 @@ test('what the far side has is durable before its PUBREL, and asked for again on
   expect(second.receivedIds()).toEqual([]);
 });
 
+test('after a session that ended in good order nothing is left to be sent again', async () => {
+  const disk = new Disk();
+  const first = await begun(disk);
+  await first.takeUp([records(A, 0, 2)]);
+  for (const offset of [0, 1]) {
+    await first.received(first.sent(A, offset).id);
+    first.done(A, offset);
+  }
+  expect((await begun(disk)).receivedIds()).toHaveLength(1);
+  await first.settled();
+  expect((await begun(disk)).receivedIds()).toEqual([]);
+});
+
 test('many PUBRECs at once are few writes', async () => {
   const disk = new Disk();
   const handshakes = await begun(disk);
