@@ -100,18 +100,17 @@ const EVERYWHERE: readonly Cut[] = (['PUBLISH', 'PUBREC', 'PUBREL', 'PUBCOMP'] a
 );
 
 describe('QoS 2', () => {
-  test.each([['5'], ['3.1.1']] as const)(
+  // A far side that takes few at a time is asked for no more after a cut; 3.1.1 can't say how many.
+  test.each([
+    ['5', ['max_inflight_messages 5']],
+    ['3.1.1', []],
+  ] as const)(
     'MQTT %s: cut before PUBLISH, PUBREC, PUBREL and PUBCOMP: each record arrives once, in order',
-    async (protocol) => {
-      const { heard } = await throughCuts(EVERYWHERE, { qos: 2, protocol });
+    async (protocol, lines) => {
+      const { heard } = await throughCuts(EVERYWHERE, { qos: 2, protocol }, lines);
       expect(heard).toEqual(ALL);
     },
   );
-
-  test('a far side that takes few at a time is asked for no more after a cut', async () => {
-    const { heard } = await throughCuts(EVERYWHERE, { qos: 2 }, ['max_inflight_messages 5']);
-    expect(heard).toEqual(ALL);
-  });
 
   test('a far side that lost the session gets again what was under way, and no more', async () => {
     const rig = await trial({ qos: 2 }, ['max_inflight_messages 10']);
