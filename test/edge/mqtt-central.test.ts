@@ -28,7 +28,7 @@ import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 /** Agent to agent: the mqtt upstream of one log into the broker of another, both real, on disk. */
 const cleanups: (() => unknown)[] = [];
-const patience = { timeout: 20_000, interval: 20 };
+const patience = { timeout: 60_000, interval: 20 };
 const OPTIONS: TopicOptions = {
   partitions: 4,
   durability: 'fsync',
