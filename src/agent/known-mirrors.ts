@@ -45,8 +45,8 @@ export class KnownMirrors {
     }
   }
 
-  /** Throws NOT_FOUND, and USAGE for one that is configured. */
-  async forget(name: string): Promise<void> {
+  /** `also`: what else belongs to it. Throws NOT_FOUND, and USAGE for one that is configured. */
+  async forget(name: string, also: () => Promise<void>): Promise<void> {
     if (this.#configured.has(name)) {
       throw new GatelogError(
         'USAGE',
@@ -57,6 +57,7 @@ export class KnownMirrors {
       const message = `there is no mirror "${name}" to forget${suggestion(name, this.absent())}`;
       throw new GatelogError('NOT_FOUND', message);
     }
+    await also();
     await this.#store.forgetPositions(positionsName(name));
     // A later mirror of that name owes nothing. What may have been sent (its journal) is remembered.
     for (const space of [decisionsSpace(name), linkSpace(name), sampledSpace(name)])
