@@ -200,6 +200,45 @@ function checkTreatments(name: string, { topics, upstream }: MirrorConfig, error
   }
 }
 
+/** A rule that never applies, or leaves records out where that can't be made good. */
+function checkSamples(name: string, { topics, upstream, link }: MirrorConfig, error: Say): void {
+  const action = link?.metered?.action;
+  for (const [index, rule] of topics.entries()) {
+    const { sample, drain, class: topicClass } = treatmentOf(rule);
+    if (sample === undefined) continue;
+    const at = ['mirrors', name, 'topics', index, 'sample'];
+    if (drain !== 'backlog-first') {
+      error(at, `expected drain: backlog-first beside it, found ${JSON.stringify(drain)}`);
+    }
+    if (sample.rest === 'later' && sample.when === 'always') {
+      error([...at, 'rest'], 'expected ledger with when: always, found "later", which never comes');
+    } else if (sample.rest === 'later' && upstream.kind === 'mqtt') {
+      error(
+        [...at, 'rest'],
+        'expected ledger to an MQTT broker, found "later": a central gatelog knows repeats by the last record it has, so records must come in order',
+      );
+    }
+    if (sample.when === 'always') continue;
+    if (action === undefined) {
+      error(
+        [...at, 'when'],
+        'expected link.metered, which says when a link is metered, found none',
+      );
+    } else if (action === 'pause' || (action === 'alarms-only' && topicClass !== 'alarm')) {
+      error(
+        [...at, 'when'],
+        `never applies: link.metered.then is ${action}, so nothing of these topics goes then; write then: sample, or {cap: RATE}`,
+      );
+    }
+  }
+  const isSampled = topics.some((rule) => treatmentOf(rule).sample?.when === 'metered');
+  if (action !== 'sample' || isSampled) return;
+  error(
+    ['mirrors', name, 'link', 'metered', 'then'],
+    'expected a topic of the mirror with sample, found none: write alarms-only',
+  );
+}
+
 function checkMirror(
   name: string,
   mirror: MirrorConfig,
@@ -220,6 +259,7 @@ function checkMirror(
     }
   }
   checkTreatments(name, mirror, error);
+  checkSamples(name, mirror, error);
   if (mirror.topics.length === 0)
     error(['mirrors', name, 'topics'], 'expected at least one pattern, found an empty list');
   const { upstream } = mirror;

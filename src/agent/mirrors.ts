@@ -6,11 +6,10 @@ import type { KafkaConnection } from '../mirror/kafka/options.ts';
 import { Mirror } from '../mirror/mirror.ts';
 import { NetworkWatch } from '../mirror/network-watch.ts';
 import { LinkPolicy } from '../mirror/policy/link-policy.ts';
-import type { Wire } from '../mirror/policy/wire-meter.ts';
 import { clientIdOf } from '../mirror/mqtt/client-id.ts';
-import { Handshakes, HANDSHAKES_KEY } from '../mirror/mqtt/handshakes.ts';
+import { Handshakes } from '../mirror/mqtt/handshakes.ts';
 import { OwnRecords } from '../mirror/mqtt/own-records.ts';
-import { selectTopics, streamsOf, topicMatcher } from '../mirror/selection.ts';
+import { selectTopics, streamsOf, topicMatcher, treatmentOf } from '../mirror/selection.ts';
 import type { Upstream } from '../mirror/upstream.ts';
 import type { Random } from '../random.ts';
 import type { PositionStore, Store, TopicOptions } from '../store/log.ts';
@@ -22,7 +21,13 @@ import type {
   MirrorConfig,
   MqttUpstreamConfig,
 } from './config-types.ts';
-import { positionsName } from './known-mirrors.ts';
+import {
+  decisionsSpace,
+  handshakesSpace,
+  linkSpace,
+  positionsName,
+  sampledSpace,
+} from './known-mirrors.ts';
 
 /** Builds the mirrors that a configuration names. Clients are loaded only where they are used. */
 export interface MirrorSurroundings {
@@ -69,14 +74,15 @@ export async function buildMirrors(
       positions,
       ledger: store.ledger,
       quarantine,
-      decisions: store.keyValue(`mirror.${name}`),
+      decisions: store.keyValue(decisionsSpace(name)),
+      sampled: store.keyValue(sampledSpace(name)),
       upstream: await buildUpstream(name, mirror, config, {
         ...surroundings,
         logger,
         positions,
         claim: claims.take.bind(claims, name),
         ownRecords,
-        wire: policy?.wire,
+        policy,
       }),
       policy,
       topics: mirror.topics,
@@ -119,18 +125,19 @@ interface UpstreamSurroundings extends MirrorSurroundings {
   readonly positions: PositionStore;
   readonly claim: (claims: readonly Claim[]) => void;
   readonly ownRecords: (url: string) => OwnRecords;
-  readonly wire: Wire | undefined;
+  readonly policy: LinkPolicy | undefined;
 }
 
 function policyOf(
   name: string,
-  { link }: MirrorConfig,
+  { link, topics }: MirrorConfig,
   { store, clock, isClockSound }: MirrorSurroundings,
   logger: Logger,
 ): Promise<LinkPolicy | undefined> {
   if (link === undefined) return Promise.resolve(undefined);
-  const space = store.keyValue(`link.${name}`);
-  return LinkPolicy.load({ name, rules: link, space, clock, isClockSound, logger });
+  const space = store.keyValue(linkSpace(name));
+  const samples = topics.some((rule) => treatmentOf(rule).sample?.when === 'metered');
+  return LinkPolicy.load({ name, rules: link, samples, space, clock, isClockSound, logger });
 }
 
 /** One for each far side, whichever mirrors send to it. */
@@ -177,12 +184,13 @@ async function kafkaUpstream(
   name: string,
   kafka: KafkaUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, positions, claim, wire }: UpstreamSurroundings,
+  { store, clock, isClockSound, logger, positions, claim, policy }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
   return createKafkaUpstream({
     ...kafkaConnection(kafka),
-    wire,
+    wire: policy?.wire,
+    isCostly: () => policy?.isCostly === true,
     gateway: config.gateway,
     incarnation: store.identity.incarnation,
     delivery: kafka.delivery,
@@ -240,11 +248,6 @@ async function readToken(file: string): Promise<string> {
   }
 }
 
-/** Where a mirror to an MQTT broker keeps what is under way. MUST stay the same for ever. */
-function handshakesSpace(mirror: string): string {
-  return `mqtt-mirror.${mirror}`;
-}
-
 /** Other mirrors to MQTT brokers with this client id. */
 function withClientId(clientId: string, name: string, { mirrors, gateway }: Config): string[] {
   return Object.entries(mirrors)
@@ -257,19 +260,11 @@ function withClientId(clientId: string, name: string, { mirrors, gateway }: Conf
     .map(([other]) => other);
 }
 
-/** A mirror that gets its name must not take its records for sent. */
-export async function forgetHandshakes(
-  store: Pick<Store, 'keyValue'>,
-  mirror: string,
-): Promise<void> {
-  await store.keyValue(handshakesSpace(mirror)).delete(HANDSHAKES_KEY);
-}
-
 async function mqttUpstream(
   name: string,
   mqtt: MqttUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, positions, ownRecords, wire }: UpstreamSurroundings,
+  { store, clock, isClockSound, logger, positions, ownRecords, policy }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createMqttUpstream } = await import('../mirror/mqtt/mqtt-upstream.ts');
   const handshakes = new Handshakes({
@@ -298,7 +293,7 @@ async function mqttUpstream(
     own: ownRecords(mqtt.url),
     handshakes,
     sameId: withClientId(clientIdOf({ ...mqtt, gateway: config.gateway }), name, config),
-    wire,
+    wire: policy?.wire,
     clock,
     isClockSound,
     logger,

@@ -180,8 +180,8 @@ function unorderedTopics({ options, mirror }: VerifyTask): (topic: string) => bo
   const isNamed = topicMatcher(options.unordered ?? []);
   const treatment = treatmentBy(mirror?.topics ?? []);
   return (topic) => {
-    const { drain } = treatment(topic) ?? DEFAULT_TREATMENT;
-    return isNamed(topic) || drain !== DEFAULT_TREATMENT.drain;
+    const { drain, sample } = treatment(topic) ?? DEFAULT_TREATMENT;
+    return isNamed(topic) || drain !== DEFAULT_TREATMENT.drain || sample?.rest === 'later';
   };
 }
 

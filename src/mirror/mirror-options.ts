@@ -2,6 +2,7 @@ import type { LaneBounds } from '../mirror-limits.ts';
 import type { Random } from '../random.ts';
 import type {
   KeyValue,
+  KeyValueSpace,
   LogReader,
   LogWriter,
   LossLedger,
@@ -27,6 +28,8 @@ export interface MirrorOptions {
   readonly quarantine: { readonly writer: LogWriter; readonly topic: TopicInfo };
   /** This mirror's own space: what a person decided, across restarts. */
   readonly decisions: KeyValue;
+  /** This mirror's own space: which records went ahead of those that sampling left for later. */
+  readonly sampled: KeyValueSpace;
   readonly upstream: Upstream;
   /** The first that matches a topic says how it is treated; see selection.ts. */
   readonly topics: readonly TopicPattern[];

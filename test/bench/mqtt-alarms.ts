@@ -88,6 +88,7 @@ const mirror = new Mirror({
   ledger: store.ledger,
   quarantine: { writer: store.writer, topic: quarantine },
   decisions: store.keyValue('mirror.up'),
+  sampled: store.keyValue('sampled.up'),
   upstream: createMqttUpstream({
     ...parts,
     url: `mqtt://127.0.0.1:${proxy.port}`,

@@ -71,6 +71,7 @@ async function startMirror(): Promise<Mirror> {
     ledger: log.ledger,
     quarantine: { writer: log.writer, topic: log.topic('_quarantine') },
     decisions: log.keyValue,
+    sampled: log.sampled,
     upstream: createMqttUpstream({ ...who, own, handshakes, url, wire: policy.wire }),
     topics: ['*'],
     random: systemRandom,

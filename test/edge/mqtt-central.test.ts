@@ -154,6 +154,7 @@ async function startMirror(edge: Edge, port: number, qos: 1 | 2 = 1): Promise<Mi
       topic: store.writer.defineTopic('_quarantine', { ...OPTIONS, partitions: 1 }),
     },
     decisions: store.keyValue('mirror/central'),
+    sampled: store.keyValue('sampled/central'),
     upstream: createMqttUpstream({
       ...parts,
       url: `mqtt://127.0.0.1:${port}`,

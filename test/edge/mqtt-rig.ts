@@ -140,6 +140,7 @@ export function mirrorTo(
     ledger: log.ledger,
     quarantine: { writer: log.writer, topic },
     decisions: values,
+    sampled: log.sampled,
     upstream: createMqttUpstream({ ...base, ...upstreamOptions }),
     topics: ['*'],
     clock,

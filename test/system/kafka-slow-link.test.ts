@@ -56,6 +56,7 @@ for (const delivery of ['exactly-once', 'at-least-once'] as const) {
       ledger: log.ledger,
       quarantine: { writer: log.writer, topic: log.topic('_quarantine') },
       decisions: log.keyValue,
+      sampled: log.sampled,
       upstream: gateway.upstream,
       topics: [gateway.topic],
       backoff: { firstMs: 50, maxMs: 500 },

@@ -50,6 +50,7 @@ export async function importFiles(options: ImportOptions): Promise<ImportResult>
   const sending = new Sending(session, plan);
   session.broken.catch(() => {}); // Who sends is told.
   try {
+    requireNoSample(session, plan);
     for (const file of plan.files) {
       for await (const piece of readExport(file, new ExportContent())) {
         if (signal.aborted) throw new GatelogError('UPSTREAM_UNREACHABLE', 'broken off');
@@ -61,6 +62,17 @@ export async function importFiles(options: ImportOptions): Promise<ImportResult>
     return { sent: sending.sent, skipped: sending.skipped };
   } finally {
     await session.close();
+  }
+}
+
+/** Which of its records the centre has is known to the gateway alone. */
+function requireNoSample({ positions }: UpstreamSession, plan: ImportPlan): void {
+  for (const { stream, topic, partition } of plan.streams) {
+    if (positions.get(stream)?.sampledTo === undefined) continue;
+    throw new GatelogError(
+      'UPSTREAM_MISMATCH',
+      `the centre has a sample of ${topic}/${partition} of gateway '${plan.origin.gateway}', and only the gateway knows which records that is: let it send the rest (sample.rest: later) when its link is not metered, and import after that`,
+    );
   }
 }
 

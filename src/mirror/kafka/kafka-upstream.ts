@@ -78,9 +78,9 @@ class KafkaUpstream implements Upstream {
     signal: AbortSignal,
     connectOptions: ConnectOptions,
   ): Promise<UpstreamSession> {
-    const broken = Promise.withResolvers<never>();
-    broken.promise.catch(() => {});
-    const links = new Links(this.#options, (error) => broken.reject(error), this.#known);
+    const breaking = Promise.withResolvers<never>();
+    breaking.promise.catch(() => {});
+    const links = new Links(this.#options, (error) => breaking.reject(error), this.#known);
     // Ends with the session; `signal` is about connecting only.
     const life = new AbortController();
     const end = (): void => {
@@ -93,7 +93,9 @@ class KafkaUpstream implements Upstream {
       const opened = await this.#open(links, streams, life.signal, connectOptions);
       if (signal.aborted) throw abortedError();
       const { delivery, positions } = opened;
-      return new KafkaSession(links, broken.promise, delivery, positions, this.#options.clock, end);
+      const { clock, isCostly = () => false } = this.#options;
+      const broken = breaking.promise;
+      return new KafkaSession({ links, broken, delivery, positions, clock, isCostly, end });
     } catch (error) {
       end();
       throw signal.aborted ? abortedError() : error;

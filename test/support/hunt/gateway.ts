@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Random } from '../../../src/random.ts';
 import type { Drain } from '../../../src/mirror/selection.ts';
@@ -20,6 +20,7 @@ export const GATEWAY_TOPICS: ReadonlyMap<string, number> = new Map([
 ]);
 const CENTRAL_PARTITIONS = 4;
 const MIRROR = 'central';
+const METERED_WAY = '[lo]';
 
 export interface GatewayOptions {
   readonly folder: string;
@@ -33,6 +34,8 @@ export interface GatewayOptions {
   readonly batchRecords?: number;
   /** How the mirror drains telemetry; alarms go before it, in the order of the log. */
   readonly drain?: Drain;
+  /** Its way is metered: what is said of telemetry then. */
+  readonly sample?: string;
   /** Chance of its power cuts; without it the agent runs without a witness. */
   readonly powerCuts?: Random;
 }
@@ -71,6 +74,12 @@ export class Gateway {
         ? undefined
         : await Witness.prepare({ folder, root: diskOf(options) });
     return new Gateway(options, port, witness);
+  }
+
+  /** From its next start on. */
+  leaveMeteredWay(): void {
+    const text = readFileSync(this.config, 'utf8');
+    writeFileSync(this.config, text.replace(METERED_WAY, '[none0]'));
   }
 
   /** Another machine made from a copy of this one's disk. The agent must not run. */
@@ -214,6 +223,10 @@ function configuration(options: GatewayOptions, data: string, port: number): str
   );
   const { compression = 'zstd', batchRecords, drain = 'backlog-first' } = options;
   const batch = batchRecords === undefined ? '' : `    batch: { records: ${batchRecords} }\n`;
+  const { sample } = options;
+  const sampled = sample === undefined ? '' : `, sample: ${sample}`;
+  const metered = `{ interfaces: ${METERED_WAY}, networkManager: false, then: sample }`;
+  const link = sample === undefined ? '' : `    link: { metered: ${metered} }\n`;
   const sasl = `{ mechanism: SCRAM-SHA-512, username: ${gw.name}, password: ${gw.password} }`;
   return `gateway: ${name}
 data: ${data}
@@ -229,9 +242,9 @@ mirrors:
   ${MIRROR}:
     topics:
       - { match: alarms, class: alarm }
-      - { match: telemetry, drain: ${drain} }
+      - { match: telemetry, drain: ${drain}${sampled} }
       - "*"
-${batch}    kafka:
+${batch}${link}    kafka:
       compression: ${compression}
       brokers: [ ${cluster
         .bootstrap(listener)
