@@ -17,7 +17,7 @@ import { Exports } from './mirror-exports.ts';
 import { IngestGate } from './ingest.ts';
 import { KnownMirrors } from './known-mirrors.ts';
 import { LiveAgent, mayPass } from './live-agent.ts';
-import { buildMirrors, forgetHandshakes } from './mirrors.ts';
+import { buildMirrors } from './mirrors.ts';
 import { StopStack } from './stop-stack.ts';
 import { wearBudgetOf } from './wear-budget.ts';
 import { kernelSource } from './wear-files.ts';
@@ -103,7 +103,7 @@ async function buildAgent(
       reader: store.reader,
       ledger: store.ledger,
       mirrors,
-      forgetMirror: (name) => known.forget(name, () => forgetHandshakes(store, name)),
+      forgetMirror: (name) => known.forget(name),
       exportMirror: exports.begin.bind(exports),
       status: () => agent.status(),
       logger,

@@ -45,8 +45,8 @@ export class KnownMirrors {
     }
   }
 
-  /** `also`: what else belongs to it. Throws NOT_FOUND, and USAGE for one that is configured. */
-  async forget(name: string, also: () => Promise<void>): Promise<void> {
+  /** Throws NOT_FOUND, and USAGE for one that is configured. */
+  async forget(name: string): Promise<void> {
     if (this.#configured.has(name)) {
       throw new GatelogError(
         'USAGE',
@@ -57,11 +57,16 @@ export class KnownMirrors {
       const message = `there is no mirror "${name}" to forget${suggestion(name, this.absent())}`;
       throw new GatelogError('NOT_FOUND', message);
     }
-    await also();
     await this.#store.forgetPositions(positionsName(name));
     // A later mirror of that name owes nothing. What may have been sent (its journal) is remembered.
-    for (const space of [decisionsSpace(name), linkSpace(name), sampledSpace(name)])
+    for (const space of [
+      decisionsSpace(name),
+      linkSpace(name),
+      sampledSpace(name),
+      handshakesSpace(name),
+    ]) {
       await this.#clear(space);
+    }
     this.#names.delete(name);
     await this.#save();
   }
@@ -94,6 +99,11 @@ export function linkSpace(mirror: string): string {
 /** Where it keeps which records went ahead of those that sampling left for later. As above. */
 export function sampledSpace(mirror: string): string {
   return `sampled.${mirror}`;
+}
+
+/** Where one to an MQTT broker keeps what is under way: a later mirror of that name has sent none of it. As above. */
+export function handshakesSpace(mirror: string): string {
+  return `mqtt-mirror.${mirror}`;
 }
 
 function textOf(bytes: Uint8Array): string {

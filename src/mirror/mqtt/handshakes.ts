@@ -37,7 +37,7 @@ interface Place {
 }
 
 /** MUST stay the same for ever. */
-export const HANDSHAKES_KEY = 'handshakes';
+const HANDSHAKES_KEY = 'handshakes';
 const LAST_ID = 65_535;
 
 /**
