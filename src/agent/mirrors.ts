@@ -8,7 +8,7 @@ import { Mirror } from '../mirror/mirror.ts';
 import { NetworkWatch } from '../mirror/network-watch.ts';
 import { LinkPolicy } from '../mirror/policy/link-policy.ts';
 import { clientIdOf } from '../mirror/mqtt/client-id.ts';
-import { Handshakes, HANDSHAKES_KEY } from '../mirror/mqtt/handshakes.ts';
+import { Handshakes } from '../mirror/mqtt/handshakes.ts';
 import { OwnRecords } from '../mirror/mqtt/own-records.ts';
 import { selectTopics, streamsOf, topicMatcher, treatmentOf } from '../mirror/selection.ts';
 import type { Upstream } from '../mirror/upstream.ts';
@@ -22,7 +22,13 @@ import type {
   MirrorConfig,
   MqttUpstreamConfig,
 } from './config-types.ts';
-import { decisionsSpace, linkSpace, positionsName, sampledSpace } from './known-mirrors.ts';
+import {
+  decisionsSpace,
+  handshakesSpace,
+  linkSpace,
+  positionsName,
+  sampledSpace,
+} from './known-mirrors.ts';
 
 /** Builds the mirrors that a configuration names. Clients are loaded only where they are used. */
 export interface MirrorSurroundings {
@@ -248,11 +254,6 @@ async function readToken(file: string): Promise<string> {
   }
 }
 
-/** Where a mirror to an MQTT broker keeps what is under way. MUST stay the same for ever. */
-function handshakesSpace(mirror: string): string {
-  return `mqtt-mirror.${mirror}`;
-}
-
 /** Other mirrors to MQTT brokers with this client id. */
 function withClientId(clientId: string, name: string, { mirrors, gateway }: Config): string[] {
   return Object.entries(mirrors)
@@ -263,14 +264,6 @@ function withClientId(clientId: string, name: string, { mirrors, gateway }: Conf
         clientIdOf({ ...upstream, gateway }) === clientId,
     )
     .map(([other]) => other);
-}
-
-/** A mirror that gets its name must not take its records for sent. */
-export async function forgetHandshakes(
-  store: Pick<Store, 'keyValue'>,
-  mirror: string,
-): Promise<void> {
-  await store.keyValue(handshakesSpace(mirror)).delete(HANDSHAKES_KEY);
 }
 
 async function mqttUpstream(

@@ -11,7 +11,7 @@ test('a mirror that is forgotten leaves nothing but its journal', async () => {
     await store.keyValue(space).put('one', Buffer.from('1'));
     await store.keyValue(space).put('two', Buffer.from('2'));
   }
-  await (await KnownMirrors.load(store, [])).forget('old', async () => {});
+  await (await KnownMirrors.load(store, [])).forget('old');
   const left: string[] = [];
   for (const space of [...spaces, ...others]) {
     const entries = await store.keyValue(space).entries();
