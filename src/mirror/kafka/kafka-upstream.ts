@@ -9,9 +9,11 @@ import type {
   UpstreamSession,
 } from '../upstream.ts';
 import { ConnectAttempts } from '../connect-attempts.ts';
+import { AnswerPatience } from './answer-patience.ts';
 import { AtLeastOnceDelivery } from './at-least-once.ts';
 import { must } from '../../assert.ts';
 import { Cluster } from './cluster.ts';
+import { clusterClaims } from './cluster-claims.ts';
 import { createCompressor } from './compressor.ts';
 import { centralNames, findDestinations } from './destinations.ts';
 import { PieceEncoder } from './encode.ts';
@@ -48,6 +50,7 @@ class KafkaUpstream implements Upstream {
   readonly #judge: FenceJudge;
   readonly #known = new KnownCluster();
   readonly #timeout: TransactionTimeout;
+  readonly #patience: AnswerPatience;
   readonly tellsPace: boolean;
   readonly #partitions: PartitionWatch;
   readonly #slowness: () => string | undefined;
@@ -58,6 +61,7 @@ class KafkaUpstream implements Upstream {
     const throttle = new Throttle(clock);
     this.#options = { attempts: new ConnectAttempts(clock), throttle, ...options };
     this.#timeout = new TransactionTimeout(options.transactionTimeoutMs);
+    this.#patience = new AnswerPatience(options.requestTimeoutMs);
     this.tellsPace = options.delivery !== 'at-least-once';
     this.#slowness = () => throttle.text();
     this.#partitions = new PartitionWatch({ ...options, values: options.journal });
@@ -79,7 +83,8 @@ class KafkaUpstream implements Upstream {
   ): Promise<UpstreamSession> {
     const breaking = Promise.withResolvers<never>();
     breaking.promise.catch(() => {});
-    const links = new Links(this.#options, (error) => breaking.reject(error), this.#known);
+    const onBroken = (error: GatelogError): void => breaking.reject(error);
+    const links = new Links(this.#options, onBroken, this.#known, this.#patience);
     // Ends with the session; `signal` is about connecting only.
     const life = new AbortController();
     const end = (): void => {
@@ -126,6 +131,7 @@ class KafkaUpstream implements Upstream {
     const options = this.#options;
     const opened = await this.#openCluster(links, streams, signal);
     const { cluster } = opened;
+    options.claim?.(clusterClaims(cluster.id, streams, options));
     await this.#checkCluster(cluster.id);
     const destinations = await findDestinations(cluster, streams, options);
     const partitions = await this.#partitions.begin(destinations.ways.values());
