@@ -64,6 +64,18 @@ export const MIRROR_LIMITS = {
   mqttWindowGrowth: 0.125,
   /** The fastest answer is forgotten after one to two of these. */
   mqttFastestMs: 30_000,
+  /**
+   * Packets of QoS 2 without an answer over 3.1.1, where the far side can't say how many it takes:
+   * Mosquitto ends the connection at more than 20 unless it is told otherwise.
+   */
+  mqttWindowPackets311: 20,
+  /** With QoS 2 the far side is asked to keep a session that has ended for so long. */
+  mqttSessionSeconds: 604_800, // 7 d
+  /** Records whose packet ids stand in a row. */
+  mqttRunRecords: 4096,
+  /** While all packet ids are in use: positions move on meanwhile. */
+  mqttIdsWaitMs: 50,
+
   // Batches by what the link carries (batch-size.ts), where the far side's receipts tell its pace.
   /** A session begins with batches of so many bytes as read. */
   startBytes: 32_768, // 32 KiB

@@ -4,6 +4,7 @@ import { matchOf, sameTreatment, topicMatcher, treatmentOf } from '../mirror/sel
 import { formatSize } from '../units.ts';
 import type { ConfigDocument, Problem } from './config-document.ts';
 import { gatewayOf, isName, isTopicName, NAME_EXPECTED, TOPIC_EXPECTED } from './config-forms.ts';
+import { checkPairs, type Say } from './config-pairs.ts';
 import type { ParsedConfig } from './config-schema.ts';
 import type { KafkaUpstreamConfig, MirrorConfig } from './config-types.ts';
 import { KeyTemplate, TopicFilter } from './route.ts';
@@ -29,12 +30,9 @@ export function checkRules(config: ParsedConfig, document: ConfigDocument): Rule
     checkMirror(name, mirror, config, say(errors), say(warnings));
     checkLink(name, mirror, config, say(errors), say(warnings));
   }
-  checkTransactionalIds(config, say(errors), say(warnings));
-  checkClientIds(config, say(errors));
+  checkPairs(config, say(errors), say(warnings));
   return { errors, warnings };
 }
-
-type Say = (at: readonly (string | number)[], message: string) => void;
 
 function checkNames(config: ParsedConfig, document: ConfigDocument, errors: Problem[]): void {
   for (const [map, names, legal, expected] of [
@@ -124,49 +122,6 @@ function checkRoutes(config: ParsedConfig, error: Say, warn: Say): void {
     if (!routed.has(name) && !config.mqtt.central) {
       warn(['topics', name], 'no route leads to this topic');
     }
-  }
-}
-
-/**
- * Two mirrors with one transactional id would fence each other, with one group mix positions. That
- * two lists of brokers are two clusters cannot be known here, that they are one can.
- */
-function checkTransactionalIds(config: ParsedConfig, error: Say, warn: Say): void {
-  const ownName = `gatelog.${gatewayOf(config)}`;
-  for (const option of ['transactionalId', 'group'] as const) {
-    const seen: { name: string; id: string; brokers: ReadonlySet<string> }[] = [];
-    for (const [name, { upstream }] of Object.entries(config.mirrors)) {
-      if (upstream.kind !== 'kafka' || upstream.delivery !== 'exactly-once') continue;
-      const { [option]: id = ownName, brokers } = upstream;
-      const at = ['mirrors', name, 'kafka', option];
-      for (const other of seen) {
-        if (other.id !== id) continue;
-        const mirror = `mirror ${JSON.stringify(other.name)}`;
-        if (brokers.some((broker) => other.brokers.has(broker))) {
-          error(at, `must differ from that of ${mirror}: set it for one of them`);
-        } else {
-          warn(at, `is that of ${mirror} too, which works only if these are two clusters`);
-        }
-      }
-      seen.push({ name, id, brokers: new Set(brokers) });
-    }
-  }
-}
-
-/** An MQTT broker ends the older of two connections with one client id. */
-function checkClientIds(config: ParsedConfig, error: Say): void {
-  const seen = new Map<string, string>();
-  for (const [name, { upstream }] of Object.entries(config.mirrors)) {
-    if (upstream.kind !== 'mqtt') continue;
-    const id = `${new URL(upstream.url).host} ${upstream.clientId ?? `gatelog-${gatewayOf(config)}`}`;
-    const other = seen.get(id);
-    if (other !== undefined) {
-      error(
-        ['mirrors', name, 'mqtt', 'clientId'],
-        `must differ from that of mirror ${JSON.stringify(other)}: set it for one of them`,
-      );
-    }
-    seen.set(id, name);
   }
 }
 

@@ -59,8 +59,14 @@ export class KnownMirrors {
     }
     await this.#store.forgetPositions(positionsName(name));
     // A later mirror of that name owes nothing. What may have been sent (its journal) is remembered.
-    for (const space of [decisionsSpace(name), linkSpace(name), sampledSpace(name)])
+    for (const space of [
+      decisionsSpace(name),
+      linkSpace(name),
+      sampledSpace(name),
+      handshakesSpace(name),
+    ]) {
       await this.#clear(space);
+    }
     this.#names.delete(name);
     await this.#save();
   }
@@ -93,6 +99,11 @@ export function linkSpace(mirror: string): string {
 /** Where it keeps which records went ahead of those that sampling left for later. As above. */
 export function sampledSpace(mirror: string): string {
   return `sampled.${mirror}`;
+}
+
+/** Where one to an MQTT broker keeps what is under way: a later mirror of that name has sent none of it. As above. */
+export function handshakesSpace(mirror: string): string {
+  return `mqtt-mirror.${mirror}`;
 }
 
 function textOf(bytes: Uint8Array): string {

@@ -1,3 +1,4 @@
+import type { ConnectAttempts } from './connect-attempts.ts';
 import type { LaneBounds } from '../mirror-limits.ts';
 import type { Random } from '../random.ts';
 import type {
@@ -48,6 +49,8 @@ export interface MirrorOptions {
   readonly drainMs?: number;
   /** Ends waits when the network comes back. Absent: they are waited out. */
   readonly network?: NetworkWatch;
+  /** Those of the upstream: what came to nothing before the network changed says nothing of now. */
+  readonly attempts?: ConnectAttempts | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

@@ -206,6 +206,7 @@ export class Mirror {
 
   #networkChanged(): void {
     this.#log('info', 'mirror.network', {}, 'the network changed: trying at once');
+    this.#options.attempts?.forgive();
     this.#pacer.hurry();
     this.#link?.networkChanged();
   }

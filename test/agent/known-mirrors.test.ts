@@ -5,7 +5,7 @@ import { inMemory } from '../support/store-kit.ts';
 test('a mirror that is forgotten leaves nothing but its journal', async () => {
   const store = await (await inMemory.make()).open();
   await KnownMirrors.load(store, ['old', 'old2']);
-  const spaces = ['mirror', 'link', 'sampled', 'kafka'].map((kind) => `${kind}.old`);
+  const spaces = ['mirror', 'link', 'sampled', 'mqtt-mirror', 'kafka'].map((kind) => `${kind}.old`);
   const others = ['link.old2', 'link.older'];
   for (const space of [...spaces, ...others]) {
     await store.keyValue(space).put('one', Buffer.from('1'));

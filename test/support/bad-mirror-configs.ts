@@ -296,16 +296,23 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
   },
   {
     name: 'two mirrors with one transactional id',
-    text: "mirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['l:9092', 'k:9092'], group: other}\n",
+    text: "mirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['l:9092', 'k:9092'], group: other, topic: 'b.{topic}'}\n",
     lines: [
       'bad.yaml:5:12: mirrors.b.kafka.transactionalId: must differ from that of mirror "a": set it for one of them',
     ],
   },
   {
     name: 'one transactional id by default, and the same one spelt out',
-    text: "gateway: gw\nmirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['k:9092'], transactionalId: gatelog.gw, group: other}\n",
+    text: "gateway: gw\nmirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['k:9092'], transactionalId: gatelog.gw, group: other, topic: 'b.{topic}'}\n",
     lines: [
       'bad.yaml:6:51: mirrors.b.kafka.transactionalId: must differ from that of mirror "a": set it for one of them',
+    ],
+  },
+  {
+    name: 'two mirrors that fill one topic of one cluster',
+    text: "mirrors:\n  a:\n    kafka: {brokers: ['k:9092'], topic: '{topic}'}\n  b:\n    topics: [tele*]\n    kafka: {brokers: ['k:9092'], transactionalId: x, group: x}\n",
+    lines: [
+      'bad.yaml:6:12: mirrors.b.kafka.topic: mirror "a" sends telemetry to the same topic of the same cluster, where every record would be twice: leave it out of one of them, or give one another topic template',
     ],
   },
   {

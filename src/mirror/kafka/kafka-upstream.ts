@@ -13,6 +13,7 @@ import { AnswerPatience } from './answer-patience.ts';
 import { AtLeastOnceDelivery } from './at-least-once.ts';
 import { must } from '../../assert.ts';
 import { Cluster } from './cluster.ts';
+import { clusterClaims } from './cluster-claims.ts';
 import { createCompressor } from './compressor.ts';
 import { centralNames, findDestinations } from './destinations.ts';
 import { PieceEncoder } from './encode.ts';
@@ -132,6 +133,7 @@ class KafkaUpstream implements Upstream {
     const options = this.#options;
     const opened = await this.#openCluster(links, streams, signal);
     const { cluster } = opened;
+    options.claim?.(clusterClaims(cluster.id, streams, options));
     await this.#checkCluster(cluster.id);
     const destinations = await findDestinations(cluster, streams, options);
     const partitions = await this.#partitions.begin(destinations.ways.values());

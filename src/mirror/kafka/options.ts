@@ -1,4 +1,5 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import type { Claim } from '../claims.ts';
 import type { KeyValue } from '../../store/log.ts';
 import type { Logger } from '../../telemetry.ts';
 import type { Clock } from '../../time.ts';
@@ -106,6 +107,8 @@ export interface KafkaUpstreamOptions extends KafkaConnection {
   readonly isCostly?: (() => boolean) | undefined;
   /** A small space of synced values, this mirror's own. */
   readonly journal: KeyValue;
+  /** Throws UPSTREAM_MISMATCH when another mirror of this process holds one of these. */
+  readonly claim?: ((claims: readonly Claim[]) => void) | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
