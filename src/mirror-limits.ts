@@ -19,6 +19,8 @@ export const MIRROR_LIMITS = {
   kafkaPartitionsMs: 300_000,
   /** Requests on one connection to a Kafka broker that are not answered yet. */
   kafkaInflights: 64,
+  /** So often requestTimeout is doubled for a far side whose answers come later than that. */
+  kafkaPatienceDoublings: 2,
   /** Transactions of one gateway that travel at once, each under a transactional id of its own. */
   kafkaLanes: 6,
   /** A login that ends is renewed after this part of its time. */

@@ -71,7 +71,7 @@ function seconds(sorted: readonly number[], share: number): string {
 console.log(`${GATEWAYS} gateways on one partition, ${HOURS} h; delay of readers in seconds`);
 console.log('| transaction | timeout | a link breaks every | median | 90 % | 99 % |');
 console.log('| --- | --- | --- | --- | --- | --- |');
-for (const breaksEveryMs of [3_600_000, 600_000]) {
+for (const breaksEveryMs of [3_600_000, 600_000, 60_000]) {
   for (const openMs of [50, 600, 2400]) {
     for (const timeoutMs of [5000, 30_000, 60_000]) {
       const fleet = { openMs, everyMs: 10_000, timeoutMs, breaksEveryMs, backAfterMs: 60_000 };

@@ -1,19 +1,21 @@
 import { spawn } from 'node:child_process';
 import { createKafkaUpstream } from '../../src/mirror/kafka/kafka-upstream.ts';
 import { upTo } from '../../src/coverage.ts';
+import { GatelogError } from '../../src/errors.ts';
+import type { UpstreamSession } from '../../src/mirror/upstream.ts';
 import { streamId } from '../../src/record.ts';
 import type { KeyValue } from '../../src/store/log.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
-import { openCluster } from '../support/kafka/cluster.ts';
+import { startKafkaCluster } from '../support/kafka/cluster.ts';
 import { openKafkaLink } from '../support/kafka/link.ts';
 import { runChecked } from '../support/process.ts';
 
 /**
  * npm run bench:orphan: gateways whose link goes silent (no FIN, no RST) between Produce and EndTxn,
- * each on a partition of its own, at different moments of the broker's sweep. A record that another
- * producer then writes to the partition: after how long does a read_committed reader have it?
- * Goal: at most 15 s.
+ * each on a partition of its own, at different moments of the coordinator's sweep (every 10 s, as Kafka
+ * has it; the cluster of the tests sweeps every second, so this one is its own). A record that another producer then
+ * writes to the partition: after how long does a read_committed reader have it? Goal: at most 15 s.
  */
 const GATEWAYS = 12;
 const SPREAD_MS = 12_000;
@@ -27,7 +29,8 @@ function memory(): KeyValue {
   };
 }
 
-const cluster = await openCluster();
+const SWEEP = { 'transaction.abort.timed.out.transaction.cleanup.interval.ms': '10000' };
+const cluster = await startKafkaCluster({ properties: SWEEP });
 const link = await openKafkaLink(cluster);
 const topic = `orphans-${process.pid}`;
 const plain = cluster.bootstrap('plaintext').join(',');
@@ -78,11 +81,13 @@ async function orphan(index: number): Promise<void> {
     logger: silentLogger,
   });
   const stream = streamId(index);
-  const session = await upstream.connect(
-    [{ stream, topic: 'telemetry', partition: index, had: upTo(0) }],
-    AbortSignal.timeout(30_000),
-    { seek: new Map(), quarantine: () => Promise.resolve() },
-  );
+  const connect = (): Promise<UpstreamSession> =>
+    upstream.connect(
+      [{ stream, topic: 'telemetry', partition: index, had: upTo(0) }],
+      AbortSignal.timeout(30_000),
+      { seek: new Map(), quarantine: () => Promise.resolve() },
+    );
+  const session = await whenGranted(connect);
   const record = {
     offset: 0,
     timestampMs: systemClock.nowMs(),
@@ -95,6 +100,19 @@ async function orphan(index: number): Promise<void> {
   session.send([{ stream, records: [record] }], after).catch(() => {}); // Its link is gone.
   session.broken.catch(() => {});
   await cut.done;
+}
+
+/** Rights that were just granted reach the brokers one by one. */
+async function whenGranted<T>(connect: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await connect();
+    } catch (error) {
+      const isEarly = error instanceof GatelogError && error.code === 'UPSTREAM_UNAUTHORIZED';
+      if (!isEarly || attempt === 100) throw error;
+      await systemClock.sleep(100);
+    }
+  }
 }
 
 function reader(): { of: (partition: number) => Promise<number>; stop: () => void } {

@@ -14,7 +14,7 @@ import type { Running } from '../support/process.ts';
 const ROOT = join(import.meta.dirname, '../..');
 const FAR_PORT = 18_830;
 const { address, farAddress } = NetNamespace;
-const patience = { timeout: 20_000, interval: 50 };
+const patience = { timeout: 60_000, interval: 50 };
 let folder: string;
 let net: NetNamespace;
 let heard: Running;

@@ -26,7 +26,7 @@ import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 /** Agent to agent: the mqtt upstream of one log into the broker of another, both real, on disk. */
 const cleanups: (() => unknown)[] = [];
-const patience = { timeout: 20_000, interval: 20 };
+const patience = { timeout: 60_000, interval: 20 };
 const OPTIONS: TopicOptions = {
   partitions: 4,
   durability: 'fsync',
@@ -156,8 +156,8 @@ async function startMirror(edge: Edge, port: number, gateway = 'gw'): Promise<Mi
       url: `mqtt://127.0.0.1:${port}`,
       own: new OwnRecords(store.keyValue('mqtt'), store.reader),
       attempts: new ConnectAttempts(clock, 10_000), // Its waits are short.
-      ackTimeoutMs: 500,
-      connectTimeoutMs: 1000,
+      ackTimeoutMs: 1500,
+      connectTimeoutMs: 3000,
     }),
     topics: ['*'],
     batching: { maxRecords: 50 },

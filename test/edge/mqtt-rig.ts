@@ -142,4 +142,4 @@ export function telemetry(log: MemoryLog): StreamId {
   return log.topic('telemetry').streams[0] ?? streamId(-1);
 }
 
-export const patience: { timeout: number; interval: number } = { timeout: 10_000, interval: 20 };
+export const patience: { timeout: number; interval: number } = { timeout: 60_000, interval: 20 };

@@ -117,7 +117,7 @@ describe('when it goes wrong', () => {
     cleanups.push(() => proxy.close());
     const { log, mirror } = mirrorTo(
       `mqtt://127.0.0.1:${proxy.port}`,
-      { ackTimeoutMs: 300, connectTimeoutMs: 500 },
+      { ackTimeoutMs: 1000, connectTimeoutMs: 1000 },
       { batching: { maxRecords: 20 } },
     );
     const stream = telemetry(log);
@@ -159,7 +159,7 @@ describe('when it goes wrong', () => {
   test('a broker that is stopped in its tracks is given up, and used again when it goes on', async () => {
     const mosquitto = await broker();
     const heard = await listen(mosquitto.port);
-    const { log, mirror } = mirrorTo(mosquitto.url, { ackTimeoutMs: 300, connectTimeoutMs: 300 });
+    const { log, mirror } = mirrorTo(mosquitto.url, { ackTimeoutMs: 1000, connectTimeoutMs: 1000 });
     const stream = telemetry(log);
     add(log, stream, 'a', '0');
     await mirror.start();
@@ -168,7 +168,7 @@ describe('when it goes wrong', () => {
     add(log, stream, 'a', '1');
     await expect
       .poll(() => mirror.status().lastError?.text, patience)
-      .toMatch(/1 acknowledgements are due, and none came for 300ms|connack timeout/u);
+      .toMatch(/1 acknowledgements are due, and none came for 1s|connack timeout/u);
     mosquitto.process.signal('SIGCONT');
     await expect
       .poll(() => mirror.status(), patience)

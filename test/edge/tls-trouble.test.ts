@@ -87,28 +87,31 @@ function serve(made: Made): Promise<number> {
 interface Told {
   readonly clock?: Clock;
   readonly isClockSound?: () => boolean;
+  /** Short where the far side says nothing; else ample, for slow machines. */
+  readonly connectTimeoutMs?: number;
 }
+
+const PATIENT = { connectTimeoutMs: 20_000, requestTimeoutMs: 20_000 };
 
 type Ask = (port: number, ca: string | undefined, told?: Told) => Promise<unknown>;
 
 const kafka: Ask = async (port, ca, told = {}) => {
   const brokers = [`127.0.0.1:${port}`];
-  const times = { connectTimeoutMs: 500, requestTimeoutMs: 500 };
-  const links = new Links({ brokers, tls: { ca }, ...times, ...told }, () => {});
+  const links = new Links({ brokers, tls: { ca }, ...PATIENT, ...told }, () => {});
   closing.push(() => links.close());
   await links.versions({ host: '127.0.0.1', port });
 };
 
 const mqtts: Ask = async (port, ca, told = {}) => {
   const url = `mqtts://127.0.0.1:${port}`;
-  const options = { url, gateway: 'gw', tls: { ca }, connectTimeoutMs: 500, clock: systemClock };
+  const options = { url, gateway: 'gw', tls: { ca }, ...PATIENT, clock: systemClock };
   const attempts = new ConnectAttempts(systemClock);
   await dial({ ...options, ...told }, attempts, new AbortController().signal);
 };
 
 const wss: Ask = async (port, ca, told = {}) => {
   const url = `wss://127.0.0.1:${port}/mqtt`;
-  const options = { url, gateway: 'gw', tls: { ca }, connectTimeoutMs: 500, clock: systemClock };
+  const options = { url, gateway: 'gw', tls: { ca }, ...PATIENT, clock: systemClock };
   const attempts = new ConnectAttempts(systemClock);
   await dial({ ...options, ...told }, attempts, new AbortController().signal);
 };
@@ -172,7 +175,9 @@ describe.each([
   });
 
   test('a handshake that stalls', async () => {
-    const failure = await failureOf(ask(await portOf(createPlainServer()), ca()));
+    const failure = await failureOf(
+      ask(await portOf(createPlainServer()), ca(), { connectTimeoutMs: 500 }),
+    );
     expect(failure.message).toMatch(/did not go on with the TLS handshake within 500ms/u);
   });
 

@@ -5,6 +5,15 @@ test('300 faults of agent, brokers and links: every record of the log is in Kafk
   const result = await huntWithCluster(300);
   expect(result.problems).toEqual([]);
   expect(result.faults).toBe(300);
-  expect(result.centralRecords).toBe(result.logRecords);
+  for (const { records } of result.mirrors) expect(records).toBe(result.logRecords);
+  expect(result.acked).toBeGreaterThan(10_000);
+});
+
+test('300 faults under two mirrors with classes, drain orders, and links that cost: each has everything once', async () => {
+  const result = await huntWithCluster(300, { extended: true });
+  expect(result.problems).toEqual([]);
+  expect(result.faults).toBe(300);
+  expect(result.mirrors).toHaveLength(2);
+  for (const { records } of result.mirrors) expect(records).toBe(result.logRecords);
   expect(result.acked).toBeGreaterThan(10_000);
 });

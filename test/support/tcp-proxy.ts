@@ -26,6 +26,8 @@ export interface ProxyOptions {
   readonly targetPort: number;
   /** Default: any free port. */
   readonly listenPort?: number;
+  /** Default: loopback. */
+  readonly listenHost?: string;
   /** For a Kafka listener without TLS: counts requests and cuts some. */
   readonly requests?: KafkaRequests;
   /** Likewise: is told of every request and answer. */
@@ -43,6 +45,7 @@ export interface LinkWitness {
 
 export class TcpProxy {
   readonly #target: number;
+  readonly #host: string;
   readonly #requests: KafkaRequests | undefined;
   readonly #witness: LinkWitness | undefined;
   #server: Server;
@@ -53,6 +56,7 @@ export class TcpProxy {
 
   constructor(options: ProxyOptions) {
     this.#target = options.targetPort;
+    this.#host = options.listenHost ?? '127.0.0.1';
     this.#port = options.listenPort ?? 0;
     this.#requests = options.requests;
     this.#witness = options.witness;
@@ -75,7 +79,7 @@ export class TcpProxy {
   listen(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(this.#port, '127.0.0.1', () => {
+      this.#server.listen(this.#port, this.#host, () => {
         const address = this.#server.address();
         if (address !== null && typeof address === 'object') this.#port = address.port;
         resolve();

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/time.ts';
 import { KafkaOfFile } from '../support/kafka/of-file.ts';
+import { REAUTH_MS } from '../support/kafka/node.ts';
 import { openKafkaLink } from '../support/kafka/link.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import {
@@ -10,10 +11,35 @@ import {
   gatewayFor,
   newGateway,
   pem,
+  type TestGateway,
 } from './kafka-rig.ts';
 
 /** Getting in, and being told why not. */
 const kafka = KafkaOfFile.open();
+
+/** One session that sends all the time, for so long; what broke it, if anything did. `over`: at its end. */
+async function staysLoggedIn(
+  gateway: TestGateway,
+  forMs: number,
+  over: () => void,
+): Promise<unknown> {
+  const session = await gateway.connectSoon();
+  const from = new Map(session.positions);
+  const end = systemClock.monotonicMs() + forMs;
+  try {
+    while (systemClock.monotonicMs() < end) {
+      gateway.fill(8);
+      await session.send(gateway.next(from, 10));
+      await systemClock.sleep(20);
+    }
+    over();
+    return undefined;
+  } catch (error) {
+    return error;
+  } finally {
+    await session.close();
+  }
+}
 
 describe('logging in', () => {
   const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
@@ -49,6 +75,40 @@ describe('logging in', () => {
     await gateway.mirror();
     expect(asked).toBeGreaterThan(0);
     expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
+  });
+
+  test('a session that is longer than its login goes on: the login is renewed under way', async () => {
+    const link = await openKafkaLink(kafka.cluster);
+    try {
+      const { gw } = kafka.cluster.state.users;
+      const sasl = {
+        mechanism: 'SCRAM-SHA-256',
+        username: gw.name,
+        password: gw.password,
+      } as const;
+      const gateway = await newGateway(kafka.cluster, { listener: 'proxied', upstream: { sasl } });
+      await (await gateway.connectSoon()).close();
+      // A slow machine may come too late for a renewal, or its brokers fall behind each other: then
+      // anew. Who never renews is late each time.
+      const end = systemClock.monotonicMs() + 100_000;
+      for (;;) {
+        const before = link.requests('SaslHandshake');
+        let connections = 0;
+        const trouble = await staysLoggedIn(gateway, REAUTH_MS * 1.6, () => {
+          for (const { id } of kafka.cluster.nodes) connections += link.proxy(id).connections;
+        });
+        if (trouble !== undefined && systemClock.monotonicMs() < end) continue;
+        expect(trouble).toBeUndefined();
+        // More than one for each connection.
+        expect(connections).toBeGreaterThan(0);
+        expect(link.requests('SaslHandshake') - before).toBeGreaterThan(connections);
+        break;
+      }
+      await gateway.mirror();
+      expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
+    } finally {
+      await link.close();
+    }
   });
 
   test('by a client certificate', async () => {

@@ -22,6 +22,7 @@ import { Lane } from './lane.ts';
 import type { Versions } from './links.ts';
 import type { PositionsAnswer } from './offset-fetch.ts';
 import { KAFKA_DEFAULTS } from './options.ts';
+import { inDoubtElsewhere, setAsideLeftOut } from './left-out.ts';
 import { ensurePositionsTopic } from './positions-topic.ts';
 import { refusal } from './refusal.ts';
 import { acceptPosition } from './resume.ts';
@@ -64,8 +65,14 @@ export async function connectExactlyOnce(
   if (glanced.code === CODE.none) await sortPositions(parts, glanced, seek);
   parts.judge.noteExports((await parts.journal.exported()).count);
   const most = canDescribe(versions) ? MIRROR_LIMITS.kafkaLanes : 1;
-  const { lanes, answer } = await takeOver(parts, clientOf, most, known);
+  const entry = await parts.journal.read();
+  const alsoOf = inDoubtElsewhere(entry, parts.streams);
+  const { lanes, answer } = await takeOver(parts, clientOf, most, known, alsoOf);
   const { known: found, unknown } = await readPositions(parts, answer, cluster, signal, seek);
+  const { journal, streams: connected } = parts;
+  const settle = (forgotten: Coverages): Promise<Coverages> =>
+    settleDoubt(parts, cluster, signal, forgotten);
+  await setAsideLeftOut({ journal, entry, streams: connected, seek, answer, settle });
   onSought?.(new Map([...found, ...unknown].filter(([stream]) => seek.has(stream))));
   const sought = [...seek].map(([stream, next]): [StreamId, Coverage] => [stream, upTo(next)]);
   const positions = new Map([...found, ...unknown, ...sought]);
@@ -124,7 +131,12 @@ async function readPositions(
   const open = [...forgotten.values()].filter(({ stream }) => !seek.has(stream));
   requireSomeBooks(ours, open, unknownOutcome);
   requireNoneExported((await parts.journal.exported()).had, open, unknownOutcome);
-  return { known, unknown: await settleDoubt(parts, cluster, signal, forgotten) };
+  const aside = await parts.journal.aside();
+  const local = new Map<StreamId, Coverage>();
+  for (const { stream, had } of forgotten.values()) {
+    if (had !== undefined) local.set(stream, union(had, aside.get(stream) ?? upTo(0)));
+  }
+  return { known, unknown: await settleDoubt(parts, cluster, signal, local) };
 }
 
 /** Throws UPSTREAM_MISMATCH when a position is not of this folder's making. */
@@ -139,6 +151,7 @@ async function sortPositions(
   if (answer.code !== CODE.none) throw refusal(refusals, 'OffsetFetch', answer.code);
   const entry = await journal.read();
   const exported = (await journal.exported()).had;
+  const aside = await journal.aside();
   const known = new Map<StreamId, Coverage>();
   const forgotten = new Map<StreamId, MirrorStream>();
   for (const [stream, of] of streams) {
@@ -149,7 +162,8 @@ async function sortPositions(
       continue;
     }
     if (entry !== undefined && !seek.has(stream)) {
-      const had = union(of.had ?? upTo(0), exported.get(stream) ?? upTo(0));
+      const others = union(exported.get(stream) ?? upTo(0), aside.get(stream) ?? upTo(0));
+      const had = union(of.had ?? upTo(0), others);
       requireOwnRecords(options, { ...of, had }, position, entry);
     }
     known.set(stream, position);
@@ -173,11 +187,9 @@ async function settleDoubt(
   parts: DeliveryParts,
   cluster: Cluster,
   signal: AbortSignal,
-  forgotten: ReadonlyMap<StreamId, MirrorStream>,
+  local: Coverages,
 ): Promise<Coverages> {
   const { options, links, journal } = parts;
-  const local = new Map<StreamId, Coverage>();
-  for (const { stream, had } of forgotten.values()) if (had !== undefined) local.set(stream, had);
   const entry = await journal.read();
   if (local.size === 0 || entry?.clusterId !== cluster.id) return local;
   if (!isInDoubt(entry, local)) return positionsAfterDoubt('aborted', entry, local, 'repeat');

@@ -41,6 +41,7 @@ const CLUSTER = 'cluster';
 const TRANSACTION = 'transaction';
 const INITIALISING = 'initialising';
 const EXPORTED = 'exported';
+const ASIDE = 'aside';
 
 /** What was written to files for another to bring to the far side, under our name. */
 export interface Exported {
@@ -94,6 +95,21 @@ export class Journal {
       all.set(stream, union(more, all.get(stream) ?? upTo(0)));
     const text = JSON.stringify({ count: count + 1, had: storedOf(all) });
     await this.#values.put(EXPORTED, Buffer.from(text, 'utf8'));
+  }
+
+  /** What the far side has of streams that the transaction's entry no longer tells of; see left-out.ts. */
+  async aside(): Promise<Coverages> {
+    const bytes = await this.#values.get(ASIDE);
+    if (bytes === undefined) return new Map();
+    return coveragesOf(JSON.parse(Buffer.from(bytes).toString('utf8')) as Stored[]);
+  }
+
+  async setAside(had: Coverages): Promise<void> {
+    const text = JSON.stringify(storedOf(had));
+    const bytes = await this.#values.get(ASIDE);
+    if (text === (bytes === undefined ? '[]' : Buffer.from(bytes).toString('utf8'))) return;
+    if (had.size === 0) await this.#values.delete(ASIDE);
+    else await this.#values.put(ASIDE, Buffer.from(text, 'utf8'));
   }
 
   write(entry: JournalEntry): Promise<void> {

@@ -9,6 +9,7 @@ import type {
   UpstreamSession,
 } from '../upstream.ts';
 import { ConnectAttempts } from '../connect-attempts.ts';
+import { AnswerPatience } from './answer-patience.ts';
 import { AtLeastOnceDelivery } from './at-least-once.ts';
 import { must } from '../../assert.ts';
 import { Cluster } from './cluster.ts';
@@ -48,6 +49,7 @@ class KafkaUpstream implements Upstream {
   readonly #judge: FenceJudge;
   readonly #known = new KnownCluster();
   readonly #timeout: TransactionTimeout;
+  readonly #patience: AnswerPatience;
   readonly tellsPace: boolean;
   readonly #partitions: PartitionWatch;
   readonly #slowness: () => string | undefined;
@@ -58,6 +60,7 @@ class KafkaUpstream implements Upstream {
     const throttle = new Throttle(clock);
     this.#options = { attempts: new ConnectAttempts(clock), throttle, ...options };
     this.#timeout = new TransactionTimeout(options.transactionTimeoutMs);
+    this.#patience = new AnswerPatience(options.requestTimeoutMs);
     this.tellsPace = options.delivery !== 'at-least-once';
     this.#slowness = () => throttle.text();
     this.#partitions = new PartitionWatch({ ...options, values: options.journal });
@@ -79,7 +82,8 @@ class KafkaUpstream implements Upstream {
   ): Promise<UpstreamSession> {
     const broken = Promise.withResolvers<never>();
     broken.promise.catch(() => {});
-    const links = new Links(this.#options, (error) => broken.reject(error), this.#known);
+    const onBroken = (error: GatelogError): void => broken.reject(error);
+    const links = new Links(this.#options, onBroken, this.#known, this.#patience);
     // Ends with the session; `signal` is about connecting only.
     const life = new AbortController();
     const end = (): void => {

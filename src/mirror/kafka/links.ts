@@ -5,6 +5,7 @@ import {
   type ConnectionOptions,
   metadataV9,
   ResponseError,
+  TimeoutError,
 } from '@platformatic/kafka';
 import { isIP, setDefaultAutoSelectFamilyAttemptTimeout } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -12,7 +13,9 @@ import { GatelogError, messageOf } from '../../errors.ts';
 import { MIRROR_LIMITS } from '../../mirror-limits.ts';
 import { systemClock, type Timer } from '../../time.ts';
 import { SocketWatch } from '../socket-watch.ts';
+import { causesOf } from '../connect-trouble.ts';
 import { type Address, addressName, distinct } from './address.ts';
+import type { AnswerPatience } from './answer-patience.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { logIn } from './login.ts';
 import { connectionTrouble, foreignToKafka, requestTrouble } from './trouble.ts';
@@ -58,6 +61,7 @@ export class Links {
   readonly #ended = new AbortController();
   readonly #over = Promise.withResolvers<void>();
   readonly #tlsSessions: Map<string, Buffer> | undefined;
+  readonly #patience: AnswerPatience | undefined;
   #closed = false;
   #isAnswered = false;
   /** For records, and nothing was answered over any when they came to stand. */
@@ -69,15 +73,19 @@ export class Links {
     options: KafkaConnection,
     onBroken: (error: GatelogError) => void,
     known?: KnownCluster,
+    patience?: AnswerPatience,
   ) {
-    this.#options = options;
+    const requestTimeoutMs =
+      patience?.next() ?? options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs;
+    this.#options = { ...options, requestTimeoutMs };
+    this.#patience = patience;
     this.#onBroken = onBroken;
     // Node gives up an address of several after 250 ms, which no satellite link keeps.
     setDefaultAutoSelectFamilyAttemptTimeout(MIRROR_LIMITS.connectAddressMs);
     this.#tlsSessions = known?.tlsSessions;
     this.#connectionOptions = {
       connectTimeout: options.connectTimeoutMs ?? KAFKA_DEFAULTS.connectTimeoutMs,
-      requestTimeout: options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs,
+      requestTimeout: requestTimeoutMs,
       // The usual five are for who sends a batch again, for brokers know a producer's last five
       // (KAFKA-5494). We never do; on a long link more must be under way.
       maxInflights: MIRROR_LIMITS.kafkaInflights,
@@ -120,10 +128,11 @@ export class Links {
     api: API<A, R>,
     ...args: A
   ): Promise<R> {
-    const connection = await this.to(address, purpose);
     const { throttle } = this.#options;
     const held = throttle?.waitFor(addressName(address));
     if (held !== undefined) await Promise.race([held, this.#over.promise]);
+    // Last: once it is ready nothing may be waited for, or a renewed login may have begun on it.
+    const connection = await this.to(address, purpose);
     if (this.#closed) throw closedError();
     try {
       const answer = await api.async(connection, ...args);
@@ -139,6 +148,7 @@ export class Links {
       }
       // The library tells a waiting request only that its connection closed; the socket said why.
       const telling = this.#socketErrors.get(connection) ?? error;
+      this.#noteLate(telling, connection);
       throw requestTrouble(telling, address, this.#options, this.#watches.get(connection));
     }
   }
@@ -163,6 +173,12 @@ export class Links {
         this.callOver(purpose, address, metadataV9.api, [], false, false, false),
       ),
     );
+    this.progressed();
+  }
+
+  /** Something was delivered: whatever else fails, the far side answers in time. */
+  progressed(): void {
+    this.#patience?.noteProgress();
   }
 
   /** Ends the connections to one broker, on purpose: the session goes on without them. */
@@ -213,6 +229,7 @@ export class Links {
       if (this.#closed) throw closedError();
       // A login that is under way is told only that its connection closed; the socket said why.
       const cause = this.#socketErrors.get(connection) ?? error;
+      this.#noteLate(cause, connection);
       throw connectionTrouble(cause, address, this.#options, this.#watches.get(connection));
     }
     return connection;
@@ -262,6 +279,14 @@ export class Links {
     const { socket } = connection as unknown as { socket?: TLSSocket };
     if (this.#options.tls === undefined) return;
     socket?.on('session', (session) => this.#tlsSessions?.set(name, session));
+  }
+
+  /** What never came to stand says nothing of how long answers take. */
+  #noteLate(error: unknown, connection: Connection): void {
+    if (this.#closed || this.#watches.get(connection)?.stage !== 'open') return;
+    if ([...causesOf(error)].some((cause) => cause instanceof TimeoutError)) {
+      this.#patience?.noteLate();
+    }
   }
 
   #answered(key: string, connection: Connection): void {

@@ -90,6 +90,7 @@ export class KafkaSession implements UpstreamSession {
     handed.catch(() => {});
     const { delivered } = await handed;
     const receipt = await delivered;
+    this.#links.progressed();
     for (const [stream, had] of after) this.#committed.set(stream, had);
     return receipt;
   }

@@ -40,13 +40,15 @@ export interface TakenOver {
 /**
  * Takes over every transactional id that the gateway has (ring.ts says why), and then reads the
  * positions. Ids known from before are taken together with the first; which there are is asked only
- * after that, while the positions are read, and if one was missed they are read again.
+ * after that, while the positions are read, and if one was missed they are read again. `alsoOf`: streams
+ * whose positions are read besides those of the session.
  */
 export async function takeOver(
   parts: DeliveryParts,
   clientOf: (index: number) => TransactionClient,
   most: number,
   known: KnownCluster,
+  alsoOf: readonly StreamId[],
 ): Promise<TakenOver> {
   const clients = new Map(laneNumbers(most).map((index) => [index, clientOf(index)]));
   const lanes = new Map<number, Lane>();
@@ -67,7 +69,7 @@ export async function takeOver(
   const guessed = known.lanes.filter((index) => index <= most);
   await Promise.all([1, ...guessed].map(take));
   const first = must(clients.get(1), 'there is a lane 1');
-  const streams: readonly StreamId[] = [...parts.streams.keys()];
+  const streams: readonly StreamId[] = [...parts.streams.keys(), ...alsoOf];
   for (;;) {
     const [answer, missed] = await Promise.all([
       first.positions(streams),

@@ -89,6 +89,7 @@ test('one for records over which nothing was sent yet is no attempt in vain', as
   links.drop(alive);
   // Both places are free again; a third in vain would have to wait for a minute.
   await links.to(alive);
+  expect(links.addresses).toEqual([alive]);
 });
 
 test('a connection that was in use breaks the session, once', async () => {

@@ -1,6 +1,13 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Exit, type Finished, runProcess, type Running, startProcess } from '../process.ts';
+import {
+  type Exit,
+  type Finished,
+  type ProcessSpec,
+  runProcess,
+  type Running,
+  startProcess,
+} from '../process.ts';
 import { within } from './wait.ts';
 
 const ROOT: string = join(import.meta.dirname, '../../..');
@@ -15,7 +22,11 @@ export interface AgentOptions {
   /** Behind `run`. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Into a network of its own, say. */
+  readonly enter?: Enter;
 }
+
+export type Enter = (spec: ProcessSpec) => ProcessSpec;
 
 /** The real agent, `gatelog run`, as a process of its own. */
 export class AgentProcess {
@@ -28,12 +39,14 @@ export class AgentProcess {
 
   static async start(options: AgentOptions): Promise<AgentProcess> {
     appendFileSync(options.logFile, `--- start ${new Date().toISOString()}\n`);
-    const running = await startProcess({
+    const { enter = (spec) => spec } = options;
+    const spec = {
       command: process.execPath,
       args: [MAIN, 'run', '--config', options.config, ...(options.flags ?? [])],
       logFile: options.logFile,
       env: { NODE_ENV: 'production', ...options.env },
-    });
+    };
+    const running = await startProcess(enter(spec));
     return new AgentProcess(running);
   }
 

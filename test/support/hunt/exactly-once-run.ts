@@ -2,7 +2,11 @@ import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type KafkaCluster, startKafkaCluster } from '../kafka/cluster.ts';
 import { openKafkaLink } from '../kafka/link.ts';
-import { type ExactlyOnceResult, huntExactlyOnce } from './exactly-once.ts';
+import {
+  type ExactlyOnceOptions,
+  type ExactlyOnceResult,
+  huntExactlyOnce,
+} from './exactly-once.ts';
 import { inWorkFolder, seedOfRun } from './work-folder.ts';
 
 /** The cluster's own folder goes with it. */
@@ -12,10 +16,12 @@ function keepServerLogs(cluster: KafkaCluster, folder: string): void {
   }
 }
 
+type HuntKind = 'powerCuts' | 'extended';
+
 /** Runs an exactly-once hunt of `faults` faults; afterwards the cluster is whole again. */
 export async function huntWithCluster(
   faults: number,
-  { powerCuts = false }: { readonly powerCuts?: boolean } = {},
+  { powerCuts = false, extended = false }: Partial<Pick<ExactlyOnceOptions, HuntKind>> = {},
 ): Promise<ExactlyOnceResult> {
   const seed = seedOfRun();
   console.log(`exactly-once: ${faults} faults; GATELOG_SEED=${seed} replays this run`);
@@ -25,7 +31,8 @@ export async function huntWithCluster(
     try {
       return await inWorkFolder('exactly-once', async (folder) => {
         try {
-          const found = await huntExactlyOnce({ folder, seed, faults, powerCuts, cluster, link });
+          const how = { seed, faults, powerCuts, extended };
+          const found = await huntExactlyOnce({ folder, ...how, cluster, link });
           console.log(`exactly-once: faults by kind\n${found.table}\nexactly-once:`, found);
           if (found.problems.length > 0) throw new Error(found.problems.join('\n'));
           return found;

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { type Random, seededRandom } from '../../../src/random.ts';
-import { type Drain, DRAINS } from '../../../src/mirror/selection.ts';
+import { DRAINS, type TopicClass } from '../../../src/mirror/selection.ts';
 import type { MirrorStatus } from '../../../src/mirror/status.ts';
 import type { KafkaCluster } from '../kafka/cluster.ts';
 import type { KafkaLink } from '../kafka/link.ts';
@@ -8,7 +8,8 @@ import { runGatelog } from './agent-process.ts';
 import type { DeviceProfile } from './device.ts';
 import { describeFault, planFaults, planPowerCuts } from './faults.ts';
 import { Fleet } from './fleet.ts';
-import { Gateway, GATEWAY_TOPICS, type GatewayOptions } from './gateway.ts';
+import { Gateway } from './gateway.ts';
+import { GATEWAY_TOPICS, type GatewayMirror, type MirrorVariant } from './gateway-config.ts';
 import { CentralOracle, readByKcat } from './kafka-oracle.ts';
 import { FaultRunner, tableOf } from './lanes.ts';
 import { LogOracle } from './log-oracle.ts';
@@ -27,8 +28,21 @@ export interface ExactlyOnceOptions {
   readonly faults: number;
   /** All faults are power cuts of the gateway. */
   readonly powerCuts: boolean;
+  /** Two mirrors at once, with different orders and classes, on links that cost, each start others. */
+  readonly extended: boolean;
   readonly cluster: KafkaCluster;
   readonly link: KafkaLink;
+}
+
+/** What one mirror brought to Kafka. */
+export interface MirrorFound {
+  readonly name: string;
+  readonly records: number;
+  /** Seen by read_uncommitted only: records of aborted transactions. */
+  readonly abortedRecords: number;
+  /** Telemetry that came after later records, as its drain has it. */
+  readonly reordered: number;
+  readonly verify: unknown;
 }
 
 export interface ExactlyOnceResult {
@@ -38,21 +52,19 @@ export interface ExactlyOnceResult {
   readonly sent: number;
   readonly acked: number;
   readonly logRecords: number;
-  readonly centralRecords: number;
-  /** Seen by read_uncommitted only: records of aborted transactions. */
-  readonly abortedRecords: number;
+  readonly mirrors: readonly MirrorFound[];
   readonly resendCopies: number;
-  /** Telemetry that came after later records, as its drain has it. */
-  readonly reordered: number;
+  /** How often a link policy began to hold something back. */
+  readonly holds: number;
   readonly problems: readonly string[];
-  readonly verify: unknown;
 }
 
 const DEVICES = 16;
 /** By seed, so that every run of the suite tries another one. */
 const RATES_PER_SECOND = [150, 300, 600] as const;
 const COMPRESSIONS = ['zstd', 'lz4', 'none', 'snappy', 'gzip'] as const;
-const BATCHES = [undefined, 40, 1000] as const;
+const SMALL_BATCH = 40;
+const BATCHES = [undefined, SMALL_BATCH, 1000] as const;
 const BACKLOG_RECORDS = 1500;
 const CATCH_UP_MS = 240_000;
 const LONG_RUN_FAULTS = 100;
@@ -75,13 +87,27 @@ function profileOf(index: number, random: Random): DeviceProfile {
   };
 }
 
-type Variant = Pick<GatewayOptions, 'compression' | 'batchRecords' | 'drain'>;
+/** Small batches carry little: most of the run would be waiting for them. */
+function rateOf(seed: number): number {
+  const [slowest] = RATES_PER_SECOND;
+  const batches = [variantOf(seed), secondOf(seed)].map(({ batchRecords }) => batchRecords);
+  if (batches.includes(SMALL_BATCH)) return slowest;
+  return RATES_PER_SECOND[Math.floor(seed / 3) % RATES_PER_SECOND.length] ?? slowest;
+}
 
-function variantOf(seed: number): Variant {
+function variantOf(seed: number): MirrorVariant {
   const compression = COMPRESSIONS[seed % COMPRESSIONS.length] ?? 'zstd';
   const batchRecords = BATCHES[seed % BATCHES.length];
   const drain = DRAINS[Math.floor(seed / 5) % DRAINS.length] ?? 'backlog-first';
   return { compression, drain, ...(batchRecords === undefined ? {} : { batchRecords }) };
+}
+
+const TELEMETRY_CLASSES: readonly TopicClass[] = ['alarm', 'high', 'normal', 'bulk'];
+
+/** In another order than the first. */
+function secondOf(seed: number): MirrorVariant {
+  const telemetryClass = TELEMETRY_CLASSES[seed % TELEMETRY_CLASSES.length] ?? 'normal';
+  return { ...variantOf(seed + DRAINS.length * 2 + 1), telemetryClass };
 }
 
 export async function huntExactlyOnce(options: ExactlyOnceOptions): Promise<ExactlyOnceResult> {
@@ -89,10 +115,20 @@ export async function huntExactlyOnce(options: ExactlyOnceOptions): Promise<Exac
   const { folder, cluster, seed } = options;
   const name = `hunt-${seed.toString(36)}-${process.pid}`;
   const variant = variantOf(seed);
-  console.log('  variant:', variant);
+  const more = options.extended ? { second: secondOf(seed) } : {};
+  console.log('  variant:', variant, more);
   const cuts = options.powerCuts ? { powerCuts: seededRandom(seed + 2) } : {};
-  const listener = 'proxied';
-  const gateway = await Gateway.make({ folder, name, cluster, listener, ...variant, ...cuts });
+  // A silent link is found by time alone; power cuts leave the links as they are.
+  const how = { listener: 'proxied', impatient: !options.powerCuts } as const;
+  const gateway = await Gateway.make({
+    folder,
+    name,
+    cluster,
+    ...how,
+    ...variant,
+    ...more,
+    ...cuts,
+  });
   await gateway.grant(cluster);
   const hunt = new ExactlyOnceHunt(options, gateway);
   try {
@@ -108,18 +144,15 @@ class ExactlyOnceHunt {
   readonly #random: Random;
   readonly #ledger = new Ledger();
   readonly #fleet: Fleet;
-  readonly #drain: Drain;
 
   constructor(options: ExactlyOnceOptions, gateway: Gateway) {
     this.#options = options;
     this.#gateway = gateway;
     this.#random = seededRandom(options.seed);
-    this.#drain = variantOf(options.seed).drain ?? 'backlog-first';
     this.#fleet = new Fleet({
       port: gateway.port,
       devices: DEVICES,
-      ratePerSecond:
-        RATES_PER_SECOND[Math.floor(options.seed / 3) % RATES_PER_SECOND.length] ?? 150,
+      ratePerSecond: rateOf(options.seed),
       // Of their own: how far devices get must not change the plan of faults.
       random: seededRandom(options.seed + 1),
       ledger: this.#ledger,
@@ -137,10 +170,11 @@ class ExactlyOnceHunt {
     this.#fleet.start();
     await this.#fleet.acknowledged(100, 60_000);
     await this.#firstRecords();
-    if (this.#isUnordered('telemetry')) await this.#backlog();
+    if (this.#gateway.mirrors.some(({ drain }) => isUnordered(drain))) await this.#backlog();
+    if (this.#options.extended) this.#gateway.linkRules = seededRandom(this.#options.seed + 3);
     const runner = new FaultRunner(cluster, this.#gateway, link);
     await runner.run(plan);
-    await cluster.restore(this.#gateway.centralTopics());
+    await cluster.restore(this.#gateway.allCentralTopics());
     await this.#fleet.drain(60_000);
     this.#fleet.stop();
     await this.#gateway.mirrored(CATCH_UP_MS);
@@ -174,40 +208,61 @@ class ExactlyOnceHunt {
 
   async #judge(runner: FaultRunner): Promise<ExactlyOnceResult> {
     const log = new LogOracle(this.#ledger, GATEWAY_TOPICS);
-    const central = await this.#readLog(log);
-    const committed = await this.#readCentral('read_committed', central);
-    const uncommitted = await this.#readCentral('read_uncommitted');
-    central.finish();
-    const problems = [...log.problems, ...central.problems];
-    // Of a short run a small backlog may be through before anything new comes.
-    const mustShow = this.#isUnordered('telemetry') && runner.done.length >= LONG_RUN_FAULTS;
-    if (mustShow && central.reordered === 0)
-      problems.push('a backlog was made, and everything went in order');
-    const verify = await this.#verify(committed, problems);
+    const oracles = await this.#readLog(log);
+    const problems = [...log.problems];
+    const mirrors: MirrorFound[] = [];
+    for (const [mirror, oracle] of oracles) {
+      mirrors.push(await this.#judgeMirror(mirror, oracle, runner.done.length, problems));
+    }
+    const holds = countOf('"event":"mirror.hold"', this.#gateway.logFile);
+    if (this.#options.extended && holds === 0) problems.push('no link policy held anything back');
     return {
       faults: runner.done.length,
       table: tableOf(runner.done),
       sent: this.#ledger.sentCount,
       acked: this.#ledger.ackedCount,
-      logRecords: central.logRecords,
-      centralRecords: central.centralRecords,
-      abortedRecords: uncommitted - committed,
+      logRecords: log.recordsRead,
+      mirrors,
       resendCopies: this.#ledger.resendCopies(),
-      reordered: central.reordered,
+      holds,
       problems,
-      verify,
     };
   }
 
-  async #readLog(log: LogOracle): Promise<CentralOracle> {
+  async #judgeMirror(
+    mirror: GatewayMirror,
+    oracle: CentralOracle,
+    faults: number,
+    problems: string[],
+  ): Promise<MirrorFound> {
+    const { name, drain } = mirror;
+    const committed = await this.#readCentral('read_committed', mirror, oracle);
+    const uncommitted = await this.#readCentral('read_uncommitted', mirror);
+    oracle.finish();
+    problems.push(...oracle.problems.map((problem) => `${name}: ${problem}`));
+    // Of a short run a small backlog may be through before anything new comes.
+    if (isUnordered(drain) && faults >= LONG_RUN_FAULTS && oracle.reordered === 0) {
+      problems.push(`${name}: a backlog was made, and everything went in order`);
+    }
+    const verify = await this.#verify(mirror, committed, problems);
+    const { centralRecords: records, reordered } = oracle;
+    return { name, records, abortedRecords: uncommitted - committed, reordered, verify };
+  }
+
+  async #readLog(log: LogOracle): Promise<ReadonlyMap<GatewayMirror, CentralOracle>> {
     const store = await openFolder(this.#gateway.data);
     const { incarnation } = store.identity;
-    const { name } = this.#gateway;
-    const oracle = new CentralOracle(
-      name,
-      incarnation,
-      (topic) => this.#gateway.centralTopic(topic),
-      (topic) => this.#isUnordered(topic),
+    const gateway = this.#gateway;
+    const oracles = new Map(
+      gateway.mirrors.map((mirror) => [
+        mirror,
+        new CentralOracle(
+          gateway.name,
+          incarnation,
+          (topic) => gateway.centralTopic(topic, mirror),
+          (topic) => topic === 'telemetry' && isUnordered(mirror.drain),
+        ),
+      ]),
     );
     try {
       await readStore(
@@ -215,7 +270,7 @@ class ExactlyOnceHunt {
         {
           record: (record) => {
             log.record(record);
-            oracle.expect(record);
+            for (const oracle of oracles.values()) oracle.expect(record);
           },
           gap: (gap, place) => log.gap(gap, place),
           ranges: (ranges) => log.ranges(ranges),
@@ -226,21 +281,18 @@ class ExactlyOnceHunt {
       await store.close();
     }
     log.finish();
-    return oracle;
-  }
-
-  #isUnordered(topic: string): boolean {
-    return topic === 'telemetry' && this.#drain !== 'backlog-first';
+    return oracles;
   }
 
   async #readCentral(
     isolation: 'read_committed' | 'read_uncommitted',
+    mirror: GatewayMirror,
     oracle?: CentralOracle,
   ): Promise<number> {
     const { cluster, folder } = this.#options;
     const bootstrap = cluster.bootstrap('plaintext');
     let records = 0;
-    for (const topic of this.#gateway.centralTopics()) {
+    for (const topic of this.#gateway.centralTopics(mirror)) {
       records += await readByKcat({ bootstrap, topic, isolation, folder }, (record) =>
         oracle?.central(record),
       );
@@ -249,10 +301,10 @@ class ExactlyOnceHunt {
   }
 
   /** The product's own auditor must come to the same result as the outside view. */
-  async #verify(records: number, problems: string[]): Promise<unknown> {
+  async #verify(mirror: GatewayMirror, records: number, problems: string[]): Promise<unknown> {
     const brokers = this.#options.cluster.bootstrap('plaintext').join(',');
-    const topics = this.#gateway.centralTopics().flatMap((topic) => ['--topic', topic]);
-    const order = this.#isUnordered('telemetry') ? ['--unordered', 'telemetry'] : [];
+    const topics = this.#gateway.centralTopics(mirror).flatMap((topic) => ['--topic', topic]);
+    const order = isUnordered(mirror.drain) ? ['--unordered', 'telemetry'] : [];
     const flags = ['--kafka', brokers, ...topics, ...order, '--json'];
     const output = await runGatelog(['verify', ...flags], 300_000);
     if (output.code !== 0) {
@@ -265,4 +317,12 @@ class ExactlyOnceHunt {
     }
     return report;
   }
+}
+
+function countOf(text: string, file: string): number {
+  return readFileSync(file, 'utf8').split(text).length - 1;
+}
+
+function isUnordered(drain: GatewayMirror['drain']): boolean {
+  return drain !== undefined && drain !== 'backlog-first';
 }

@@ -1,38 +1,37 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Random } from '../../../src/random.ts';
-import type { Drain } from '../../../src/mirror/selection.ts';
 import type { MirrorStatus } from '../../../src/mirror/status.ts';
 import { Witness } from '../../crash/witness.ts';
 import { gatewayGrants } from '../kafka/admin.ts';
 import type { KafkaCluster } from '../kafka/cluster.ts';
 import type { Listener } from '../kafka/state.ts';
 import { freePorts } from '../ports.ts';
-import { runChecked } from '../process.ts';
-import { AgentProcess } from './agent-process.ts';
+import { type ProcessSpec, runChecked } from '../process.ts';
+import { AgentProcess, type Enter } from './agent-process.ts';
 import { agentStatus } from './control.ts';
+import {
+  GATEWAY_TOPICS,
+  gatewayConfig,
+  type GatewayMirror,
+  MIRROR,
+  type MirrorVariant,
+  namesOf,
+} from './gateway-config.ts';
+import { randomLinkRules } from './link-rules.ts';
 import { until } from './wait.ts';
 
-/** Topics of the system tests' gateways, with their partitions. */
-export const GATEWAY_TOPICS: ReadonlyMap<string, number> = new Map([
-  ['telemetry', 6],
-  ['alarms', 2],
-]);
-const CENTRAL_PARTITIONS = 4;
-const MIRROR = 'central';
-
-export interface GatewayOptions {
+export interface GatewayOptions extends MirrorVariant {
   readonly folder: string;
   /** Name of the gateway; part of all its names in Kafka. */
   readonly name: string;
   readonly cluster: KafkaCluster;
   readonly listener: Listener;
-  /** Of the mirror; the product's defaults where absent. */
-  readonly compression?: 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd';
-  /** Records of one transaction at most. */
-  readonly batchRecords?: number;
-  /** How the mirror drains telemetry; alarms go before it, in the order of the log. */
-  readonly drain?: Drain;
+  /** A second mirror into the same cluster, with positions, topics and an order of its own. */
+  readonly second?: MirrorVariant;
+  readonly impatient?: boolean;
+  /** Where the agent and its devices run. */
+  readonly enter?: Enter;
   /** Chance of its power cuts; without it the agent runs without a witness. */
   readonly powerCuts?: Random;
 }
@@ -45,6 +44,9 @@ export class Gateway {
   readonly config: string;
   readonly port: number;
   readonly logFile: string;
+  readonly mirrors: readonly GatewayMirror[];
+  /** Chance of its link policies, another at each start; without it the link may cost what it wants. */
+  linkRules: Random | undefined;
   #agent: AgentProcess | undefined;
 
   readonly #options: GatewayOptions;
@@ -60,7 +62,10 @@ export class Gateway {
     this.data = join(diskOf(options), 'data');
     this.config = join(options.folder, 'gatelog.yaml');
     this.logFile = join(options.folder, 'agent.log');
-    writeFileSync(this.config, configuration(options, this.data, port));
+    const { second } = options;
+    const first = { ...options, name: MIRROR, prefix: '' };
+    this.mirrors = second === undefined ? [first] : [first, { ...second, ...SECOND }];
+    this.#configure();
   }
 
   static async make(options: GatewayOptions): Promise<Gateway> {
@@ -83,22 +88,26 @@ export class Gateway {
 
   /** What the gateway's principal must be allowed, and nothing else. */
   async grant(cluster: KafkaCluster): Promise<void> {
-    const grants = gatewayGrants({
-      transactionalId: `gatelog.${this.name}`,
-      group: `gatelog.${this.name}`,
-      positionsTopic: `${this.name}.positions`,
-      topics: this.centralTopics(),
-      create: true,
-    });
-    await cluster.grant(cluster.state.users.gw.name, grants);
+    for (const mirror of this.mirrors) {
+      const { id, positionsTopic } = namesOf(this.name, mirror);
+      const topics = this.centralTopics(mirror);
+      const rights = { transactionalId: id, group: id, positionsTopic, topics, create: true };
+      await cluster.grant(cluster.state.users.gw.name, gatewayGrants(rights));
+    }
   }
 
-  centralTopic(topic: string): string {
-    return `${this.name}.${topic}`;
+  centralTopic(topic: string, mirror: GatewayMirror | undefined = this.mirrors[0]): string {
+    if (mirror === undefined) throw new Error('it has a mirror');
+    return namesOf(this.name, mirror).topic(topic);
   }
 
-  centralTopics(): string[] {
-    return [...GATEWAY_TOPICS.keys()].map((topic) => this.centralTopic(topic));
+  centralTopics(mirror: GatewayMirror | undefined = this.mirrors[0]): string[] {
+    return [...GATEWAY_TOPICS.keys()].map((topic) => this.centralTopic(topic, mirror));
+  }
+
+  /** Those of all mirrors. */
+  allCentralTopics(): string[] {
+    return this.mirrors.flatMap((mirror) => this.centralTopics(mirror));
   }
 
   get agent(): AgentProcess {
@@ -108,8 +117,10 @@ export class Gateway {
 
   async start(): Promise<AgentProcess> {
     const { config, logFile } = this;
+    this.#configure();
     const env = this.#witness?.env ?? {};
-    this.#agent = await AgentProcess.start({ config, logFile, env });
+    const { enter } = this.#options;
+    this.#agent = await AgentProcess.start({ config, logFile, env, ...(enter && { enter }) });
     return this.#agent;
   }
 
@@ -140,14 +151,22 @@ export class Gateway {
     );
   }
 
+  #configure(): void {
+    const { name, mirrors, linkRules } = this;
+    const { cluster, listener, impatient = false } = this.#options;
+    const setting = { name, mirrors, cluster, listener, impatient };
+    const linkOf = (): string => (linkRules === undefined ? '' : randomLinkRules(linkRules));
+    writeFileSync(this.config, gatewayConfig(setting, this.data, this.port, linkOf));
+  }
+
   /** Whatever state it is in. */
   async end(): Promise<void> {
     await this.#agent?.kill();
   }
 
-  async mirror(): Promise<MirrorStatus> {
+  async mirror(wanted: string = MIRROR): Promise<MirrorStatus> {
     const status = await agentStatus(this.data);
-    const mirror = status.mirrors.find(({ name }) => name === MIRROR);
+    const mirror = status.mirrors.find(({ name }) => name === wanted);
     if (mirror === undefined) throw new Error('the agent has no mirror');
     return mirror;
   }
@@ -156,13 +175,14 @@ export class Gateway {
   async mirrorIs(
     wanted: (status: MirrorStatus) => boolean,
     withinMs: number,
+    name: string = MIRROR,
   ): Promise<MirrorStatus> {
     let last: MirrorStatus | undefined;
     let trouble = '';
     await until(
       async () => {
         try {
-          last = await this.mirror();
+          last = await this.mirror(name);
         } catch (error) {
           trouble = String(error); // it is still starting
           return false;
@@ -170,20 +190,29 @@ export class Gateway {
         return wanted(last);
       },
       withinMs,
-      () => `mirror of ${this.name}: ${trouble} ${JSON.stringify(last)}`,
+      () => `mirror ${name} of ${this.name}: ${trouble} ${JSON.stringify(last)}`,
     );
     if (last === undefined) throw new Error('no status');
     return last;
   }
 
-  /** Everything in the log is in Kafka. */
+  /**
+   * Everything in the log is in Kafka, by every mirror. A machine may be slow: `withinMs` is for how
+   * long nothing may go up.
+   */
   async mirrored(withinMs: number): Promise<void> {
-    const done = await this.mirrorIs(
-      ({ state, topics, lagRecords }) =>
-        state === 'halted' || (state === 'live' && topics.length > 0 && lagRecords === 0),
-      withinMs,
-    );
-    if (done.state === 'halted') throw new Error(`the mirror halted: ${done.reason}`);
+    for (const { name } of this.mirrors) {
+      for (let sent = -1; ;) {
+        const status = await this.mirrorIs(
+          (now) => isAtEnd(now) || now.recordsSent > sent + PROGRESS_RECORDS,
+          withinMs,
+          name,
+        );
+        if (status.state === 'halted') throw new Error(`the mirror halted: ${status.reason}`);
+        if (isAtEnd(status)) break;
+        sent = status.recordsSent;
+      }
+    }
   }
 
   /** Lines as QoS 1 messages, by Mosquitto's own client; resolves when all are acknowledged. */
@@ -193,56 +222,27 @@ export class Gateway {
     more: readonly string[] = [],
   ): Promise<void> {
     const flags = ['-h', '127.0.0.1', '-p', String(this.port), '-q', '1', '-t', topic, '-l'];
-    await runChecked({
-      command: 'mosquitto_pub',
-      args: [...flags, ...more],
-      input: `${lines.join('\n')}\n`,
-    });
+    const { enter = (spec: ProcessSpec) => spec } = this.#options;
+    await runChecked(
+      enter({
+        command: 'mosquitto_pub',
+        args: [...flags, ...more],
+        input: `${lines.join('\n')}\n`,
+      }),
+    );
   }
 }
+
+/** What counts as going up; repeats of the same few records do not. */
+const PROGRESS_RECORDS = 500;
+
+function isAtEnd({ state, topics, lagRecords }: MirrorStatus): boolean {
+  return state === 'halted' || (state === 'live' && topics.length > 0 && lagRecords === 0);
+}
+
+const SECOND = { name: 'second', prefix: '.2' } as const;
 
 /** What a power cut takes bytes and names from; it holds nothing but the data folder. */
 function diskOf({ folder }: GatewayOptions): string {
   return join(folder, 'disk');
-}
-
-function configuration(options: GatewayOptions, data: string, port: number): string {
-  const { cluster, listener, name } = options;
-  const { gw } = cluster.state.users;
-  const topics = [...GATEWAY_TOPICS].map(
-    ([topic, count]) => `  ${topic}: { partitions: ${count} }`,
-  );
-  const { compression = 'zstd', batchRecords, drain = 'backlog-first' } = options;
-  const batch = batchRecords === undefined ? '' : `    batch: { records: ${batchRecords} }\n`;
-  const sasl = `{ mechanism: SCRAM-SHA-512, username: ${gw.name}, password: ${gw.password} }`;
-  return `gateway: ${name}
-data: ${data}
-log: { level: debug, format: json }
-mqtt:
-  listen: [ "mqtt://127.0.0.1:${port}" ]
-topics:
-${topics.join('\n')}
-routes:
-  - { match: "alarms/#", topic: alarms }
-  - { match: "#", topic: telemetry }
-mirrors:
-  ${MIRROR}:
-    topics:
-      - { match: alarms, class: alarm }
-      - { match: telemetry, drain: ${drain} }
-      - "*"
-${batch}    kafka:
-      compression: ${compression}
-      brokers: [ ${cluster
-        .bootstrap(listener)
-        .map((address) => `"${address}"`)
-        .join(', ')} ]
-      topic: "{gateway}.{topic}"
-      create: { partitions: ${CENTRAL_PARTITIONS}, replicationFactor: 3 }
-      positionsTopic: ${name}.positions
-      connectTimeout: 3s
-      requestTimeout: 4s
-      transactionTimeout: 10s
-      sasl: ${sasl}
-`;
 }

@@ -40,7 +40,16 @@ export class FaultRunner {
 
   async run(plan: readonly PlannedFault[]): Promise<void> {
     const lanes: readonly Lane[] = ['agent', 'broker', 'link'];
-    await Promise.all(lanes.map((lane) => this.#lane(plan.filter((one) => one.lane === lane))));
+    await Promise.all(lanes.map((lane) => this.#carryOutAll(lane, plan)));
+  }
+
+  async #carryOutAll(lane: Lane, plan: readonly PlannedFault[]): Promise<void> {
+    await this.#lane(plan.filter((one) => one.lane === lane));
+    // What its last life may not send would be waited for by the cuts of others.
+    if (lane !== 'agent' || this.#gateway.linkRules === undefined) return;
+    this.#gateway.linkRules = undefined;
+    await this.#gateway.agent.kill();
+    await this.#gateway.start();
   }
 
   async #lane(plan: readonly PlannedFault[]): Promise<void> {
@@ -83,13 +92,13 @@ export class FaultRunner {
         await this.#cluster.kill(fault.broker);
         await pause(fault.downMs);
         await this.#cluster.start(fault.broker);
-        await this.#cluster.waitUntilHealthy(this.#gateway.centralTopics());
+        await this.#cluster.waitUntilHealthy(this.#gateway.allCentralTopics());
         return;
       case 'broker-stop':
         await this.#cluster.stop(fault.broker);
         await pause(fault.downMs);
         await this.#cluster.cont(fault.broker);
-        await this.#cluster.waitUntilHealthy(this.#gateway.centralTopics());
+        await this.#cluster.waitUntilHealthy(this.#gateway.allCentralTopics());
         return;
       case 'link-reset':
         this.#link.resetAll(fault.brokers);

@@ -2,6 +2,7 @@ import {
   AclOperations,
   AclPermissionTypes,
   Admin,
+  alterPartitionReassignmentsV0,
   Connection,
   createPartitionsV2,
   findCoordinatorV4,
@@ -164,6 +165,34 @@ export async function growTopic(
   const grown = { name, count: partitions, assignments: null };
   await ask(node, (connection) => api.async(connection, [grown], 15_000, false));
   await eventually(`kafka: ${name} grown`, 30_000, () => checkHealthy(nodes, [name]));
+}
+
+/** Every partition gets another leader, and loses the one that it has. */
+export async function moveLeaders(nodes: readonly NodeState[], name: string): Promise<void> {
+  const [node] = nodes;
+  if (node === undefined) throw new Error('a cluster has nodes');
+  const leaders = async (): Promise<readonly number[]> => {
+    const metadata = await ask(node, (connection) =>
+      metadataV12.api.async(connection, [name], false, false),
+    );
+    const partitions = metadata.topics[0]?.partitions ?? [];
+    return partitions
+      .toSorted((one, other) => one.partitionIndex - other.partitionIndex)
+      .map(({ leaderId }) => leaderId);
+  };
+  const before = await leaders();
+  const partitions = before.map((leader, partitionIndex) => ({
+    partitionIndex,
+    replicas: nodes.map(({ id }) => id).filter((id) => id !== leader),
+  }));
+  const { api } = alterPartitionReassignmentsV0;
+  await ask(node, (connection) => api.async(connection, 15_000, false, [{ name, partitions }]));
+  await eventually(`kafka: leaders of ${name} moved`, 60_000, async () => {
+    const now = await leaders();
+    if (now.some((leader, index) => leader < 0 || leader === before[index])) {
+      throw new Error(`leaders were ${before.join()}, and are ${now.join()}`);
+    }
+  });
 }
 
 /** Of who calls itself so; bytes per second of Produce requests, per broker. */

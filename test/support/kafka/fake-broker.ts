@@ -1,4 +1,5 @@
 import { createServer, type Socket } from 'node:net';
+import type { FakeLogins } from './fake-logins.ts';
 import { API, FrameScanner, REQUEST_HEAD_BYTES, requestHeader } from './frames.ts';
 
 /**
@@ -20,9 +21,17 @@ export interface ApiRange {
   readonly max: number;
 }
 
+export interface FakeBrokerOptions {
+  readonly throttleMs?: number;
+  /** So much later than it could. */
+  readonly answersAfterMs?: number;
+  /** Else nobody logs in. */
+  readonly logins?: FakeLogins;
+}
+
 export async function startFakeBroker(
   apis: readonly ApiRange[] = [],
-  { throttleMs = 0 }: { readonly throttleMs?: number } = {},
+  { throttleMs = 0, answersAfterMs = 0, logins }: FakeBrokerOptions = {},
 ): Promise<FakeBroker> {
   const sockets = new Set<Socket>();
   let isMute = false;
@@ -34,8 +43,12 @@ export async function startFakeBroker(
     socket.on('data', (chunk: Buffer) => {
       for (const frame of scanner.scan(chunk)) {
         const { apiKey, correlationId } = requestHeader(frame);
+        const write = (bytes: Buffer): void => void socket.write(bytes);
+        if (logins?.take(socket, apiKey, correlationId, write) === true) continue;
         if (isMute || apiKey !== API.ApiVersions) continue;
-        socket.write(versions(correlationId, apis, throttleMs));
+        const answer = versions(correlationId, apis, throttleMs);
+        if (answersAfterMs === 0) socket.write(answer);
+        else setTimeout(() => socket.write(answer), answersAfterMs);
       }
     });
   });

@@ -74,11 +74,6 @@ const MAIN_CLASSES = {
     'kafka.tools.ConsoleConsumer',
   ],
   dumpLogSegments: ['org.apache.kafka.tools.DumpLogSegments', 'kafka.tools.DumpLogSegments'],
-  transactions: ['org.apache.kafka.tools.TransactionsCommand'],
-  consumerGroups: [
-    'org.apache.kafka.tools.consumer.group.ConsumerGroupCommand',
-    'kafka.admin.ConsumerGroupCommand',
-  ],
   producerPerformance: ['org.apache.kafka.tools.ProducerPerformance'],
   consumerPerformance: ['org.apache.kafka.tools.ConsumerPerformance'],
 } as const;

@@ -17,6 +17,9 @@ const ROLES: Readonly<Record<keyof Omit<NodePorts, 'proxy'>, { name: string; pro
     proxied: { name: 'PROXIED', protocol: 'SASL_PLAINTEXT' },
   };
 
+/** How long a login by SCRAM-SHA-256 at the listener `proxied` holds. */
+export const REAUTH_MS = 5000;
+
 const SASL_LISTENERS = ['sasl', 'sasl_ssl', 'proxied'];
 
 export interface NodeSetting {
@@ -112,6 +115,8 @@ function serverProperties(setting: NodeSetting): Record<string, string> {
     'transaction.state.log.min.isr': inSync,
     'transaction.state.log.num.partitions': '4',
     'group.initial.rebalance.delay.ms': '0',
+    // Who does not log in anew is cut off: there, and by this mechanism only.
+    'listener.name.proxied.scram-sha-256.connections.max.reauth.ms': String(REAUTH_MS),
     // A killed broker loses its leaderships after this long (9 s by default).
     'broker.session.timeout.ms': '6000',
     'broker.heartbeat.interval.ms': '1000',

@@ -36,7 +36,6 @@ export interface ConsumedRecord {
 }
 
 export interface ConsumeOptions {
-  readonly isolation?: 'read_committed' | 'read_uncommitted';
   /** The consumer ends once nothing came for this long. */
   readonly idleMs?: number;
   readonly maxRecords?: number;
@@ -109,7 +108,7 @@ export async function consoleConsume(
       '--formatter-config',
       formatter,
       '--isolation-level',
-      options.isolation ?? 'read_committed',
+      'read_committed',
       '--timeout-ms',
       String(options.idleMs ?? 5000),
       ...limit,
@@ -136,22 +135,6 @@ export async function dumpLogSegments(
   const list = files.toSorted().map((name) => join(folder, name));
   const { stdout } = await runTool('dumpLogSegments', ['--files', list.join(','), ...more]);
   return stdout;
-}
-
-/** Committed positions of a group, as Kafka's own command prints them. */
-export async function describeGroup(cluster: KafkaCluster, group: string): Promise<string> {
-  const servers = cluster.bootstrap('plaintext').join(',');
-  const args = ['--bootstrap-server', servers, '--describe', '--group', group, '--offsets'];
-  return (await runTool('consumerGroups', args)).stdout;
-}
-
-/** Kafka's TransactionsCommand, as `['list']` or `['describe', '--transactional-id', 'x']`. */
-export async function transactions(
-  cluster: KafkaCluster,
-  args: readonly string[],
-): Promise<string> {
-  const servers = cluster.bootstrap('plaintext').join(',');
-  return (await runTool('transactions', ['--bootstrap-server', servers, ...args])).stdout;
 }
 
 /**
@@ -210,10 +193,11 @@ export async function kcatConsume(
   cluster: KafkaCluster,
   topic: string,
   partition?: number,
+  isolation: 'read_committed' | 'read_uncommitted' = 'read_committed',
 ): Promise<ConsumedRecord[]> {
   const where = partition === undefined ? [] : ['-p', String(partition)];
-  const isolation = 'isolation.level=read_committed';
-  const how = ['-o', 'beginning', '-e', '-q', '-J', '-X', isolation];
+  const level = `isolation.level=${isolation}`;
+  const how = ['-o', 'beginning', '-e', '-q', '-J', '-X', level];
   const result = await kcat(cluster, ['-C', '-t', topic, ...where, ...how]);
   return result.stdout
     .split('\n')

@@ -48,6 +48,11 @@ export class NetNamespace {
     return { ...spec, command: 'nsenter', args: [...into, spec.command, ...(spec.args ?? [])] };
   }
 
+  /** A process of it, by which others find it. */
+  get pid(): number {
+    return this.#holder.pid;
+  }
+
   run(command: string, ...args: string[]): Promise<Finished> {
     return runChecked(this.inside({ command, args }));
   }
@@ -70,8 +75,15 @@ export class NetNamespace {
     }
   }
 
+  /** The same for what is sent from here. */
+  async swallowSent(...matches: string[]): Promise<void> {
+    for (const match of matches) {
+      await this.run('nft', `add rule inet lies postrouting ${match} drop`);
+    }
+  }
+
   async swallowNothing(): Promise<void> {
-    await this.run('nft', 'flush chain inet lies input');
+    await this.run('nft', 'flush table inet lies');
   }
 
   /** Its addresses and its route come, or go. */
@@ -106,7 +118,10 @@ export class NetNamespace {
     await this.run('ip', 'link', 'set', 'uplink', 'up');
     await this.setUplink('up');
     await this.run('nft', 'add table inet lies');
-    await this.run('nft', 'add chain inet lies input { type filter hook input priority 0 ; }');
+    // Not `output`: where addresses are translated that still takes loopback for the way.
+    for (const way of ['input', 'postrouting']) {
+      await this.run('nft', `add chain inet lies ${way} { type filter hook ${way} priority 0 ; }`);
+    }
   }
 }
 
