@@ -1,4 +1,5 @@
 import type { StreamId } from '../../record.ts';
+import type { LargePatience } from '../large-patience.ts';
 import type { MirrorStream, Rejection } from '../upstream.ts';
 import type { Destinations } from './destinations.ts';
 import type { PieceEncoder } from './encode.ts';
@@ -25,5 +26,6 @@ export interface DeliveryParts {
   /** A transaction took longer than that. */
   readonly noteTimedOut: () => void;
   readonly requestTimeoutMs: number;
+  readonly patience: LargePatience;
   readonly quarantine: (rejected: readonly Rejection[]) => Promise<void>;
 }

@@ -73,6 +73,10 @@ export class KafkaSession implements UpstreamSession {
     return { answeredMs: this.#answeredMs, probedAfterMs: MIRROR_LIMITS.kafkaProbeMs };
   }
 
+  get patienceMs(): number {
+    return this.#links.patienceMs;
+  }
+
   probe(): void {
     void this.#check('all', false);
   }

@@ -1,9 +1,11 @@
 import type { IConnackPacket } from 'mqtt';
 import { GatelogError } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
+import { MIRROR_LIMITS } from '../../mirror-limits.ts';
 import type { Logger } from '../../telemetry.ts';
 import type { Clock } from '../../time.ts';
 import { ConnectAttempts } from '../connect-attempts.ts';
+import { LargePatience } from '../large-patience.ts';
 import type {
   Batching,
   ConnectOptions,
@@ -14,6 +16,7 @@ import type {
 } from '../upstream.ts';
 import { Blame } from './blame.ts';
 import { dial, type MqttConnection } from './dial.ts';
+import { followLarge } from './large-records.ts';
 import type { OwnRecords, Place } from './own-records.ts';
 import { dispositionOf } from './reasons.ts';
 import { SendWindow } from './send-window.ts';
@@ -48,6 +51,7 @@ export interface MqttUpstreamOptions extends MqttConnection {
 interface Memory {
   readonly blame: Blame;
   readonly attempts: ConnectAttempts;
+  readonly patience: LargePatience;
   /** Bytes that the last session had without an answer. */
   windowBytes: number | undefined;
 }
@@ -68,6 +72,10 @@ export function createMqttUpstream(options: MqttUpstreamOptions): Upstream {
   const memory: Memory = {
     blame: new Blame(),
     attempts: options.attempts ?? new ConnectAttempts(options.clock),
+    patience: new LargePatience({
+      configuredMs: options.ackTimeoutMs ?? LIMITS.mqttAckMs,
+      mostMs: MIRROR_LIMITS.mqttAckMostMs,
+    }),
     windowBytes: undefined,
   };
   return {
@@ -115,7 +123,7 @@ async function openClient(
       `${where}: the far side takes QoS 0 only, which confirms nothing; a mirror needs QoS 1`,
     );
   }
-  const { gateway, incarnation, own, clock, ackTimeoutMs = LIMITS.mqttAckMs } = options;
+  const { gateway, incarnation, own, clock, logger } = options;
   const prefix = options.prefix === undefined || options.prefix === '' ? '' : `${options.prefix}/`;
   const packets = Math.min(receiveMaximum ?? LIMITS.mqttWindow, LIMITS.mqttWindow);
   // The link may have changed meanwhile: half of what it took last is found again soon.
@@ -124,6 +132,9 @@ async function openClient(
   client.once('close', () => {
     memory.windowBytes = window.bytes;
   });
+  const { patience } = memory;
+  const keepaliveMs = (options.keepaliveSeconds ?? LIMITS.mqttKeepaliveSeconds) * 1000;
+  followLarge({ client, where, window, patience, keepaliveMs, clock, logger });
   return new MqttSession({
     client,
     where,
@@ -142,8 +153,8 @@ async function openClient(
     },
     qos,
     window,
-    ackMs: ackTimeoutMs,
-    keepaliveMs: (options.keepaliveSeconds ?? LIMITS.mqttKeepaliveSeconds) * 1000,
+    ackMs: patience.begin(),
+    keepaliveMs,
     blame: memory.blame,
     clock,
   });

@@ -120,6 +120,10 @@ export class MqttSession implements UpstreamSession {
     return { answeredMs: this.#heardMs, probedAfterMs: this.#options.keepaliveMs };
   }
 
+  get patienceMs(): number {
+    return this.#options.ackMs;
+  }
+
   probe(): void {
     if (this.#over !== undefined) return;
     this.#probing = true;
