@@ -10,8 +10,8 @@ export interface LargePatienceOptions {
 /**
  * For how long the answer to one large record is waited for. A batch that a thin link does not carry in
  * time is sent again smaller; a record alone can not be, and would be broken off and begun anew for ever.
- * So each time that one was late the next session waits three times as long, until it gets through: what
- * was sent in vain is then less than half of what it takes. The way back is by halves, and not below what
+ * So each time that one was late the next session waits three times as long, until it gets through: the
+ * waits in vain are at most half of the last one. The way back is by halves, and not below what
  * records took.
  *
  * A link that carried less than 8 kbit/s meanwhile counts as dead, not as slow: small records
