@@ -176,7 +176,7 @@ class Sending {
     const at = this.#plan.streams.find((one) => one.stream === stream);
     return new GatelogError(
       'UPSTREAM_MISMATCH',
-      `the centre has ${at?.topic}/${at?.partition} of gateway '${this.#plan.origin.gateway}' up to ${from}, and these files go on at ${goesOn}: import the files in between first, or export again where these were made, or let the gateway send them when it is online`,
+      `the centre has ${at?.topic}/${at?.partition} of gateway '${this.#plan.origin.gateway}' up to ${from}, and these files go on at ${goesOn}: import the files in between first, or export again where these were made, or let the gateway send them when it is online; everything else of these files is there now`,
     );
   }
 
