@@ -12,6 +12,7 @@ export const GAPS = '_gaps';
  * - `rejected`, `oversize`: the far side does not take them; they are kept in `_quarantine`.
  * - `expired`: the time that its device gave it (MQTT 5, Message Expiry Interval) was over before a mirror
  *   came to it.
+ * - `sampled`: the mirror's topic is sampled, and these were not the last of their key in their window.
  * - `pressure`: QoS 0 messages that came while nothing could be stored; they never had an offset.
  * - `skipped`, `rewound`: a person moved a mirror forward over them, or back, so that they come again.
  * - `far-behind`: the far side went back to before them, and the log no longer holds them.
@@ -23,6 +24,7 @@ export const LOSS_REASONS = [
   'rejected',
   'oversize',
   'expired',
+  'sampled',
   'pressure',
   'skipped',
   'rewound',

@@ -5,18 +5,24 @@ export const MIRROR_LIMITS = {
   // Connecting.
   /** Attempts to connect of one mirror, all brokers together, that came to nothing. */
   connectAttemptsPerMinute: 60,
+  /** A change of the network begins them anew, this often at most. */
+  connectForgiveMs: 20_000,
   /** Of several addresses of one name, each but the last is waited for this long: longer than a satellite. */
   connectAddressMs: 3000,
   /** How often addresses, routes and resolvers are looked at for a change. */
   networkLookMs: 1000,
   /** Of each file that tells of routes and resolvers. */
   networkFileChars: 65_536,
-  /** A session with Kafka in which nothing was answered for half of this is asked something this often. */
+  /** A session with Kafka in which nothing was answered for so long is asked something. */
   kafkaProbeMs: 30_000,
-  /** All of its connections are, this often: brokers close those idle for 10 min, and NAT forgets them. */
-  kafkaProbeAllMs: 240_000,
+  /** None of its connections rests for longer: brokers close those idle for 10 min, and NAT forgets them. */
+  kafkaProbeAllMs: 265_000,
+  /** The same while the link is metered or has a budget. */
+  kafkaCostlyProbeMs: 240_000,
+  kafkaCostlyProbeAllMs: 540_000,
   /** How often it is looked whether central topics have more partitions: as metadata.max.age.ms has it. */
   kafkaPartitionsMs: 300_000,
+  kafkaCostlyPartitionsMs: 3_600_000,
   /** Requests on one connection to a Kafka broker that are not answered yet. */
   kafkaInflights: 64,
   /** So often requestTimeout is doubled for a far side whose answers come later than that. */
@@ -47,7 +53,7 @@ export const MIRROR_LIMITS = {
   newestChunkRecords: 4096,
   /** A lane that has something to send is passed over for at most so many batches of others. */
   lanePasses: 15,
-  /** So many records beside what a lane gives are a backlog. */
+  /** So many records that wait are a backlog. */
   backlogRecords: 1000,
 
   // To an MQTT broker.
@@ -63,6 +69,18 @@ export const MIRROR_LIMITS = {
   mqttWindowGrowth: 0.125,
   /** The fastest answer is forgotten after one to two of these. */
   mqttFastestMs: 30_000,
+  /**
+   * Packets of QoS 2 without an answer over 3.1.1, where the far side can't say how many it takes:
+   * Mosquitto ends the connection at more than 20 unless it is told otherwise.
+   */
+  mqttWindowPackets311: 20,
+  /** With QoS 2 the far side is asked to keep a session that has ended for so long. */
+  mqttSessionSeconds: 604_800, // 7 d
+  /** Records whose packet ids stand in a row. */
+  mqttRunRecords: 4096,
+  /** While all packet ids are in use: positions move on meanwhile. */
+  mqttIdsWaitMs: 50,
+
   // Batches by what the link carries (batch-size.ts), where the far side's receipts tell its pace.
   /** A session begins with batches of so many bytes as read. */
   startBytes: 32_768, // 32 KiB
@@ -77,8 +95,12 @@ export const MIRROR_LIMITS = {
    * transaction that is open for longer than its timeout is lost. Less where something may have to
    * overtake them.
    */
-  queueMs: 3200,
-  queuePromptMs: 1600,
+  queueMs: 2000,
+  queuePromptMs: 600,
+  /** Up to this size, as read, of a batch that keeps the link busy for a while the link is thin. */
+  thinBytes: 131_072, // 128 KiB
+  /** More by this while a size is tried. */
+  trialShare: 1.15,
   /** All that are under way, as read: they are in memory until they are settled. */
   underWayBytes: 44_040_192, // 42 MiB
   /** By this a size grows at once, at most. */
@@ -100,7 +122,7 @@ export const MIRROR_LIMITS = {
   /** Below so much idle time two batches at once, and one being read, fill a link. */
   shortIdleMs: 100,
   /** Idle time beyond this is a broker's that is slow, not the link's: more under way do not help. */
-  longIdleMs: 2400,
+  longIdleMs: 3600,
 } as const;
 
 assert(MIRROR_LIMITS.kafkaReloginShare < 1, 'a login is renewed before it ends');

@@ -311,8 +311,7 @@ export class DeviceConnection {
       this.#failed(error);
       return;
     }
-    if (isQos2) this.#qos2?.durable(code & 0xffff);
-    this.#acknowledge(code, isQos2 ? undefined : last);
+    this.#acknowledge(code, isQos2 ? this.#qos2?.durable(code & 0xffff, last) : last);
     if (packet !== undefined) this.#deliver(packet);
   };
 

@@ -10,6 +10,8 @@ import { ProtocolViolation, REASON } from './broker-reasons.ts';
 export class Qos2Session {
   /** Packet id → whether its record is durable. */
   readonly #open = new Map<number, boolean>();
+  /** Of those open whose record was a repeat: what the PUBREC said, for it may have to be said again. */
+  readonly #lasts = new Map<number, number>();
 
   /** undefined: a new message; else whether the one taken before is durable. */
   taken(id: number): boolean | undefined {
@@ -26,12 +28,17 @@ export class Qos2Session {
     this.#open.set(id, false);
   }
 
-  durable(id: number): void {
-    if (this.#open.has(id)) this.#open.set(id, true);
+  /** `last`: it was a repeat of a gateway's, and this we have last of its source. Gives what is known of that. */
+  durable(id: number, last: number | undefined): number | undefined {
+    if (!this.#open.has(id)) return last;
+    this.#open.set(id, true);
+    if (last !== undefined) this.#lasts.set(id, last);
+    return this.#lasts.get(id);
   }
 
   /** PUBREL, or a failed append. False when there was none. */
   release(id: number): boolean {
+    this.#lasts.delete(id);
     return this.#open.delete(id);
   }
 }

@@ -66,7 +66,7 @@ const windowSection: z.ZodType<WindowRule> = section({
 }).transform((window) => ({ from: window.from, forMs: window.for, classes: window.classes }));
 
 function actionOf(value: unknown): MeteredAction | undefined {
-  if (value === 'pause' || value === 'alarms-only') return value;
+  if (value === 'pause' || value === 'alarms-only' || value === 'sample') return value;
   if (typeof value !== 'object' || value === null || !('cap' in value)) return undefined;
   const cap = Object.keys(value).length === 1 ? rateOf(value.cap) : undefined;
   return cap === undefined ? undefined : { capBitsPerSecond: cap };
@@ -79,7 +79,7 @@ const meteredSection: z.ZodType<MeteredRule> = section({
     .default([]),
   networkManager: flag().default(true),
   // oxlint-disable-next-line unicorn/no-thenable -- an option's name, read once and not awaited
-  then: leaf('pause, alarms-only or {cap: RATE}', actionOf).default('alarms-only'),
+  then: leaf('pause, alarms-only, sample or {cap: RATE}', actionOf).default('alarms-only'),
 }).transform((metered) => ({
   interfaces: metered.interfaces,
   networkManager: metered.networkManager,

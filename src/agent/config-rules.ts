@@ -4,6 +4,7 @@ import { matchOf, sameTreatment, topicMatcher, treatmentOf } from '../mirror/sel
 import { formatSize } from '../units.ts';
 import type { ConfigDocument, Problem } from './config-document.ts';
 import { gatewayOf, isName, isTopicName, NAME_EXPECTED, TOPIC_EXPECTED } from './config-forms.ts';
+import { checkPairs, type Say } from './config-pairs.ts';
 import type { ParsedConfig } from './config-schema.ts';
 import type { KafkaUpstreamConfig, MirrorConfig } from './config-types.ts';
 import { KeyTemplate, TopicFilter } from './route.ts';
@@ -29,12 +30,9 @@ export function checkRules(config: ParsedConfig, document: ConfigDocument): Rule
     checkMirror(name, mirror, config, say(errors), say(warnings));
     checkLink(name, mirror, config, say(errors), say(warnings));
   }
-  checkTransactionalIds(config, say(errors), say(warnings));
-  checkClientIds(config, say(errors));
+  checkPairs(config, say(errors), say(warnings));
   return { errors, warnings };
 }
-
-type Say = (at: readonly (string | number)[], message: string) => void;
 
 function checkNames(config: ParsedConfig, document: ConfigDocument, errors: Problem[]): void {
   for (const [map, names, legal, expected] of [
@@ -127,49 +125,6 @@ function checkRoutes(config: ParsedConfig, error: Say, warn: Say): void {
   }
 }
 
-/**
- * Two mirrors with one transactional id would fence each other, with one group mix positions. That
- * two lists of brokers are two clusters cannot be known here, that they are one can.
- */
-function checkTransactionalIds(config: ParsedConfig, error: Say, warn: Say): void {
-  const ownName = `gatelog.${gatewayOf(config)}`;
-  for (const option of ['transactionalId', 'group'] as const) {
-    const seen: { name: string; id: string; brokers: ReadonlySet<string> }[] = [];
-    for (const [name, { upstream }] of Object.entries(config.mirrors)) {
-      if (upstream.kind !== 'kafka' || upstream.delivery !== 'exactly-once') continue;
-      const { [option]: id = ownName, brokers } = upstream;
-      const at = ['mirrors', name, 'kafka', option];
-      for (const other of seen) {
-        if (other.id !== id) continue;
-        const mirror = `mirror ${JSON.stringify(other.name)}`;
-        if (brokers.some((broker) => other.brokers.has(broker))) {
-          error(at, `must differ from that of ${mirror}: set it for one of them`);
-        } else {
-          warn(at, `is that of ${mirror} too, which works only if these are two clusters`);
-        }
-      }
-      seen.push({ name, id, brokers: new Set(brokers) });
-    }
-  }
-}
-
-/** An MQTT broker ends the older of two connections with one client id. */
-function checkClientIds(config: ParsedConfig, error: Say): void {
-  const seen = new Map<string, string>();
-  for (const [name, { upstream }] of Object.entries(config.mirrors)) {
-    if (upstream.kind !== 'mqtt') continue;
-    const id = `${new URL(upstream.url).host} ${upstream.clientId ?? `gatelog-${gatewayOf(config)}`}`;
-    const other = seen.get(id);
-    if (other !== undefined) {
-      error(
-        ['mirrors', name, 'mqtt', 'clientId'],
-        `must differ from that of mirror ${JSON.stringify(other)}: set it for one of them`,
-      );
-    }
-    seen.set(id, name);
-  }
-}
-
 function checkKafkaTopics(
   at: readonly string[],
   upstream: KafkaUpstreamConfig,
@@ -245,6 +200,45 @@ function checkTreatments(name: string, { topics, upstream }: MirrorConfig, error
   }
 }
 
+/** A rule that never applies, or leaves records out where that can't be made good. */
+function checkSamples(name: string, { topics, upstream, link }: MirrorConfig, error: Say): void {
+  const action = link?.metered?.action;
+  for (const [index, rule] of topics.entries()) {
+    const { sample, drain, class: topicClass } = treatmentOf(rule);
+    if (sample === undefined) continue;
+    const at = ['mirrors', name, 'topics', index, 'sample'];
+    if (drain !== 'backlog-first') {
+      error(at, `expected drain: backlog-first beside it, found ${JSON.stringify(drain)}`);
+    }
+    if (sample.rest === 'later' && sample.when === 'always') {
+      error([...at, 'rest'], 'expected ledger with when: always, found "later", which never comes');
+    } else if (sample.rest === 'later' && upstream.kind === 'mqtt') {
+      error(
+        [...at, 'rest'],
+        'expected ledger to an MQTT broker, found "later": a central gatelog knows repeats by the last record it has, so records must come in order',
+      );
+    }
+    if (sample.when === 'always') continue;
+    if (action === undefined) {
+      error(
+        [...at, 'when'],
+        'expected link.metered, which says when a link is metered, found none',
+      );
+    } else if (action === 'pause' || (action === 'alarms-only' && topicClass !== 'alarm')) {
+      error(
+        [...at, 'when'],
+        `never applies: link.metered.then is ${action}, so nothing of these topics goes then; write then: sample, or {cap: RATE}`,
+      );
+    }
+  }
+  const isSampled = topics.some((rule) => treatmentOf(rule).sample?.when === 'metered');
+  if (action !== 'sample' || isSampled) return;
+  error(
+    ['mirrors', name, 'link', 'metered', 'then'],
+    'expected a topic of the mirror with sample, found none: write alarms-only',
+  );
+}
+
 function checkMirror(
   name: string,
   mirror: MirrorConfig,
@@ -265,6 +259,7 @@ function checkMirror(
     }
   }
   checkTreatments(name, mirror, error);
+  checkSamples(name, mirror, error);
   if (mirror.topics.length === 0)
     error(['mirrors', name, 'topics'], 'expected at least one pattern, found an empty list');
   const { upstream } = mirror;

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { LIMITS } from '../limits.ts';
+import { keepDuration, type SampleRule } from '../mirror/sample-rule.ts';
 import { CLASSES, DEFAULT_TREATMENT, DRAINS, type TopicPattern } from '../mirror/selection.ts';
+import { SAMPLE_LIMITS } from '../sample-limits.ts';
 import { ON_FULL, type TopicOptions } from '../store/log.ts';
 import {
   isAddress,
@@ -180,6 +182,20 @@ const routeSection: z.ZodType<RouteConfig> = section({
   key: text('a key template, such as "{topic}"').default('{topic}'),
 });
 
+const KEEP_EXPECTED = 'last per key per DURATION, from 1s to 1d, such as last per key per 1m';
+const window = duration({ min: SAMPLE_LIMITS.windowMsMin, max: SAMPLE_LIMITS.windowMsMax }, '');
+
+function keepOf(value: unknown): number | undefined {
+  const perText = typeof value === 'string' ? keepDuration(value) : undefined;
+  return perText === undefined ? undefined : window.safeParse(perText).data;
+}
+
+const sampleSection: z.ZodType<SampleRule> = section({
+  when: oneOf(['metered', 'always']).default('metered'),
+  keep: leaf(KEEP_EXPECTED, keepOf),
+  rest: oneOf(['later', 'ledger']).default('later'),
+}).transform(({ when, keep, rest }) => ({ when, perMs: keep, rest }));
+
 const topicPattern = text('a pattern of topic names, such as "*" or "sensors-*"', isTopicPattern);
 const topicRule: z.ZodType<TopicPattern> = z.union([
   topicPattern,
@@ -187,6 +203,7 @@ const topicRule: z.ZodType<TopicPattern> = z.union([
     match: topicPattern,
     class: oneOf(CLASSES).default(DEFAULT_TREATMENT.class),
     drain: oneOf(DRAINS).default(DEFAULT_TREATMENT.drain),
+    sample: sampleSection.optional(),
   }),
 ]);
 

@@ -58,8 +58,22 @@ export class KnownMirrors {
       throw new GatelogError('NOT_FOUND', message);
     }
     await this.#store.forgetPositions(positionsName(name));
+    // A later mirror of that name owes nothing. What may have been sent (its journal) is remembered.
+    for (const space of [
+      decisionsSpace(name),
+      linkSpace(name),
+      sampledSpace(name),
+      handshakesSpace(name),
+    ]) {
+      await this.#clear(space);
+    }
     this.#names.delete(name);
     await this.#save();
+  }
+
+  async #clear(space: string): Promise<void> {
+    const values = this.#store.keyValue(space);
+    await values.deleteAll((await values.entries()).map(([key]) => key));
   }
 
   #save(): Promise<void> {
@@ -70,6 +84,26 @@ export class KnownMirrors {
 /** The reader's name in the store. MUST stay the same for ever. */
 export function positionsName(mirror: string): string {
   return `mirror.${mirror}`;
+}
+
+/** Where a mirror keeps what a person decided about it. MUST stay the same for ever. */
+export function decisionsSpace(mirror: string): string {
+  return `mirror.${mirror}`;
+}
+
+/** Where it keeps what it used of its link's budgets. As above. */
+export function linkSpace(mirror: string): string {
+  return `link.${mirror}`;
+}
+
+/** Where it keeps which records went ahead of those that sampling left for later. As above. */
+export function sampledSpace(mirror: string): string {
+  return `sampled.${mirror}`;
+}
+
+/** Where one to an MQTT broker keeps what is under way: a later mirror of that name has sent none of it. As above. */
+export function handshakesSpace(mirror: string): string {
+  return `mqtt-mirror.${mirror}`;
 }
 
 function textOf(bytes: Uint8Array): string {

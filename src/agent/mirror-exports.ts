@@ -85,6 +85,12 @@ export class Exports {
     const had = new Map<StreamId, Coverage>();
     for (const { stream, topic, partition } of streams) {
       const local = sent.get(stream) ?? upTo(0);
+      if (local.sampledTo !== undefined) {
+        throw new GatelogError(
+          'USAGE',
+          `mirror ${name} can not be exported at present: it has sent a sample of ${topic}/${partition}, and the rest of that is sent once its link is not metered (sample.rest: later); export it after that`,
+        );
+      }
       const files = listed.find(([of, at]) => of === topic && at === partition);
       had.set(stream, files === undefined ? local : union(local, fromFlat(files[2], files[3])));
     }

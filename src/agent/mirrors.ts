@@ -1,16 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import { type Claim, Claims } from '../mirror/claims.ts';
 import type { KafkaConnection } from '../mirror/kafka/options.ts';
+import { ConnectAttempts } from '../mirror/connect-attempts.ts';
 import { Mirror } from '../mirror/mirror.ts';
 import { NetworkWatch } from '../mirror/network-watch.ts';
 import { LinkPolicy } from '../mirror/policy/link-policy.ts';
-import type { Wire } from '../mirror/policy/wire-meter.ts';
+import { clientIdOf } from '../mirror/mqtt/client-id.ts';
+import { Handshakes } from '../mirror/mqtt/handshakes.ts';
 import { OwnRecords } from '../mirror/mqtt/own-records.ts';
-import { selectTopics, streamsOf, topicMatcher } from '../mirror/selection.ts';
+import { selectTopics, streamsOf, topicMatcher, treatmentOf } from '../mirror/selection.ts';
 import type { Upstream } from '../mirror/upstream.ts';
 import type { Random } from '../random.ts';
-import type { Store, TopicOptions } from '../store/log.ts';
+import type { PositionStore, Store, TopicOptions } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import type {
@@ -19,7 +22,13 @@ import type {
   MirrorConfig,
   MqttUpstreamConfig,
 } from './config-types.ts';
-import { positionsName } from './known-mirrors.ts';
+import {
+  decisionsSpace,
+  handshakesSpace,
+  linkSpace,
+  positionsName,
+  sampledSpace,
+} from './known-mirrors.ts';
 
 /** Builds the mirrors that a configuration names. Clients are loaded only where they are used. */
 export interface MirrorSurroundings {
@@ -48,8 +57,9 @@ export async function buildMirrors(
   if (Object.keys(config.mirrors).length === 0) return mirrors;
   const { store, clock, random } = surroundings;
   const { writer, reader, identity } = store;
-  const ownRecords = ownRecordsOf(store);
+  const ownRecords = ownRecordsOf(store, config);
   const network = new NetworkWatch(clock);
+  const claims = new Claims();
   const quarantine = { writer, topic: writer.defineTopic(QUARANTINE, QUARANTINE_OPTIONS) };
   await expectOwnRecords(config, store, ownRecords);
   for (const [name, mirror] of Object.entries(config.mirrors)) {
@@ -57,6 +67,7 @@ export async function buildMirrors(
     const { maxRecords, maxBytes, maxWaitMs } = mirror.batch;
     const positions = await store.positions(positionsName(name), { pins: mirror.mustDeliver });
     const policy = await policyOf(name, mirror, surroundings, logger);
+    const attempts = new ConnectAttempts(clock);
     const options = {
       name,
       gateway: config.gateway,
@@ -65,14 +76,18 @@ export async function buildMirrors(
       positions,
       ledger: store.ledger,
       quarantine,
-      decisions: store.keyValue(`mirror.${name}`),
+      decisions: store.keyValue(decisionsSpace(name)),
+      sampled: store.keyValue(sampledSpace(name)),
       upstream: await buildUpstream(name, mirror, config, {
         ...surroundings,
         logger,
-        positionsLostBelow: positions.lostBelow,
+        positions,
+        claim: claims.take.bind(claims, name),
         ownRecords,
-        wire: policy?.wire,
+        policy,
+        attempts,
       }),
+      attempts,
       policy,
       topics: mirror.topics,
       expiryNowMs:
@@ -111,33 +126,45 @@ async function expectOwnRecords(
 }
 
 interface UpstreamSurroundings extends MirrorSurroundings {
-  readonly positionsLostBelow: number;
+  readonly positions: PositionStore;
+  readonly claim: (claims: readonly Claim[]) => void;
   readonly ownRecords: (url: string) => OwnRecords;
-  readonly wire: Wire | undefined;
+  readonly policy: LinkPolicy | undefined;
+  readonly attempts: ConnectAttempts;
 }
 
 function policyOf(
   name: string,
-  { link }: MirrorConfig,
+  { link, topics }: MirrorConfig,
   { store, clock, isClockSound }: MirrorSurroundings,
   logger: Logger,
 ): Promise<LinkPolicy | undefined> {
   if (link === undefined) return Promise.resolve(undefined);
-  const space = store.keyValue(`link.${name}`);
-  return LinkPolicy.load({ name, rules: link, space, clock, isClockSound, logger });
+  const space = store.keyValue(linkSpace(name));
+  const samples = topics.some((rule) => treatmentOf(rule).sample?.when === 'metered');
+  return LinkPolicy.load({ name, rules: link, samples, space, clock, isClockSound, logger });
 }
 
 /** One for each far side, whichever mirrors send to it. */
-function ownRecordsOf(store: Store): (url: string) => OwnRecords {
+function ownRecordsOf(store: Store, config: Config): (url: string) => OwnRecords {
   const known = new Map<string, OwnRecords>();
   return (url) => {
     const far = farSideOf(url);
     const isDoubtful = store.stateDamage !== undefined;
     const values = store.keyValue(`mqtt.${far}`);
-    const own = known.get(far) ?? new OwnRecords(values, store.reader, isDoubtful);
+    const alsoTo = (topic: string): string[] => otherAddresses(far, topic, config);
+    const own = known.get(far) ?? new OwnRecords(values, store.reader, isDoubtful, alsoTo);
     known.set(far, own);
     return own;
   };
+}
+
+/** Where else mirrors over MQTT send the topic. */
+function otherAddresses(far: string, topic: string, { mirrors }: Config): string[] {
+  return Object.values(mirrors).flatMap(({ upstream, topics }) => {
+    const isOther = upstream.kind === 'mqtt' && farSideOf(upstream.url) !== far;
+    return isOther && topicMatcher(topics)(topic) ? [upstream.url] : [];
+  });
 }
 
 const PORTS: Readonly<Record<string, string>> = { 'mqtts:': '8883', 'ws:': '80', 'wss:': '443' };
@@ -155,19 +182,21 @@ function buildUpstream(
 ): Promise<Upstream> {
   return mirror.upstream.kind === 'kafka'
     ? kafkaUpstream(name, mirror.upstream, config, surroundings)
-    : mqttUpstream(mirror.upstream, config, surroundings);
+    : mqttUpstream(name, mirror.upstream, config, surroundings);
 }
 
 async function kafkaUpstream(
   name: string,
   kafka: KafkaUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, positionsLostBelow, wire }: UpstreamSurroundings,
+  { store, clock, isClockSound, logger, positions, claim, policy, attempts }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
   return createKafkaUpstream({
     ...kafkaConnection(kafka),
-    wire,
+    wire: policy?.wire,
+    attempts,
+    isCostly: () => policy?.isCostly === true,
     gateway: config.gateway,
     incarnation: store.identity.incarnation,
     delivery: kafka.delivery,
@@ -183,8 +212,9 @@ async function kafkaUpstream(
     clusterId: kafka.clusterId,
     replaces: kafka.replaces,
     unknownOutcome: kafka.unknownOutcome,
-    positionsLostBelow,
+    positionsLostBelow: positions.lostBelow,
     journal: store.keyValue(journalSpace(name)),
+    claim,
     clock,
     isClockSound,
     logger,
@@ -224,12 +254,40 @@ async function readToken(file: string): Promise<string> {
   }
 }
 
+/** Other mirrors to MQTT brokers with this client id. */
+function withClientId(clientId: string, name: string, { mirrors, gateway }: Config): string[] {
+  return Object.entries(mirrors)
+    .filter(
+      ([other, { upstream }]) =>
+        other !== name &&
+        upstream.kind === 'mqtt' &&
+        clientIdOf({ ...upstream, gateway }) === clientId,
+    )
+    .map(([other]) => other);
+}
+
 async function mqttUpstream(
+  name: string,
   mqtt: MqttUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, ownRecords, wire }: UpstreamSurroundings,
+  {
+    store,
+    clock,
+    isClockSound,
+    logger,
+    positions,
+    ownRecords,
+    policy,
+    attempts,
+  }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createMqttUpstream } = await import('../mirror/mqtt/mqtt-upstream.ts');
+  const handshakes = new Handshakes({
+    values: store.keyValue(handshakesSpace(name)),
+    hadOf: positions.coverage.bind(positions),
+    reader: store.reader,
+    isDoubtful: store.stateDamage !== undefined,
+  });
   return createMqttUpstream({
     gateway: config.gateway,
     incarnation: store.identity.incarnation,
@@ -248,7 +306,10 @@ async function mqttUpstream(
     keepaliveSeconds: Math.ceil(mqtt.keepAliveMs / 1000),
     expiryNowMs: () => (isClockSound() ? clock.nowMs() : undefined),
     own: ownRecords(mqtt.url),
-    wire,
+    handshakes,
+    sameId: withClientId(clientIdOf({ ...mqtt, gateway: config.gateway }), name, config),
+    wire: policy?.wire,
+    attempts,
     clock,
     isClockSound,
     logger,

@@ -379,7 +379,7 @@ function addVerify(parser: Argv, context: CliContext): void {
           array: true,
           requiresArg: true,
           describe:
-            'Topic of the gateway that goes live first or newest first; may be repeated ' +
+            'Topic of the gateway that goes live first or newest first, or in part later; may be repeated ' +
             '[default: as the mirror’s configuration says]',
         })
         .option('json', JSON_LINES)

@@ -4,6 +4,7 @@ import type {
   LinkStatus,
   WindowStatus,
 } from '../mirror/policy/link-status.ts';
+import type { MirrorStatus } from '../mirror/status.ts';
 import { isoTime } from '../time.ts';
 import { formatDiskSize, formatDuration, formatRate } from '../units.ts';
 
@@ -16,6 +17,22 @@ export function linkLines(link: LinkStatus | undefined): string[] {
     ...link.windows.map(windowLine),
     ...meteredLines(link),
   ];
+}
+
+/** Of which topics only a sample goes, now or while the link is metered. */
+export function sampleLines({ topics }: Pick<MirrorStatus, 'topics'>): string[] {
+  return topics.flatMap(({ topic, sample, lagRecords, partitions }) => {
+    if (sample === undefined) return [];
+    const { keep, now, full, when, rest } = sample;
+    const left = partitions.reduce((sum, { recordsSampled }) => sum + recordsSampled, 0);
+    const fate =
+      rest === 'ledger' ? `${left} left out since start, as the ledger says` : `${lagRecords} wait`;
+    if (full) {
+      return [`${topic}: nothing goes, for as much went as is remembered; ${lagRecords} wait`];
+    }
+    if (now) return [`${topic}: of its records the ${keep} goes; ${fate}`];
+    return [`${topic}: all goes; while the link is ${when}, the ${keep}`];
+  });
 }
 
 /** What the link's policy holds back while the rest goes. */

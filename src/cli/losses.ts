@@ -5,6 +5,7 @@ const WHY: Readonly<Record<GapReason, string>> = {
   retention: 'removed by retention, or for space, before their turn came',
   corruption: 'the log could not read them',
   skipped: 'a person had them skipped',
+  sampled: 'left out beside a sample that was sent, and is not known any more',
   'far-behind': 'the far side went back to before them, and the log no longer holds them',
 };
 

@@ -7,7 +7,7 @@ import { formatDuration } from '../units.ts';
 import { suggestion } from '../words.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
 import { paint, printLine } from './context.ts';
-import { linkLines } from './link-lines.ts';
+import { linkLines, sampleLines } from './link-lines.ts';
 import { lossLines, rangeText } from './losses.ts';
 import { dataFolderOf } from './place.ts';
 import { lagTime, mirrorTable } from './status.ts';
@@ -52,7 +52,8 @@ export async function showMirrors(
   for (const mirror of wanted) printTopics(context, mirror);
   for (const mirror of wanted) printPartitions(context, mirror);
   for (const mirror of wanted) {
-    for (const line of linkLines(mirror.link)) printLine(context, `${mirror.name}: ${line}`);
+    const lines = [...linkLines(mirror.link), ...sampleLines(mirror)];
+    for (const line of lines) printLine(context, `${mirror.name}: ${line}`);
   }
   for (const mirror of wanted) {
     for (const line of lossLines(mirror)) printLine(context, `${mirror.name}: ${line}`);

@@ -4,10 +4,11 @@ import type { ConsumeRequest } from '../admin/consume.ts';
 import { ControlClient } from '../admin/control-client.ts';
 import type { RecordJson } from '../admin/record-json.ts';
 import type { MirrorStart } from '../agent/config-types.ts';
-import { KnownMirrors, positionsName } from '../agent/known-mirrors.ts';
+import { KnownMirrors, positionsName, sampledSpace } from '../agent/known-mirrors.ts';
 import { parseIdentity } from '../identity.ts';
 import type { GapJson } from '../loss.ts';
 import type { Auditor } from '../mirror/audit.ts';
+import { SampledBook } from '../mirror/sampled-book.ts';
 import { type TopicPattern, topicMatcher } from '../mirror/selection.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader, Store } from '../store/log.ts';
@@ -116,7 +117,8 @@ async function fromStore(store: Store, options: ExpectOptions): Promise<Expectat
         return [{ topic: name, partition, from, to }];
       }),
     );
-  const waiting = waitingIn(store, positions);
+  const book = await SampledBook.load(store.keyValue(sampledSpace(options.mirror)));
+  const waiting = waitingIn(store, positions, book);
   return {
     gateway: options.gateway,
     incarnation: identity.incarnation,
@@ -131,13 +133,18 @@ async function fromStore(store: Store, options: ExpectOptions): Promise<Expectat
 }
 
 /** Without what is lost already. */
-function waitingIn({ reader, ledger }: Store, positions: Coverages): number {
+function waitingIn(
+  { reader, ledger }: Store,
+  positions: Coverages,
+  book: Pick<SampledBook, 'keptAhead'>,
+): number {
   let waiting = 0;
   for (const { name, streams } of reader.topics()) {
     for (const [partition, stream] of streams.entries()) {
       const had = positions.get(stream);
       if (had === undefined) continue;
       const { startOffset, endOffset } = reader.range(stream);
+      waiting -= book.keptAhead(stream, had);
       for (const { from, to } of holesIn(had, startOffset, endOffset)) {
         waiting += to - from;
         for (const range of ledger.lost(name, partition, from, to))

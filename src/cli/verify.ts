@@ -29,7 +29,10 @@ export interface VerifyOptions extends PlaceOptions {
   readonly json: boolean;
 }
 
-/** `gatelog verify`: exit code 1 when anything is missing, repeated, out of order or not read. */
+/**
+ * `gatelog verify`: exit code 1 when anything is missing, repeated, out of order or not read. Of several
+ * mirrors each has its own result; one whose far side cannot be read keeps none of the others from theirs.
+ */
 export async function verify(context: CliContext, options: VerifyOptions): Promise<void> {
   const { config: fromFile } = configOf(context, options);
   const { data, kafka, gateway } = options;
@@ -37,23 +40,54 @@ export async function verify(context: CliContext, options: VerifyOptions): Promi
   const interrupt = new Interrupt();
   const hold = holdProcess(); // A clock's timers do not.
   try {
-    for (const [name, mirror] of mirrorsToVerify(config, options)) {
-      const { signal } = interrupt;
+    const { signal } = interrupt;
+    const { judged, unread } = mirrorsToVerify(config, options);
+    const isOnly = judged.length + unread.length === 1;
+    for (const [name, mirror] of judged) {
       const task = { config, options, name, mirror, signal };
-      const { report, notes } = await verifyMirror(context, task);
-      if (report.records === 0) {
-        printError(
-          context,
-          `warning: ${name}: no record there carries an identity: nothing to judge`,
-        );
+      try {
+        await verifyOne(context, task);
+      } catch (error) {
+        if (isOnly || signal.aborted || !(error instanceof GatelogError)) throw error;
+        sayUnread(context, options, { name, code: error.code, text: error.message });
+        context.exitCode = 1;
       }
-      printReport(context, name, report, notes, options.json);
-      if (!report.clean) context.exitCode = 1;
+    }
+    for (const name of unread) {
+      sayUnread(context, options, { name, code: 'NOT_READABLE', text: KEEPS_NOTHING });
     }
   } finally {
     interrupt.release();
     hold.cancel();
   }
+}
+
+async function verifyOne(context: CliContext, task: VerifyTask): Promise<void> {
+  const { name, options } = task;
+  const { report, notes } = await verifyMirror(context, task);
+  if (report.records === 0) {
+    printError(context, `warning: ${name}: no record there carries an identity: nothing to judge`);
+  }
+  printReport(context, name, report, notes, options.json);
+  if (!report.clean) context.exitCode = 1;
+}
+
+const KEEPS_NOTHING =
+  'an MQTT broker keeps no log to read; if it is a gatelog agent, name its data folder with --log, and this mirror with --mirror';
+
+interface Unread {
+  readonly name: string;
+  readonly code: string;
+  readonly text: string;
+}
+
+function sayUnread(
+  context: CliContext,
+  { json }: VerifyOptions,
+  { name, code, text }: Unread,
+): void {
+  if (json) printLine(context, JSON.stringify({ mirror: name, notVerified: { code, text } }));
+  else printLine(context, paint(context, 'yellow', `${name}: not verified: ${text}`));
 }
 
 export interface VerifyTask {
@@ -64,33 +98,41 @@ export interface VerifyTask {
   readonly signal: AbortSignal;
 }
 
+interface MirrorsToVerify {
+  readonly judged: readonly (readonly [name: string, mirror: MirrorConfig | undefined])[];
+  /** Names of those whose far side keeps nothing that could be read. */
+  readonly unread: readonly string[];
+}
+
 /** Those of the configuration, or the one asked for. With `--log` a mirror is only a name. */
-function mirrorsToVerify(
-  config: Config,
-  options: VerifyOptions,
-): [string, MirrorConfig | undefined][] {
+function mirrorsToVerify(config: Config, options: VerifyOptions): MirrorsToVerify {
   const { mirror: wanted, log } = options;
   const all = Object.entries(config.mirrors);
   const named = all.filter(([name]) => wanted === undefined || name === wanted);
   if (wanted !== undefined && named.length === 0 && log === undefined) {
     // Without a file the mirror of --kafka is only a name, too.
     const [only] = options.config === undefined ? all : [];
-    if (only !== undefined) return [[wanted, only[1]]];
+    if (only !== undefined) return { judged: [[wanted, only[1]]], unread: [] };
     const known = all.map(([name]) => name);
     const message = `there is no mirror "${wanted}" in the configuration${suggestion(wanted, known)}`;
     throw new GatelogError('NOT_FOUND', message);
   }
+  const mqtt = named.filter(([, { upstream }]) => upstream.kind === 'mqtt');
   if (log !== undefined) {
-    const toMqtt = named.find(([, { upstream }]) => upstream.kind === 'mqtt');
-    return [toMqtt ?? [wanted ?? 'central', undefined]];
+    const names = mqtt.map(([name]) => name).join(', ');
+    if (mqtt.length > 1) {
+      const message = `several mirrors send over MQTT (${names}): name the one that sends to ${log} with --mirror`;
+      throw new GatelogError('USAGE', message);
+    }
+    return { judged: [mqtt[0] ?? [wanted ?? 'central', undefined]], unread: [] };
   }
   const kafka = named.filter(([, { upstream }]) => upstream.kind === 'kafka');
-  if (kafka.length > 0) return kafka;
-  const mqtt = named[0]?.[0];
+  if (kafka.length > 0) return { judged: kafka, unread: mqtt.map(([name]) => name) };
+  const [first] = mqtt;
   const message =
-    mqtt === undefined
+    first === undefined
       ? 'verify what? Name a cluster with --kafka, a configuration with --config, or a central data folder with --log'
-      : `mirror "${mqtt}" sends to an MQTT broker, which keeps no log to read; if that is a gatelog agent, name its data folder with --log`;
+      : `mirror "${first[0]}" sends to an MQTT broker, which keeps no log to read; if that is a gatelog agent, name its data folder with --log`;
   throw new GatelogError('USAGE', message);
 }
 
@@ -138,8 +180,8 @@ function unorderedTopics({ options, mirror }: VerifyTask): (topic: string) => bo
   const isNamed = topicMatcher(options.unordered ?? []);
   const treatment = treatmentBy(mirror?.topics ?? []);
   return (topic) => {
-    const { drain } = treatment(topic) ?? DEFAULT_TREATMENT;
-    return isNamed(topic) || drain !== DEFAULT_TREATMENT.drain;
+    const { drain, sample } = treatment(topic) ?? DEFAULT_TREATMENT;
+    return isNamed(topic) || drain !== DEFAULT_TREATMENT.drain || sample?.rest === 'later';
   };
 }
 

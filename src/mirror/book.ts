@@ -8,6 +8,7 @@ import type { Clock } from '../time.ts';
 import type { Decisions } from './decisions.ts';
 import type { Refused, Settlement } from './pump.ts';
 import { groupRefused, type RefusedGroup } from './rejections.ts';
+import type { Sampling } from './sampling.ts';
 import type { Treatment } from './selection.ts';
 import { SettledRate } from './settled-rate.ts';
 import {
@@ -72,6 +73,7 @@ export interface MirrorBookOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly treatmentOf: (topic: string) => Treatment;
+  readonly sampling: Pick<Sampling, 'statusOf' | 'keptAhead'>;
 }
 
 /** A mirror's account of itself: state, counts, gaps, stopped topics. Decides nothing. */
@@ -79,6 +81,7 @@ export class MirrorBook {
   readonly lag: LagMeter;
   readonly #sources: StatusSources;
   readonly #treatmentOf: (topic: string) => Treatment;
+  readonly #sampling: MirrorBookOptions['sampling'];
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #progress = new Map<StreamId, StreamProgress>();
@@ -99,12 +102,13 @@ export class MirrorBook {
   #sessions = 0;
   #bytesSent = 0;
 
-  constructor({ reader, ledger, clock, logger, treatmentOf }: MirrorBookOptions) {
+  constructor({ reader, ledger, clock, logger, treatmentOf, sampling }: MirrorBookOptions) {
     this.#treatmentOf = treatmentOf;
+    this.#sampling = sampling;
     this.#clock = clock;
     this.#logger = logger;
     this.lag = new LagMeter(reader);
-    this.#sources = { reader, ledger, lag: this.lag };
+    this.#sources = { reader, ledger, lag: this.lag, keptAhead: sampling.keptAhead };
     this.#startedMs = clock.nowMs();
     this.#since = this.#now();
   }
@@ -159,6 +163,8 @@ export class MirrorBook {
     for (const gap of batch.gaps) this.lost(gap);
     for (const { stream, offsets } of batch.expired ?? [])
       this.#of(stream).recordsExpired += offsets.length;
+    for (const { stream, left } of batch.sampled ?? [])
+      this.#of(stream).recordsSampled += sum(left, ({ from, to }) => to - from);
     for (const [stream, had] of positions) {
       const progress = this.#of(stream);
       assert(covers(had, progress.had), 'a position moves only forward by receipts');
@@ -225,6 +231,7 @@ export class MirrorBook {
       recordsRejected: sum(partitions, (partition) => partition.recordsRejected),
       recordsMissing: sum(partitions, (partition) => partition.recordsMissing),
       recordsExpired: sum(partitions, (partition) => partition.recordsExpired),
+      recordsSampled: sum(partitions, (partition) => partition.recordsSampled),
       lagRecords: sum(partitions, (partition) => partition.lagRecords),
       lagMs: greatestLag(partitions),
       gaps: this.#gaps,
@@ -249,6 +256,7 @@ export class MirrorBook {
       reason: stop?.reason,
       class: treatment.class,
       drain: treatment.drain,
+      sample: this.#sampling.statusOf(topic.name),
       lagRecords,
       lagMs: greatestLag(partitions),
       etaMs: lagRecords === 0 ? 0 : perMs === 0 ? undefined : Math.round(lagRecords / perMs),
@@ -320,6 +328,7 @@ export class MirrorBook {
 
 const LOST: Readonly<Record<Exclude<GapReason, 'far-behind'>, string>> = {
   skipped: 'were skipped by a person',
+  sampled: 'stand beside a sample that was sent and is not known any more,',
   retention: 'were removed, by retention or for space,',
   corruption: 'were lost by the disk',
 };

@@ -1,8 +1,8 @@
 import { expiresAtMs } from '../message-expiry.ts';
-import type { LogRecord } from '../record.ts';
 import type { Slice } from '../store/log.ts';
 import type { Expired, MirrorBatch, MirrorCursor } from './mirror-cursor.ts';
 import type { ReadLimits } from './range-cursor.ts';
+import { densePartsOf, recordBytes } from './slices.ts';
 
 /** Leaves out what has expired by the time that it is read (MQTT 5, section 3.3.2.3.3). */
 export class ExpiringCursor implements MirrorCursor {
@@ -41,29 +41,11 @@ function withoutExpired(batch: MirrorBatch, nowMs: number): MirrorBatch {
       continue;
     }
     const offsets = gone.map(({ offset }) => offset);
-    const goneBytes = gone.reduce((sum, record) => sum + bytesOf(record), 0);
+    const goneBytes = gone.reduce((sum, record) => sum + recordBytes(record), 0);
     expired.push({ stream: slice.stream, offsets, bytes: goneBytes });
     slices.push(...densePartsOf(slice, new Set(offsets)));
     records -= gone.length;
     bytes -= goneBytes;
   }
   return expired.length === 0 ? batch : { ...batch, slices, records, bytes, expired };
-}
-
-/** A slice is dense. */
-function* densePartsOf({ stream, records }: Slice, gone: ReadonlySet<number>): Generator<Slice> {
-  let part: LogRecord[] = [];
-  for (const record of records) {
-    if (!gone.has(record.offset)) {
-      part.push(record);
-      continue;
-    }
-    if (part.length > 0) yield { stream, records: part };
-    part = [];
-  }
-  if (part.length > 0) yield { stream, records: part };
-}
-
-function bytesOf({ key, value, headers }: LogRecord): number {
-  return (key?.length ?? 0) + (value?.length ?? 0) + headers.length;
 }

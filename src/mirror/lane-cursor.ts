@@ -4,11 +4,25 @@ import { type LaneBounds, MIRROR_LIMITS } from '../mirror-limits.ts';
 import type { OffsetRange } from '../range-set.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader } from '../store/log.ts';
+import type { Clock } from '../time.ts';
 import { takeAlong } from './batch-ranges.ts';
-import type { MirrorBatch, MirrorCursor } from './mirror-cursor.ts';
+import { isEmpty, type MirrorBatch, type MirrorCursor, NOTHING } from './mirror-cursor.ts';
 import { NewestCursor } from './newest-cursor.ts';
 import { RangeCursor, type ReadLimits } from './range-cursor.ts';
+import { RestCursor } from './rest-cursor.ts';
+import type { SampleRule } from './sample-rule.ts';
+import type { SampledBook } from './sampled-book.ts';
+import { SamplingCursor } from './sampling-cursor.ts';
 import { CLASSES, type Treatment } from './selection.ts';
+
+/** Which streams are sampled at present, and what is known of those that were. */
+export interface LaneSampling {
+  readonly ruleOf: (stream: StreamId) => SampleRule | undefined;
+  readonly book: Pick<SampledBook, 'keptIn' | 'isFull'>;
+  readonly clock: Clock;
+  /** Ends with the session. */
+  readonly signal: AbortSignal;
+}
 
 export interface LaneCursorOptions {
   readonly reader: LogReader;
@@ -16,11 +30,13 @@ export interface LaneCursorOptions {
   readonly from: Coverages;
   readonly treatmentOf: (stream: StreamId) => Treatment;
   readonly bounds?: LaneBounds | undefined;
+  /** undefined: nothing is, or was. */
+  readonly sampling?: LaneSampling | undefined;
 }
 
 /** What waits its turn: the new records of a class, or its backlog. */
 interface Lane {
-  readonly cursor: RangeCursor | NewestCursor;
+  readonly cursor: RangeCursor | NewestCursor | SamplingCursor | RestCursor;
   /** Batches of lanes above it since it had its turn, while it had something. */
   passed: number;
 }
@@ -45,16 +61,19 @@ export class LaneCursor implements MirrorCursor {
   readonly #had: Map<StreamId, Coverage>;
   /** The first is served before the others. */
   readonly #lanes: Lane[] = [];
-  readonly #fronts: RangeCursor[] = [];
+  /** Those to which something may come. */
+  readonly #fronts: Pick<RangeCursor, 'wait'>[] = [];
   readonly #seams: Seams[] = [];
 
-  constructor({ reader, from, treatmentOf, bounds = MIRROR_LIMITS }: LaneCursorOptions) {
+  constructor(options: LaneCursorOptions) {
+    const { reader, from, treatmentOf, sampling, bounds = MIRROR_LIMITS } = options;
     this.#reader = reader;
     this.#bounds = bounds;
     this.#had = new Map(from);
     const byClass = Map.groupBy(from.keys(), (stream) => treatmentOf(stream).class);
     for (const name of CLASSES) {
-      const streams = byClass.get(name) ?? [];
+      const all = byClass.get(name) ?? [];
+      const streams = sampling === undefined ? all : this.#addSampled(all, sampling);
       if (streams.length === 0) continue;
       this.#addClass(Map.groupBy(streams, (stream) => treatmentOf(stream).drain));
     }
@@ -63,13 +82,13 @@ export class LaneCursor implements MirrorCursor {
   async next(limits: ReadLimits): Promise<MirrorBatch> {
     for (const seams of this.#seams) await this.#moveSeams(seams);
     for (const lane of this.#inTurn()) {
-      const batch = await lane.cursor.next(limits);
-      if (batch.records === 0 && batch.gaps.length === 0) continue;
+      const batch: MirrorBatch = await lane.cursor.next(limits);
+      if (isEmpty(batch)) continue;
       this.#served(lane);
       takeAlong(this.#had, batch);
-      return this.#isBeside(lane) ? { ...batch, isBeside: true } : batch;
+      return this.#hasBacklog() ? { ...batch, hasBacklog: true } : batch;
     }
-    return { slices: [], gaps: [], records: 0, bytes: 0 };
+    return NOTHING;
   }
 
   async wait(signal: AbortSignal): Promise<void> {
@@ -87,6 +106,37 @@ export class LaneCursor implements MirrorCursor {
 
   async close(): Promise<void> {
     for (const { cursor } of this.#lanes) await cursor.close();
+  }
+
+  /** Lanes for those that are sampled, and for those of which a rest waits; gives the others. */
+  #addSampled(streams: readonly StreamId[], sampling: LaneSampling): readonly StreamId[] {
+    const { ruleOf, book, clock, signal } = sampling;
+    const isSampled = (stream: StreamId): boolean => ruleOf(stream) !== undefined;
+    const hasRest = (stream: StreamId): boolean =>
+      !isSampled(stream) && this.#hadOf(stream).sampledTo !== undefined;
+    const byRest = Map.groupBy(streams.filter(isSampled), (one) => ruleOf(one)?.rest);
+    for (const [rest, some] of byRest) {
+      const from = (stream: StreamId): number => this.#hadOf(stream).sampledTo ?? 0;
+      const cursor = new SamplingCursor({
+        reader: this.#reader,
+        ranges: new Map(some.map((one) => [one, holesIn(this.#hadOf(one), from(one), Infinity)])),
+        ruleOf: (stream) => must(ruleOf(stream), 'a stream of this lane is sampled'),
+        isHeld: () => rest === 'later' && book.isFull,
+        clock,
+        signal,
+      });
+      this.#fronts.push(cursor);
+      this.#lanes.push({ cursor, passed: 0 });
+    }
+    const owing = streams.filter(hasRest);
+    if (owing.length > 0) {
+      const holes = new Map(owing.map((one) => [one, this.#holes(one, Infinity)]));
+      const inner = new RangeCursor(this.#reader, holes);
+      const cursor = new RestCursor(inner, book.keptIn.bind(book));
+      this.#fronts.push(cursor);
+      this.#lanes.push({ cursor, passed: 0 });
+    }
+    return streams.filter((stream) => !isSampled(stream) && !hasRest(stream));
   }
 
   #addClass(byDrain: ReadonlyMap<Treatment['drain'], readonly StreamId[]>): void {
@@ -172,10 +222,9 @@ export class LaneCursor implements MirrorCursor {
     return [overdue, ...readable.filter((lane) => lane !== overdue)];
   }
 
-  /** Other lanes have a backlog. */
-  #isBeside(served: Lane): boolean {
+  #hasBacklog(): boolean {
     let waiting = 0;
-    for (const lane of this.#lanes) if (lane !== served) waiting += lane.cursor.waiting;
+    for (const { cursor } of this.#lanes) if (cursor.readable) waiting += cursor.waiting;
     return waiting >= this.#bounds.backlogRecords;
   }
 

@@ -10,12 +10,13 @@ import type { Clock } from '../time.ts';
 import { formatDuration } from '../units.ts';
 import { ExpiringCursor } from './expiring-cursor.ts';
 import { LaneCursor } from './lane-cursor.ts';
-import type { MirrorCursor } from './mirror-cursor.ts';
+import { isEmpty, type MirrorCursor, NOTHING } from './mirror-cursor.ts';
 import type { LinkPolicy } from './policy/link-policy.ts';
 import { PositionSaver, resumeFrom, type Resumption } from './positions.ts';
 import { type Owed, Pump, type PumpFailure, type PumpObserver } from './pump.ts';
+import type { SessionSampling } from './sampling.ts';
 import type { TopicClass, Treatment } from './selection.ts';
-import { afterGaps, gapsOf, SkippingCursor, type Skips } from './skipping-cursor.ts';
+import { afterAll, gapsOf, SkippingCursor, type Skips } from './skipping-cursor.ts';
 import type {
   Batching,
   Liveness,
@@ -42,10 +43,11 @@ export interface LinkOptions {
   readonly expiryNowMs?: (() => number | undefined) | undefined;
   /** What a person wants left out. */
   readonly skips: Skips;
+  readonly sampling: SessionSampling;
   readonly observer: LinkObserver;
 }
 
-export interface LinkObserver extends PumpObserver {
+export interface LinkObserver extends Omit<PumpObserver, 'sampled'> {
   /** The session stands, and its positions, which are not stored yet, are these. */
   resuming(resumption: Resumption): Promise<void>;
   /** The session stands and begins at these positions; the seeks it was given are done. */
@@ -203,7 +205,7 @@ export class Link {
     signal: AbortSignal,
   ): Promise<PumpFailure | undefined> {
     const { reader, clock, batching, window, sendMs, drainMs, observer } = this.#options;
-    const { treatmentOf, laneBounds: bounds } = this.#options;
+    const { treatmentOf, laneBounds: bounds, sampling } = this.#options;
     const saver = new PositionSaver(this.#options.positions, clock, (error) =>
       pump.fail({ error, local: true }),
     );
@@ -213,25 +215,40 @@ export class Link {
     const watching: PumpObserver = {
       missing: (gaps) => observer.missing(gaps),
       expired: (expired) => observer.expired(expired),
+      sampled: (sampled) => sampling.sampled(sampled),
       quarantine: (...args) => observer.quarantine(...args),
       settled: (settlement) => {
         observer.settled(settlement);
         saver.note(settlement.positions);
+        sampling
+          .passed(settlement.positions)
+          .catch((error: unknown) => pump.fail({ error, local: true }));
         if (settlement.batch.gaps.some(({ reason }) => reason === 'skipped')) skipped();
       },
       atEnd: (atEnd) => observer.atEnd(atEnd),
     };
-    const gaps = gapsOf(this.#options.skips, from);
-    const lanes = new LaneCursor({ reader, from: afterGaps(from, gaps), treatmentOf, bounds });
+    const left = gapsOf(this.#options.skips, from);
+    const { unknown, givenUp } = await sampling.begin(from);
+    const first = [
+      { ...NOTHING, gaps: [...left, ...unknown] },
+      { ...NOTHING, sampled: givenUp },
+    ].filter((batch) => !isEmpty(batch));
+    const lanes = new LaneCursor({
+      reader,
+      from: afterAll(from, first),
+      treatmentOf,
+      bounds,
+      sampling: { ...sampling, clock, signal },
+    });
     const classOf = (stream: StreamId): TopicClass => treatmentOf(stream).class;
     const timely = new ExpiringCursor(lanes, this.#options.expiryNowMs);
     const allowed = this.#options.policy?.cursor(timely, classOf, signal) ?? timely;
-    const cursor = new SkippingCursor(allowed, gaps);
+    const cursor = new SkippingCursor(allowed, first);
     const pump = new Pump({ cursor, from, batching, window, sendMs, clock, observer: watching });
     this.#saver = saver;
     this.#cursor = cursor;
     this.#pump = pump;
-    if (gaps.length === 0) skipped(); // The far side has, or knows of, all of it.
+    if (left.length === 0) skipped(); // The far side has, or knows of, all of it.
     const over = new AbortController();
     const drain = async (): Promise<void> => {
       await clock.sleep(drainMs, over.signal);
@@ -259,5 +276,6 @@ function drainError(drainMs: number): GatelogError {
 }
 
 function said(had: Coverage): string {
-  return had.ahead.length === 0 ? String(had.next) : `${had.next} and ${formatAhead(had)}`;
+  const ahead = formatAhead(had);
+  return ahead === '' ? String(had.next) : `${had.next} and ${ahead}`;
 }

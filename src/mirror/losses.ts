@@ -1,10 +1,11 @@
 import { must } from '../assert.ts';
-import { type Coverage, holesIn, union, upTo, without } from '../coverage.ts';
+import { type Coverage, type Coverages, holesIn, union, upTo, without } from '../coverage.ts';
 import type { Loss, LossReason } from '../loss.ts';
+import { type OffsetRange, RangeSet } from '../range-set.ts';
 import type { StreamId } from '../record.ts';
 import type { LossLedger } from '../store/log.ts';
 import { runsOf } from './batch-ranges.ts';
-import type { Expired, MirrorGap } from './mirror-cursor.ts';
+import type { Expired, MirrorGap, Sampled } from './mirror-cursor.ts';
 import type { Resumption } from './positions.ts';
 import type { Refused } from './pump.ts';
 import { groupRefused } from './rejections.ts';
@@ -21,6 +22,8 @@ export class MirrorLosses {
   readonly #mirror: string;
   /** As far as this mirror has come. */
   readonly #hadOf: (stream: StreamId) => Coverage;
+  /** Told as left out by sampling: a range that stands among others counts as often as it is told. */
+  readonly #sampled = new Map<StreamId, RangeSet>();
   /** In quarantine, and not in the ledger because that could not be written. */
   #untold: Loss[] = [];
 
@@ -61,6 +64,42 @@ export class MirrorLosses {
         });
       }),
     );
+  }
+
+  /** Left out because only a sample of their topic goes, and the rest never. */
+  async sampled(streams: Streams, sampled: readonly Sampled[]): Promise<void> {
+    const losses = sampled.flatMap(({ stream, from, to, left, leftBytes }) => {
+      const fresh = this.#freshOf(stream, left);
+      if (fresh === 0) return [];
+      const total = left.reduce((sum, range) => sum + range.to - range.from, 0);
+      const bytes = Math.round((leftBytes * fresh) / total);
+      const loss = this.#loss(streams, stream, from, to, 'sampled', SAMPLED);
+      return [{ ...loss, records: fresh, bytes }];
+    });
+    if (losses.length > 0) await this.#ledger.record(losses);
+    for (const { stream, left } of sampled) {
+      const told = this.#sampled.get(stream) ?? new RangeSet('keep');
+      for (const { from, to } of left) told.add(from, to);
+      this.#sampled.set(stream, told);
+    }
+  }
+
+  /** What the mirror has behind it is not told again. */
+  passed(positions: Coverages): void {
+    for (const [stream, told] of this.#sampled) {
+      const next = positions.get(stream)?.next ?? 0;
+      told.forgetLowest(told.within(0, next).filter(({ to }) => to < next).length);
+    }
+  }
+
+  /** How many of them were not told yet by this process. */
+  #freshOf(stream: StreamId, left: readonly OffsetRange[]): number {
+    const told = this.#sampled.get(stream);
+    let fresh = 0;
+    for (const { from, to } of left) {
+      for (const rest of told?.rest(from, to) ?? [{ from, to }]) fresh += rest.to - rest.from;
+    }
+    return fresh;
   }
 
   /** A session goes on elsewhere than where the one before came to: as the far side, or a person, wants. */
@@ -118,11 +157,14 @@ export class MirrorLosses {
 /** An entry each; more of a batch's stream become one entry. */
 const EXACT_RUNS = 8;
 const EXPIRED = 'the time that its device gave it was over when its turn came';
+const SAMPLED = 'only a sample of the topic is sent, and they were not the last of their key';
 const MOVED_FORWARD = 'a person moved the mirror forward';
 const MOVED_BACK = 'a person moved the mirror back';
 const WHY = {
   retention: 'retention had removed them when their turn came',
   skipped: 'a person had the mirror skip them',
+  sampled:
+    'a sample of them was sent, and which records that were is not known any more: the others are left out',
 };
 const UNREADABLE = 'the log did not give them back when a mirror came to them';
 const GONE_BACK = 'the far side went back to before them, and the log no longer holds them';

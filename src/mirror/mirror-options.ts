@@ -1,7 +1,9 @@
+import type { ConnectAttempts } from './connect-attempts.ts';
 import type { LaneBounds } from '../mirror-limits.ts';
 import type { Random } from '../random.ts';
 import type {
   KeyValue,
+  KeyValueSpace,
   LogReader,
   LogWriter,
   LossLedger,
@@ -27,6 +29,8 @@ export interface MirrorOptions {
   readonly quarantine: { readonly writer: LogWriter; readonly topic: TopicInfo };
   /** This mirror's own space: what a person decided, across restarts. */
   readonly decisions: KeyValue;
+  /** This mirror's own space: which records went ahead of those that sampling left for later. */
+  readonly sampled: KeyValueSpace;
   readonly upstream: Upstream;
   /** The first that matches a topic says how it is treated; see selection.ts. */
   readonly topics: readonly TopicPattern[];
@@ -45,6 +49,8 @@ export interface MirrorOptions {
   readonly drainMs?: number;
   /** Ends waits when the network comes back. Absent: they are waited out. */
   readonly network?: NetworkWatch;
+  /** Those of the upstream: what came to nothing before the network changed says nothing of now. */
+  readonly attempts?: ConnectAttempts | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

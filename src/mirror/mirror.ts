@@ -20,6 +20,7 @@ import { Placement } from './placement.ts';
 import type { Resumption } from './positions.ts';
 import { Quarantine } from './quarantine.ts';
 import type { MirrorOptions } from './mirror-options.ts';
+import { Sampling } from './sampling.ts';
 import { type SeekRequest, seekOffsets } from './seek.ts';
 import { sendsSomeFirst, streamsOf, type Treatment } from './selection.ts';
 import { planSession } from './session-plan.ts';
@@ -37,11 +38,12 @@ import type { MirrorStream } from './upstream.ts';
 export class Mirror {
   readonly #options: MirrorOptions;
   readonly #choice: TopicChoice;
-  readonly #linkOptions: Omit<LinkOptions, 'observer' | 'treatmentOf' | 'skips'>;
+  readonly #linkOptions: Omit<LinkOptions, 'observer' | 'treatmentOf' | 'skips' | 'sampling'>;
   readonly #book: MirrorBook;
   readonly #placement: Placement;
   readonly #quarantine: Quarantine;
   readonly #losses: MirrorLosses;
+  readonly #sampling: Sampling;
   readonly #pacer: Pacer;
   readonly #batchSize: BatchSize;
   #decisions: Decisions | undefined;
@@ -60,8 +62,10 @@ export class Mirror {
     const logger = options.logger.child({ mirror: name });
     this.#choice = new TopicChoice(name, reader, options.topics);
     const treatmentOf = (topic: string): Treatment => this.#choice.treatmentOf(topic);
-    const { ledger } = options;
-    this.#book = new MirrorBook({ reader, ledger, clock, logger, treatmentOf });
+    const { ledger, policy, sampled: space } = options;
+    const sampling = new Sampling({ space, policy, treatmentOf });
+    this.#sampling = sampling;
+    this.#book = new MirrorBook({ reader, ledger, clock, logger, treatmentOf, sampling });
     this.#pacer = new Pacer(options);
     this.#batchSize = new BatchSize(
       { ...options.upstream.batching, ...options.batching },
@@ -85,7 +89,7 @@ export class Mirror {
     const { sendMs = LIMITS.mirrorSendMs } = options;
     const window = (): number => options.window ?? this.#batchSize.window;
     const { drainMs = LIMITS.drainMs } = options;
-    const { laneBounds, expiryNowMs, policy } = options;
+    const { laneBounds, expiryNowMs } = options;
     const batching = policy?.batching(this.#batchSize) ?? this.#batchSize;
     const limits = { batching, window, sendMs, drainMs, laneBounds, expiryNowMs };
     this.#linkOptions = { upstream, reader, positions, clock, logger, policy, ...limits };
@@ -95,6 +99,7 @@ export class Mirror {
   async start(): Promise<void> {
     assert(this.#running === undefined && !this.#stopping, 'a mirror starts once');
     this.#decisions = await Decisions.load(this.#options.decisions);
+    await this.#sampling.load();
     await this.#placement.place(this.#options.startAt ?? 'beginning');
     this.#scanTopics();
     const { network } = this.#options;
@@ -201,6 +206,7 @@ export class Mirror {
 
   #networkChanged(): void {
     this.#log('info', 'mirror.network', {}, 'the network changed: trying at once');
+    this.#options.attempts?.forgive();
     this.#pacer.hurry();
     this.#link?.networkChanged();
   }
@@ -238,13 +244,9 @@ export class Mirror {
         ({ name }) =>
           this.#decided.topicPausedSinceMs(name) === undefined && !this.#book.isStopped(name),
       );
-    const { policy } = this.#options;
-    const allowed = topics.filter(
-      ({ name }) => policy?.allows(this.#choice.treatmentOf(name).class) !== false,
-    );
+    const { allowed, hold } = this.#sampling.allowed(topics);
     const streams = streamsOf(allowed).filter(({ stream }) => this.#placement.has(stream));
-    const classes = new Set(topics.map(({ name }) => this.#choice.treatmentOf(name).class));
-    return { streams, hold: policy?.restOf(classes) };
+    return { streams, hold };
   }
 
   /** True when there is nothing to do until something changes. */
@@ -292,6 +294,7 @@ export class Mirror {
     const link = new Link({
       ...this.#linkOptions,
       skips: skipped,
+      sampling: this.#sampling.session(byStream, this.#losses),
       treatmentOf: (stream) => this.#choice.treatmentOf(mustGet(byStream, stream).topic),
       observer: {
         missing: (gaps) => this.#losses.missing(byStream, gaps),

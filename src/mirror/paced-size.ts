@@ -3,9 +3,14 @@ import { MIRROR_LIMITS } from '../mirror-limits.ts';
 import type { MirrorBatch } from './mirror-cursor.ts';
 import type { LinkPace } from './upstream.ts';
 
-/** What went over the link with batches of one size: bytes as read. */
+/** As a logarithm: what changed by less says nothing. */
+const LEAST_CHANGE = Math.log(MIRROR_LIMITS.leastChange) / 2;
+
+/** What went over the link in a stretch with batches of one size: bytes as read. */
 interface Measured {
-  readonly bytes: number;
+  readonly size: number;
+  /** Of as many batches as travelled at once, as large as they really were. */
+  readonly underWay: number;
   readonly bytesPerMs: number;
 }
 
@@ -70,9 +75,9 @@ export class PacedSize {
   }
 
   /** The link took a batch at this pace. In the order in which they were sent. */
-  follow(pace: LinkPace, { batch: { bytes, isBeside = false }, isFull }: Followed): void {
+  follow(pace: LinkPace, { batch: { bytes }, isFull }: Followed): void {
     if (!isFull) {
-      this.#followSmall(pace, bytes, isBeside);
+      this.#followSmall(pace, bytes);
       return;
     }
     this.#recent.add(pace.leastMs, pace.mostMs, bytes);
@@ -82,9 +87,9 @@ export class PacedSize {
   }
 
   /** Without a backlog: what comes while one is under way goes together, and small ones tell little. */
-  #followSmall({ leastMs }: LinkPace, bytes: number, isBeside: boolean): void {
+  #followSmall({ leastMs }: LinkPace, bytes: number): void {
     const { carryMs, lateCarries } = MIRROR_LIMITS;
-    if (!isBeside) this.#window = 1;
+    this.#window = 1;
     this.#recent = new Recent();
     this.#stretch = new Stretch(0);
     this.#before = undefined;
@@ -94,15 +99,15 @@ export class PacedSize {
   }
 
   #growAtOnce(bytes: number): boolean {
-    const { carryMs, growth } = MIRROR_LIMITS;
+    const { carryMs, growth, leastChange } = MIRROR_LIMITS;
     // One that was read before the size last grew says nothing of the size.
     if (bytes * 2 <= this.#bytes || this.#bytes >= this.#options.largest()) return false;
-    const mostEach = this.#recent.mostMs(this.#bytes);
-    if (mostEach >= carryMs * 0.75) return false;
+    const by = Math.min(carryMs / this.#recent.mostMs(this.#bytes), growth);
+    if (by < leastChange) return false;
     this.#before = undefined;
     this.#isLinkFull = undefined;
-    this.#bytesPerMs = Number.POSITIVE_INFINITY;
-    this.#resize(this.#bytes * Math.min(carryMs / mostEach, growth));
+    this.#bytesPerMs *= by;
+    this.#resize(this.#bytes * by);
     return true;
   }
 
@@ -112,7 +117,9 @@ export class PacedSize {
     if (bytesPerMs === undefined) return;
     // On a link that became much slower it is not measured to the end.
     const isOver = batches >= Math.max(this.#window, stretchBatches);
-    if (isOver || leastMs > carryMs * lateCarries) this.#judge({ bytes: this.#bytes, bytesPerMs });
+    if (!isOver && leastMs <= carryMs * lateCarries) return;
+    const underWay = this.#stretch.meanBytes * this.#window;
+    this.#judge({ size: this.#bytes, underWay, bytesPerMs });
   }
 
   /** A stretch with one size is over. */
@@ -126,23 +133,37 @@ export class PacedSize {
       this.#goOn(now, fitting);
       return;
     }
-    const gain = Math.log(now.bytesPerMs / before.bytesPerMs) / Math.log(now.bytes / before.bytes);
-    const grew = now.bytes > before.bytes;
+    const grew = now.size > before.size;
+    const patience = grew ? this.#larger : this.#smaller;
+    const change = Math.log(now.underWay / before.underWay);
+    // Batches may be small for other reasons: then no size tells anything.
+    if (grew ? change < LEAST_CHANGE : change > -LEAST_CHANGE) {
+      patience.lose();
+      this.#resize(Math.min(now.size, before.size));
+      return;
+    }
+    const gain = Math.log(now.bytesPerMs / before.bytesPerMs) / change;
     this.#isLinkFull = gain < MIRROR_LIMITS.sizeGain;
-    if (this.#isLinkFull === grew) (grew ? this.#larger : this.#smaller).lose();
-    else (grew ? this.#larger : this.#smaller).win();
+    if (this.#isLinkFull === grew) patience.lose();
+    else patience.win();
     if (this.#isLinkFull) this.#try(now, fitting);
-    else this.#try(now, grew ? now.bytes * this.#step(gain) : before.bytes);
+    else this.#try(now, grew ? now.size * this.#step(gain) : before.size);
   }
 
   /** The size was the same in the stretch before. */
   #goOn(now: Measured, fitting: number): void {
-    const share = fitting / now.bytes;
+    const share = fitting / now.size;
     const { leastChange, doubling } = MIRROR_LIMITS;
     const mayShrink = this.#smaller.isOver();
     if (share < 1 / leastChange && mayShrink) this.#try(now, fitting);
-    else if (share > leastChange) this.#try(now, Math.min(fitting, now.bytes * doubling));
-    else if (this.#larger.isOver()) this.#try(now, now.bytes * this.#step(1));
+    else if (share > leastChange) this.#try(now, Math.min(fitting, now.size * doubling));
+    else if (this.#larger.isOver() && !(this.#isPrompt && share <= 1))
+      this.#try(now, now.size * this.#step(1));
+  }
+
+  /** On a thin link little is to be under way; on another filling it takes more, and less time. */
+  get #isPrompt(): boolean {
+    return this.#options.isPrompt && this.#bytes < MIRROR_LIMITS.thinBytes;
   }
 
   /** Once the link was full, or is nearly, a step too far is not to be a large one. */
@@ -152,7 +173,7 @@ export class PacedSize {
   }
 
   #try(now: Measured, bytes: number): void {
-    const share = this.#bounded(bytes) / now.bytes;
+    const share = this.#bounded(bytes) / now.size;
     const { leastChange } = MIRROR_LIMITS;
     if (share < leastChange && share > 1 / leastChange) return;
     this.#before = now;
@@ -172,19 +193,21 @@ export class PacedSize {
 
   #openWindow(idleMs: number): void {
     const { shortIdleMs, longIdleMs, underWayBytes, window } = MIRROR_LIMITS;
-    const { queueMs, queuePromptMs } = MIRROR_LIMITS;
-    const eachMs = Math.max(this.#recent.leastMs(this.#bytes), this.#bytes / this.#bytesPerMs);
+    const { queueMs, queuePromptMs, trialShare } = MIRROR_LIMITS;
+    const isPrompt = this.#isPrompt;
+    const recentMs = isPrompt
+      ? this.#recent.mostMs(this.#bytes)
+      : this.#recent.leastMs(this.#bytes);
+    const eachMs = Math.max(recentMs, this.#bytes / this.#bytesPerMs);
     // Loss and brokers at work make it twice the time; and one is being read and compressed meanwhile.
     const needed = Math.ceil((2 * idleMs) / eachMs) + 2;
     const wanted = idleMs < shortIdleMs ? LIMITS.mirrorWindow + 1 : Math.min(needed, window);
-    const mayQueueMs = this.#options.isPrompt ? queuePromptMs : queueMs;
-    // A size that is being tried is tried with as many as the one before.
+    const mayQueueMs = isPrompt ? queuePromptMs : queueMs;
+    const inTimeMs = Math.min(idleMs, longIdleMs) + mayQueueMs;
+    // One that is tried is not known to take longer, but must not be open for long if it does.
     const isTrial = this.#before !== undefined;
-    const inTime = Math.round((Math.min(idleMs, longIdleMs) + mayQueueMs) / eachMs);
-    const bearable = Math.min(
-      isTrial ? this.#window : inTime,
-      Math.floor(underWayBytes / this.#bytes),
-    );
+    const inTime = Math.round((inTimeMs / eachMs) * (isTrial ? trialShare : 1));
+    const bearable = Math.min(inTime, Math.floor(underWayBytes / this.#bytes));
     this.#window = Math.min(wanted, Math.max(bearable, LIMITS.mirrorWindow), this.#window + 1);
   }
 }
@@ -233,6 +256,10 @@ class Stretch {
     }
     this.batches++;
     this.#bytes += bytes;
+  }
+
+  get meanBytes(): number {
+    return this.#bytes / this.batches;
   }
 
   get bytesPerMs(): number | undefined {

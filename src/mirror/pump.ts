@@ -5,7 +5,14 @@ import type { LogRecord, StreamId } from '../record.ts';
 import type { Slice } from '../store/log.ts';
 import type { Clock, Timer } from '../time.ts';
 import { formatDuration } from '../units.ts';
-import type { Expired, MirrorBatch, MirrorCursor, MirrorGap } from './mirror-cursor.ts';
+import {
+  type Expired,
+  isEmpty,
+  type MirrorBatch,
+  type MirrorCursor,
+  type MirrorGap,
+  type Sampled,
+} from './mirror-cursor.ts';
 import { takeAlong } from './batch-ranges.ts';
 import type { Batching, LinkPace, Receipt, Rejection, UpstreamSession } from './upstream.ts';
 
@@ -29,6 +36,8 @@ export interface PumpObserver {
   missing(gaps: readonly MirrorGap[]): Promise<void>;
   /** The same of what is left out because its time is over. */
   expired(expired: readonly Expired[]): Promise<void>;
+  /** The same of stretches of which only a sample is sent. */
+  sampled(sampled: readonly Sampled[]): Promise<void>;
   /**
    * Puts records aside, in parts: `progress` is called after each. All are durable when resolved.
    * MUST reject soon after `signal` aborts.
@@ -178,13 +187,14 @@ export class Pump {
     const { cursor, batching, observer } = this.#options;
     const batch = await cursor.next(batching);
     if (signal.aborted || this.#failure !== undefined) return;
-    const { gaps, expired = [] } = batch;
-    if (batch.records > 0 || gaps.length > 0 || expired.length > 0) {
+    const { gaps, expired = [], sampled = [] } = batch;
+    if (!isEmpty(batch)) {
       if (gaps.length > 0) await observer.missing(gaps);
       if (expired.length > 0) await observer.expired(expired);
+      if (sampled.length > 0) await observer.sampled(sampled);
       if (this.#hasFailed()) return;
       const full = isFull(batch, batching);
-      if (full || batch.isBeside === true) observer.atEnd(false);
+      if (full) observer.atEnd(false);
       this.#dispatch(batch, full);
       return;
     }
@@ -321,8 +331,8 @@ export class Pump {
 }
 
 /** Full enough to say that there is more behind it: a cursor may end a batch before the limit. */
-function isFull(batch: MirrorBatch, batching: Batching): boolean {
-  return batch.records >= batching.maxRecords || batch.bytes >= batching.maxBytes / 2;
+function isFull({ records, bytes, hasBacklog = false }: MirrorBatch, batching: Batching): boolean {
+  return hasBacklog || records >= batching.maxRecords || bytes >= batching.maxBytes / 2;
 }
 
 function recordAt(slices: readonly Slice[], offset: number): LogRecord | undefined {

@@ -1,5 +1,6 @@
 import { GAPS } from '../loss.ts';
 import type { LogReader, TopicInfo } from '../store/log.ts';
+import { sameRule, type SampleRule } from './sample-rule.ts';
 import type { MirrorStream } from './upstream.ts';
 
 /** What goes first when not everything can go at once; inside a class the order of the log holds. */
@@ -19,6 +20,8 @@ export type Drain = (typeof DRAINS)[number];
 export interface Treatment {
   readonly class: TopicClass;
   readonly drain: Drain;
+  /** undefined: all of its records go. */
+  readonly sample?: SampleRule | undefined;
 }
 
 /** A name or a pattern; alone, its topics get the default treatment. */
@@ -38,7 +41,13 @@ export function treatmentOf(pattern: TopicPattern): Treatment {
 }
 
 export function sameTreatment(one: Treatment, other: Treatment): boolean {
-  return one.class === other.class && one.drain === other.drain;
+  const isOrdered = one.class === other.class && one.drain === other.drain;
+  return isOrdered && sameRule(one.sample, other.sample);
+}
+
+/** What is missing is told in full. */
+function unsampled({ class: topicClass, drain }: Treatment): Treatment {
+  return { class: topicClass, drain };
 }
 
 /** Something of these goes before other things that wait: then others must not be under way for long. */
@@ -56,7 +65,10 @@ export function treatmentBy(
     treatment: treatmentOf(pattern),
     matches: topicMatcher([pattern]),
   }));
-  return (topic) => rules.find(({ matches }) => matches(topic))?.treatment;
+  return (topic) => {
+    const treatment = rules.find(({ matches }) => matches(topic))?.treatment;
+    return treatment === undefined || topic !== GAPS ? treatment : unsampled(treatment);
+  };
 }
 
 /**

@@ -1,6 +1,7 @@
-import { type Coverage, type Coverages, holesIn, upTo, withRange } from '../coverage.ts';
+import { type Coverage, type Coverages, holesIn, upTo } from '../coverage.ts';
 import type { OffsetRange } from '../range-set.ts';
 import type { StreamId } from '../record.ts';
+import { takeAlong } from './batch-ranges.ts';
 import type { MirrorBatch, MirrorCursor, MirrorGap } from './mirror-cursor.ts';
 import type { ReadLimits } from './range-cursor.ts';
 
@@ -18,35 +19,31 @@ export function gapsOf(skips: Skips, had: Coverages): MirrorGap[] {
   );
 }
 
-/** What has been had once the far side knows of them. */
-export function afterGaps(had: Coverages, gaps: readonly MirrorGap[]): Coverages {
+/** What has been had once the far side knows of these. */
+export function afterAll(had: Coverages, batches: readonly MirrorBatch[]): Coverages {
   const after = new Map<StreamId, Coverage>(had);
-  for (const { stream, fromOffset, toOffset } of gaps) {
-    after.set(stream, withRange(after.get(stream) ?? upTo(0), fromOffset, toOffset));
-  }
+  for (const batch of batches) takeAlong(after, batch);
   return after;
 }
 
-/** Before anything else tells what a person wants left out, as a batch of its own. */
+/** Before anything else gives batches that only tell: of what is left out. */
 export class SkippingCursor implements MirrorCursor {
   readonly #inner: MirrorCursor;
-  #gaps: readonly MirrorGap[];
+  readonly #first: MirrorBatch[];
 
   /** `inner` reads nothing of them. */
-  constructor(inner: MirrorCursor, gaps: readonly MirrorGap[]) {
+  constructor(inner: MirrorCursor, first: readonly MirrorBatch[]) {
     this.#inner = inner;
-    this.#gaps = gaps;
+    this.#first = [...first];
   }
 
-  async next(limits: ReadLimits): Promise<MirrorBatch> {
-    if (this.#gaps.length === 0) return this.#inner.next(limits);
-    const gaps = this.#gaps;
-    this.#gaps = [];
-    return { slices: [], gaps, records: 0, bytes: 0 };
+  next(limits: ReadLimits): Promise<MirrorBatch> {
+    const first = this.#first.shift();
+    return first === undefined ? this.#inner.next(limits) : Promise.resolve(first);
   }
 
   wait(signal: AbortSignal): Promise<void> {
-    return this.#gaps.length > 0 ? Promise.resolve() : this.#inner.wait(signal);
+    return this.#first.length > 0 ? Promise.resolve() : this.#inner.wait(signal);
   }
 
   close(): Promise<void> {

@@ -4,6 +4,7 @@ import type { StreamId } from '../record.ts';
 import type { LogReader, LossLedger } from '../store/log.ts';
 import type { MirrorGap } from './mirror-cursor.ts';
 import type { HoldCause, LinkStatus } from './policy/link-status.ts';
+import type { SampleRule } from './sample-rule.ts';
 import type { Drain, TopicClass } from './selection.ts';
 import type { MirrorStream } from './upstream.ts';
 
@@ -77,6 +78,19 @@ export interface PartitionStatus {
   readonly recordsMissing: number;
   /** Left out since this process began: the time that their devices gave them was over. */
   readonly recordsExpired: number;
+  /** Left out since this process began: only a sample of the topic went. With `rest: later` for a while. */
+  readonly recordsSampled: number;
+}
+
+export interface SampleStatus {
+  /** As the configuration has it. */
+  readonly when: SampleRule['when'];
+  readonly keep: string;
+  readonly rest: SampleRule['rest'];
+  /** Only a sample goes at present. */
+  readonly now: boolean;
+  /** Not even that: what is remembered of samples that went is at its bound (SAMPLE_LIMITS.bookBytes). */
+  readonly full: boolean;
 }
 
 export interface TopicStatus {
@@ -87,6 +101,8 @@ export interface TopicStatus {
   readonly reason: string | undefined;
   readonly class: TopicClass;
   readonly drain: Drain;
+  /** undefined: all records go. */
+  readonly sample: SampleStatus | undefined;
   /** Records that can still be sent. */
   readonly lagRecords: number;
   /** Age of the oldest of these, in ms; 0 without any; undefined until measured. */
@@ -121,6 +137,8 @@ export interface MirrorStatus {
   readonly recordsMissing: number;
   /** Left out: the time that their devices gave them was over. */
   readonly recordsExpired: number;
+  /** Left out: only a sample of their topics went. */
+  readonly recordsSampled: number;
   /** Records that can still be sent. */
   readonly lagRecords: number;
   /** The greatest of all partitions. */
@@ -147,13 +165,14 @@ export interface StreamProgress {
   recordsRejected: number;
   recordsMissing: number;
   recordsExpired: number;
+  recordsSampled: number;
   /** Gaps that were counted: a reconnect may meet them again. */
   readonly gaps: RangeSet;
 }
 
 export function newProgress(at: MirrorStream, had: Coverage): StreamProgress {
-  const counts = { recordsSent: 0, recordsRejected: 0, recordsMissing: 0, recordsExpired: 0 };
-  return { at, had, ...counts, gaps: new RangeSet() };
+  const passed = { recordsMissing: 0, recordsExpired: 0, recordsSampled: 0 };
+  return { at, had, recordsSent: 0, recordsRejected: 0, ...passed, gaps: new RangeSet() };
 }
 
 /**
@@ -189,14 +208,16 @@ export interface StatusSources {
   readonly reader: LogReader;
   readonly ledger: Pick<LossLedger, 'lost'>;
   readonly lag: LagMeter;
+  /** Records at and above `next` that went as a sample before. */
+  readonly keptAhead: (stream: StreamId, had: Coverage) => number;
 }
 
 export function partitionStatus(
   progress: StreamProgress,
-  { reader, ledger, lag }: StatusSources,
+  { reader, ledger, lag, keptAhead }: StatusSources,
   nowMs: number,
 ): PartitionStatus {
-  const { at, had, recordsSent, recordsRejected, recordsExpired } = progress;
+  const { at, had, recordsSent, recordsRejected, recordsExpired, recordsSampled } = progress;
   const { startOffset, endOffset } = reader.range(at.stream);
   // Retention lets nothing go that a mirror wants without the ledger knowing.
   const from = Math.min(Math.max(had.next, startOffset), endOffset);
@@ -207,12 +228,14 @@ export function partitionStatus(
       .flatMap((range) => holesIn(had, range.from, range.to)),
   ];
   const lost = recordsIn(ahead);
-  const lagRecords = Math.max(0, recordsIn(holesIn(had, 0, endOffset)) - lost);
+  const sampled = had.sampledTo === undefined ? 0 : keptAhead(at.stream, had);
+  const lagRecords = Math.max(0, recordsIn(holesIn(had, 0, endOffset)) - lost - sampled);
   const lagMs = lagRecords === 0 ? 0 : lag.lagMs(progress, endOffset, nowMs);
   const unmet = ahead.flatMap((range) => progress.gaps.rest(range.from, range.to));
   const recordsMissing = progress.recordsMissing + recordsIn(unmet);
-  const counts = { recordsSent, recordsRejected, recordsMissing, recordsExpired };
-  const stand = { position: had.next, recordsAhead: recordsIn(had.ahead), endOffset };
+  const counts = { recordsSent, recordsRejected, recordsMissing, recordsExpired, recordsSampled };
+  const recordsAhead = recordsIn(had.ahead) + sampled;
+  const stand = { position: had.next, recordsAhead, endOffset };
   return { partition: at.partition, ...stand, lagRecords, lagMs, ...counts };
 }
 

@@ -1,5 +1,5 @@
 import { LIMITS } from '../limits.ts';
-import { gapJson, gapKey, type LedgerEntry, type Loss } from '../loss.ts';
+import { gapJson, gapKey, type LedgerEntry, type Loss, type LossReason } from '../loss.ts';
 
 /** What must be equal for one entry to take in another loss. */
 export function ledgerKind(entry: LedgerEntry): string {
@@ -32,12 +32,18 @@ export function extended(
   };
 }
 
-/** Refused records stand among others that were delivered; any other range is lost as a whole. */
+const STANDS_AMONG_OTHERS: ReadonlySet<LossReason> = new Set<LossReason>([
+  'rejected',
+  'oversize',
+  'sampled',
+]);
+
+/** Refused records, and those beside a sample, stand among others that were delivered; any other range is lost as a whole. */
 function follows(entry: Loss, loss: Loss): boolean {
   if (entry.toOffset === undefined || loss.fromOffset === undefined) {
     return entry.toOffset === loss.fromOffset;
   }
-  if (entry.reason === 'rejected' || entry.reason === 'oversize') {
+  if (STANDS_AMONG_OTHERS.has(entry.reason)) {
     return loss.fromOffset >= entry.toOffset;
   }
   return loss.fromOffset === entry.toOffset && coversAll(entry) === coversAll(loss);

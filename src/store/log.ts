@@ -198,6 +198,14 @@ export interface KeyValue {
   delete(key: string): Promise<void>;
 }
 
+/** One that is looked through as a whole. */
+export interface KeyValueSpace extends KeyValue {
+  /** In the order of the keys. */
+  entries(): Promise<readonly (readonly [key: string, value: Uint8Array])[]>;
+  /** In one step. */
+  deleteAll(keys: readonly string[]): Promise<void>;
+}
+
 /** The account of everything that will never be delivered; each entry goes to the topic `_gaps` too. */
 export interface LossLedger {
   /**
@@ -308,7 +316,7 @@ export interface Store {
   positions(name: string, options: { readonly pins?: boolean }): Promise<PositionStore>;
   /** Removes a reader's positions, and its hold on retention. */
   forgetPositions(name: string): Promise<void>;
-  keyValue(space: string): KeyValue;
+  keyValue(space: string): KeyValueSpace;
   readonly ledger: LossLedger;
   /** What was wrong with the state database, and so with the ledger, when it was opened. */
   readonly stateDamage: string | undefined;

@@ -11,7 +11,7 @@ import type { DiskKeeper } from './disk-keeper.ts';
 import type { DiskUsage } from './disk-usage.ts';
 import type { Ledger } from './ledger.ts';
 import type {
-  KeyValue,
+  KeyValueSpace,
   LogReader,
   LogWriter,
   LossLedger,
@@ -106,7 +106,7 @@ export class OpenStore implements Store {
     return this.#parts.positions.forget(name);
   }
 
-  keyValue(space: string): KeyValue {
+  keyValue(space: string): KeyValueSpace {
     return new StateSpace(this.#parts.database, space);
   }
 

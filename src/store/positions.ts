@@ -3,7 +3,7 @@ import {
   type Coverage,
   type Coverages,
   covers,
-  flatAhead,
+  flat,
   fromFlat,
   holesIn,
   topOf,
@@ -18,8 +18,8 @@ import { packed, unpacked } from './pack.ts';
 
 const PREFIX = 'position/';
 
-/** The last part is there only when something is ahead: programs that know nothing of it read the rest. */
-type StoredPosition = [stream: number, next: number, ahead?: number[]];
+/** Parts are there only when something is ahead: programs that know nothing of them read the rest. */
+type StoredPosition = [stream: number, next: number, ahead?: number[], sampledTo?: number];
 
 export interface PositionsOptions {
   readonly database: Database;
@@ -165,7 +165,7 @@ class Reader implements PositionStore {
   restore(pins: boolean, positions: readonly StoredPosition[]): void {
     this.pins = pins;
     this.#positions = new Map(
-      positions.map(([stream, next, ahead]) => [streamId(stream), fromFlat(next, ahead)]),
+      positions.map(([stream, ...stored]) => [streamId(stream), fromFlat(...stored)]),
     );
   }
 
@@ -231,9 +231,7 @@ class Reader implements PositionStore {
 
   async #write(positions: Coverages): Promise<void> {
     const lost = this.lostBelow === Infinity ? true : this.lostBelow;
-    const stored = [...positions].map(([stream, at]): StoredPosition =>
-      at.ahead.length === 0 ? [stream, at.next] : [stream, at.next, flatAhead(at)],
-    );
+    const stored = [...positions].map(([stream, at]): StoredPosition => [stream, ...flat(at)]);
     const value = packed([this.pins, stored, lost]);
     try {
       await this.#options.database.write([{ key: keyOf(this.#name), value }]);

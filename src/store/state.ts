@@ -1,6 +1,6 @@
 import { GatelogError } from '../errors.ts';
 import type { Database, Write } from './database.ts';
-import type { KeyValue } from './log.ts';
+import type { KeyValueSpace } from './log.ts';
 import { packed, unpacked } from './pack.ts';
 
 /** The version of everything in the data folder. A newer one is refused. */
@@ -83,17 +83,25 @@ export interface StreamStart {
 
 export async function readStarts(database: Database): Promise<Map<number, StreamStart>> {
   const starts = new Map<number, StreamStart>();
-  const entries = database.entries({
-    gte: Buffer.from(START_PREFIX),
-    lte: Buffer.from(`${START_PREFIX}~`),
-  });
+  for (const [name, value] of await entriesUnder(database, START_PREFIX)) {
+    starts.set(Number(name), unpacked(value) as StreamStart);
+  }
+  return starts;
+}
+
+/** Everything whose key begins so, without that part of the key. */
+async function entriesUnder(
+  database: Database,
+  prefix: string,
+): Promise<(readonly [key: string, value: Uint8Array])[]> {
+  const found: (readonly [key: string, value: Uint8Array])[] = [];
+  const entries = database.entries({ gte: Buffer.from(prefix), lte: Buffer.from(`${prefix}~`) });
   try {
     for (;;) {
       const batch = await entries.next();
-      if (batch.length === 0) return starts;
+      if (batch.length === 0) return found;
       for (const [key, value] of batch) {
-        const stream = Number(Buffer.from(key).toString('utf8').slice(START_PREFIX.length));
-        starts.set(stream, unpacked(value) as StreamStart);
+        found.push([Buffer.from(key).toString('utf8').slice(prefix.length), value]);
       }
     }
   } finally {
@@ -116,7 +124,7 @@ function startKey(stream: number): Buffer {
   return Buffer.from(START_PREFIX + String(stream));
 }
 
-export class StateSpace implements KeyValue {
+export class StateSpace implements KeyValueSpace {
   readonly #database: Database;
   readonly #prefix: string;
 
@@ -135,6 +143,15 @@ export class StateSpace implements KeyValue {
 
   delete(key: string): Promise<void> {
     return this.#database.write([{ key: this.#key(key), value: undefined }]);
+  }
+
+  entries(): Promise<readonly (readonly [key: string, value: Uint8Array])[]> {
+    return entriesUnder(this.#database, this.#prefix);
+  }
+
+  async deleteAll(keys: readonly string[]): Promise<void> {
+    if (keys.length === 0) return;
+    await this.#database.write(keys.map((key) => ({ key: this.#key(key), value: undefined })));
   }
 
   #key(key: string): Buffer {

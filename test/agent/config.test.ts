@@ -213,6 +213,21 @@ describe('warnings', () => {
       'a.yaml:2:57: mirrors.c.link.budget: never begins anew where clock.trust is never: nobody knows the time',
     ],
     [
+      'one transactional id and group in what may be one cluster',
+      'mirrors: {a: {kafka: {brokers: [k:1], group: g}}, b: {kafka: {brokers: [l:1]}}}\n',
+      'a.yaml:1:62: mirrors.b.kafka.transactionalId: is that of mirror "a" too, which works only if these are two clusters',
+    ],
+    [
+      'one client id at what may be one broker',
+      'mirrors: {a: {mqtt: {url: "mqtt://h:1"}}, b: {mqtt: {url: "mqtt://g:1"}}}\n',
+      'a.yaml:1:53: mirrors.b.mqtt.clientId: is that of mirror "a" too, which works only if these are two brokers',
+    ],
+    [
+      'the same records under the same names to one broker',
+      'mirrors: {a: {mqtt: {url: "mqtt://h:1"}}, b: {mqtt: {url: "mqtt://h:1", clientId: b}}}\n',
+      'a.yaml:1:53: mirrors.b.mqtt.topic: mirror "a" sends telemetry to the same broker under the same names: unless that is a central gatelog, every record arrives twice',
+    ],
+    [
       'a password on the open wire',
       'mirrors: {c: {kafka: {brokers: [k:1], sasl: {mechanism: PLAIN, username: u, password: p}}}}\n',
       'a.yaml:1:57: mirrors.c.kafka.sasl.mechanism: PLAIN without tls sends the password readable for all',

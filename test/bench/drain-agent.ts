@@ -63,6 +63,7 @@ const mirror = new Mirror({
   ledger: store.ledger,
   quarantine: { writer: store.writer, topic: quarantineTopic },
   decisions: store.keyValue(`decisions.${gateway}`),
+  sampled: store.keyValue(`sampled.${gateway}`),
   upstream,
   topics: [
     ...(ALARM_MS === undefined

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { holdLine, linkLines } from '../../src/cli/link-lines.ts';
+import { holdLine, linkLines, sampleLines } from '../../src/cli/link-lines.ts';
 import type { LinkStatus } from '../../src/mirror/policy/link-status.ts';
+import type { SampleStatus, TopicStatus } from '../../src/mirror/status.ts';
 
 const at = (text: string): number => Date.parse(text);
 
@@ -74,5 +75,33 @@ test('a link of which nothing is set has no lines, and one that knows little say
     'budget of the month: 499.9 MB of 500.0 MB (99 %) until the time is known',
     'window "0 2 * * *", 3h: nobody knows when it opens',
     'way: no way to the far side is known, not metered',
+  ]);
+});
+
+test('of which topics a sample goes', () => {
+  const sample: SampleStatus = {
+    when: 'metered',
+    keep: 'last per key per 1m',
+    rest: 'later',
+    now: true,
+    full: false,
+  };
+  const partitions = [{ recordsSampled: 3 }, { recordsSampled: 4 }];
+  const topic = { topic: 't', sample, lagRecords: 9, partitions } as unknown as TopicStatus;
+  const changed = (more: Partial<SampleStatus>): TopicStatus => {
+    return { ...topic, sample: { ...sample, ...more } };
+  };
+  const topics = [
+    topic,
+    changed({ rest: 'ledger' }),
+    changed({ full: true }),
+    changed({ now: false }),
+    { ...topic, sample: undefined },
+  ];
+  expect(sampleLines({ topics })).toEqual([
+    't: of its records the last per key per 1m goes; 9 wait',
+    't: of its records the last per key per 1m goes; 7 left out since start, as the ledger says',
+    't: nothing goes, for as much went as is remembered; 9 wait',
+    't: all goes; while the link is metered, the last per key per 1m',
   ]);
 });

@@ -1,84 +1,17 @@
 import { PassThrough } from 'node:stream';
-import { fetchV12, listOffsetsV6, metadataV9 } from '@platformatic/kafka';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { CliContext } from '../../src/cli/context.ts';
 import { verify, type VerifyOptions } from '../../src/cli/verify.ts';
 import type { AuditReport } from '../../src/mirror/audit.ts';
 import { CODE } from '../../src/mirror/kafka/codes.ts';
-import { Links } from '../../src/mirror/kafka/links.ts';
 import { systemClock } from '../../src/time.ts';
 import { PLAIN_CONTEXT } from '../support/cli-context.ts';
+import { answerTopics, type FakeTopic } from '../support/kafka/answered-topics.ts';
 
 /** `gatelog verify --kafka` and the central `_gaps`, with brokers that are answers only. */
-interface FakeRecord {
-  readonly identity: string;
-  readonly key?: string;
-  readonly value?: string;
-}
-
-interface FakeTopic {
-  readonly records: readonly FakeRecord[];
-  /** As reading is answered. */
-  readonly code?: number;
-  readonly isHeldBack?: boolean;
-}
-
 let topics: Record<string, FakeTopic> = {};
 
-/** One partition each. */
-function answer(api: unknown, args: readonly unknown[]): unknown {
-  if (api === metadataV9.api) {
-    const [names] = args as [string[]];
-    const partitions = [{ partitionIndex: 0, leaderId: 1 }];
-    return {
-      clusterId: 'c',
-      brokers: [{ nodeId: 1, host: 'h', port: 1 }],
-      topics: names.map((name) =>
-        topics[name] === undefined
-          ? { name, errorCode: CODE.unknownTopicOrPartition, partitions: [] }
-          : { name, errorCode: 0, partitions },
-      ),
-    };
-  }
-  if (api === listOffsetsV6.api) {
-    const [, , [asked]] = args as [
-      number,
-      number,
-      { name: string; partitions: { timestamp: bigint }[] }[],
-    ];
-    const isEnd = asked?.partitions[0]?.timestamp === -1n;
-    const end = BigInt(topics[asked?.name ?? '']?.records.length ?? 0);
-    return { topics: [{ partitions: [{ errorCode: 0, offset: isEnd ? end : 0n }] }] };
-  }
-  expect(api).toBe(fetchV12.api);
-  const [asked] = args[6] as { topicId: string; partitions: { fetchOffset: bigint }[] }[];
-  const { records = [], code = 0, isHeldBack = false } = topics[asked?.topicId ?? ''] ?? {};
-  const batch = {
-    firstOffset: 0n,
-    firstTimestamp: 0n,
-    lastOffsetDelta: records.length - 1,
-    attributes: 0,
-    producerId: 1n,
-    records: records.map(({ identity, key, value = '' }, offsetDelta) => ({
-      offsetDelta,
-      timestampDelta: 0n,
-      key: key === undefined ? null : Buffer.from(key),
-      value: Buffer.from(value),
-      headers: [[Buffer.from('gatelog.id'), Buffer.from(identity)]],
-    })),
-  };
-  const rest = { logStartOffset: 0n, abortedTransactions: [] };
-  const lastStableOffset = isHeldBack ? 0n : BigInt(records.length);
-  const batches = isHeldBack || code !== 0 ? [] : [batch];
-  const partition = { errorCode: code, lastStableOffset, ...rest, records: batches };
-  return { errorCode: 0, responses: [{ partitions: [partition] }] };
-}
-
-beforeEach(() => {
-  vi.spyOn(Links.prototype, 'call').mockImplementation(
-    async (_leader: unknown, api: unknown, ...args: unknown[]) => answer(api, args),
-  );
-});
+beforeEach(() => answerTopics(() => topics));
 afterEach(() => {
   vi.restoreAllMocks();
 });

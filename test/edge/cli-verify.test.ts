@@ -1,14 +1,18 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { KnownMirrors, positionsName, sampledSpace } from '../../src/agent/known-mirrors.ts';
 import { must } from '../../src/assert.ts';
+import { readExpectation } from '../../src/cli/verify-expect.ts';
 import { encodeHeaders } from '../../src/headers.ts';
 import type { AuditReport } from '../../src/mirror/audit.ts';
+import { SampledBook } from '../../src/mirror/sampled-book.ts';
 import { systemRandom } from '../../src/random.ts';
 import type { Store, TopicOptions } from '../../src/store/log.ts';
 import { openStore } from '../../src/store/open.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
+import { PLAIN_CONTEXT } from '../support/cli-context.ts';
 import { CliFolder, publish } from '../support/cli.ts';
 
 /** `gatelog verify` on the data folder of a central agent: what it must find, it finds. */
@@ -161,4 +165,33 @@ describe('a Kafka cluster', () => {
     expect(refused).toMatchObject({ code: 69, stdout: '' });
     expect(refused.stderr).toMatch(/^gatelog: Can't reach Kafka at 127\.0\.0\.1:1: .*\n$/u);
   });
+});
+
+test('of a stopped gateway what went as a sample does not wait', async () => {
+  const store = await open('edge');
+  await KnownMirrors.load(store, ['up']);
+  const { streams } = store.writer.defineTopic('telemetry', { ...TOPIC, partitions: 1 });
+  const stream = must(streams[0], 'it has one');
+  await new Promise<void>((resolve) => {
+    for (let at = 0; at < 6; at++) {
+      const done = at === 5 ? () => resolve() : () => {};
+      const none = new Uint8Array(0);
+      store.writer.append(stream, 0, Buffer.from('k'), Buffer.from('x'), none, 'fsync', done);
+    }
+  });
+  const book = await SampledBook.load(store.keyValue(sampledSpace('up')));
+  const sample = { stream, from: 0, to: 4, kept: [1, 3], left: [], leftBytes: 0 };
+  await book.note([{ ...sample, rest: 'later' }]);
+  const positions = await store.positions(positionsName('up'), { pins: true });
+  await positions.advance(new Map([[stream, { next: 0, ahead: [], sampledTo: 4 }]]));
+  await store.close();
+  const { waiting, ranges } = await readExpectation(PLAIN_CONTEXT, {
+    folder: path.join(cli.folder, 'edge'),
+    gateway: 'edge',
+    mirror: 'up',
+    patterns: ['telemetry'],
+    start: 'beginning',
+  });
+  expect(waiting).toBe(4);
+  expect(ranges).toMatchObject([{ topic: 'telemetry', from: 0, to: 0 }]);
 });

@@ -11,6 +11,7 @@ import type { StreamId } from '../../src/record.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 import { until } from '../support/hunt/wait.ts';
+import { handshakesOf } from '../support/handshakes.ts';
 import { MemoryLog } from '../support/memory-log.ts';
 import { type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
 import { startVeth, type Veth } from '../support/veth.ts';
@@ -60,15 +61,18 @@ async function startMirror(): Promise<Mirror> {
   const { url } = mosquitto;
   const own = new OwnRecords(log.keyValue, log.reader);
   const who = { gateway: 'gw', incarnation: 'abc', clock, logger };
+  const positions = log.positions();
+  const handshakes = handshakesOf(log.keyValue, log.reader, positions);
   return new Mirror({
     ...who,
     name: 'central',
     reader: log.reader,
-    positions: log.positions(),
+    positions,
     ledger: log.ledger,
     quarantine: { writer: log.writer, topic: log.topic('_quarantine') },
     decisions: log.keyValue,
-    upstream: createMqttUpstream({ ...who, own, url, wire: policy.wire }),
+    sampled: log.sampled,
+    upstream: createMqttUpstream({ ...who, own, handshakes, url, wire: policy.wire }),
     topics: ['*'],
     random: systemRandom,
     policy,

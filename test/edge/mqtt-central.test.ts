@@ -16,12 +16,14 @@ import { ConnectAttempts } from '../../src/mirror/connect-attempts.ts';
 import { OwnRecords } from '../../src/mirror/mqtt/own-records.ts';
 import { partitionOfKey } from '../../src/murmur2.ts';
 import { systemRandom } from '../../src/random.ts';
-import { type LogRecord, streamId, type StreamId } from '../../src/record.ts';
+import { streamId, type StreamId } from '../../src/record.ts';
 import type { Store, TopicOptions } from '../../src/store/log.ts';
 import { openStore, type StoreOptions } from '../../src/store/open.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
+import { handshakesOf } from '../support/handshakes.ts';
 import { entriesOf, fill, folderSize } from '../support/store-kit.ts';
+import { readAll } from '../support/read-all.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
 /** Agent to agent: the mqtt upstream of one log into the broker of another, both real, on disk. */
@@ -135,26 +137,30 @@ function addSome(edge: Edge, count: number): void {
   }
 }
 
-async function startMirror(edge: Edge, port: number, gateway = 'gw'): Promise<Mirror> {
+async function startMirror(edge: Edge, port: number, qos: 1 | 2 = 1): Promise<Mirror> {
   const { store } = edge;
   const { incarnation } = store.identity;
   const clock = systemClock;
-  const parts = { gateway, incarnation, clock, logger: silentLogger };
+  const parts = { gateway: 'gw', incarnation, clock, logger: silentLogger };
+  const positions = await store.positions('mirror/central', { pins: true });
   const mirror = new Mirror({
     ...parts,
     name: 'central',
     reader: store.reader,
-    positions: await store.positions('mirror/central', { pins: true }),
+    positions,
     ledger: store.ledger,
     quarantine: {
       writer: store.writer,
       topic: store.writer.defineTopic('_quarantine', { ...OPTIONS, partitions: 1 }),
     },
     decisions: store.keyValue('mirror/central'),
+    sampled: store.keyValue('sampled/central'),
     upstream: createMqttUpstream({
       ...parts,
       url: `mqtt://127.0.0.1:${port}`,
+      qos,
       own: new OwnRecords(store.keyValue('mqtt'), store.reader),
+      handshakes: handshakesOf(store.keyValue('mqtt-mirror'), store.reader, positions),
       attempts: new ConnectAttempts(clock, 10_000), // Its waits are short.
       ackTimeoutMs: 1500,
       connectTimeoutMs: 3000,
@@ -167,21 +173,6 @@ async function startMirror(edge: Edge, port: number, gateway = 'gw'): Promise<Mi
   await mirror.start();
   cleanups.push(() => mirror.stop());
   return mirror;
-}
-
-async function readAll(store: Store, topic: string): Promise<Map<number, LogRecord[]>> {
-  const streams = store.reader.topic(topic)?.streams ?? [];
-  const cursor = store.reader.cursor(new Map(streams.map((stream) => [stream, 0])));
-  const found = new Map<number, LogRecord[]>(streams.map((_, partition) => [partition, []]));
-  for (;;) {
-    const { slices, records } = await cursor.next({ maxRecords: 1000, maxBytes: 1e6 });
-    if (records === 0) break;
-    for (const slice of slices) {
-      found.get(streams.indexOf(slice.stream))?.push(...slice.records);
-    }
-  }
-  await cursor.close();
-  return found;
 }
 
 function text(bytes: Uint8Array | null | undefined): string {
@@ -346,53 +337,59 @@ describe('into a gatelog central', () => {
     }
   });
 
-  test('exactly once through cut links, a lost position and restarts of both sides', async () => {
-    const path = await folder();
-    let central = await startCentral(path);
-    const { port } = central;
-    const proxy = await proxyTo(port);
-    const edge = await openEdge();
-    let mirror = await startMirror(edge, proxy.port);
-    const faults: (() => Promise<void>)[] = [
-      () => Promise.resolve(proxy.resetAll()),
-      () => proxy.setMode('silent'),
-      () => proxy.setMode('refuse'),
-      () => Promise.resolve(proxy.halfOpenAll()),
-      async () => {
-        await central.stop();
-        central = await startCentral(path, port);
-      },
-      async () => {
-        await mirror.stop();
-        // As if nothing had been confirmed: everything is sent once more.
-        const positions = await edge.store.positions('mirror/central', { pins: true });
-        await positions.seek(new Map(edge.streams.map((stream) => [stream, 0])));
-        mirror = await startMirror(edge, proxy.port);
-      },
-    ];
-    for (const fault of [...faults, ...faults]) {
-      addSome(edge, 300);
-      const before = mirror.status();
-      await expect.poll(() => mirror.status().recordsSent, patience).toBeGreaterThan(0);
-      await fault();
-      addSome(edge, 300);
-      if (proxy.mode === 'open') continue;
-      await expect.poll(() => mirror.status().lastError, patience).not.toEqual(before.lastError);
-      await proxy.setMode('open');
-    }
-    await new Promise<void>((resolve) => {
-      edge.store.writer.settled(() => resolve());
-    });
-    await expect
-      .poll(() => mirror.status(), patience)
-      .toMatchObject({ state: 'live', lagRecords: 0 });
-    const report = (await audit(central.store, edge)).report();
-    expect(report).toMatchObject({
-      clean: true,
-      records: edge.sent,
-      repeats: 0,
-      missing: 0,
-      disorder: 0,
-    });
-  });
+  test.each([
+    [1, 2],
+    [2, 1],
+  ] as const)(
+    'QoS %i: exactly once through cut links, a lost position and restarts of both sides',
+    async (qos, rounds) => {
+      const path = await folder();
+      let central = await startCentral(path);
+      const { port } = central;
+      const proxy = await proxyTo(port);
+      const edge = await openEdge();
+      let mirror = await startMirror(edge, proxy.port, qos);
+      const faults: (() => Promise<void>)[] = [
+        () => Promise.resolve(proxy.resetAll()),
+        () => proxy.setMode('silent'),
+        () => proxy.setMode('refuse'),
+        () => Promise.resolve(proxy.halfOpenAll()),
+        async () => {
+          await central.stop();
+          central = await startCentral(path, port);
+        },
+        async () => {
+          await mirror.stop();
+          // As if nothing had been confirmed: everything is sent once more.
+          const positions = await edge.store.positions('mirror/central', { pins: true });
+          await positions.seek(new Map(edge.streams.map((stream) => [stream, 0])));
+          mirror = await startMirror(edge, proxy.port, qos);
+        },
+      ];
+      for (const fault of Array.from({ length: rounds }, () => faults).flat()) {
+        addSome(edge, 300);
+        const before = mirror.status();
+        await expect.poll(() => mirror.status().recordsSent, patience).toBeGreaterThan(0);
+        await fault();
+        addSome(edge, 300);
+        if (proxy.mode === 'open') continue;
+        await expect.poll(() => mirror.status().lastError, patience).not.toEqual(before.lastError);
+        await proxy.setMode('open');
+      }
+      await new Promise<void>((resolve) => {
+        edge.store.writer.settled(() => resolve());
+      });
+      await expect
+        .poll(() => mirror.status(), patience)
+        .toMatchObject({ state: 'live', lagRecords: 0 });
+      const report = (await audit(central.store, edge)).report();
+      expect(report).toMatchObject({
+        clean: true,
+        records: edge.sent,
+        repeats: 0,
+        missing: 0,
+        disorder: 0,
+      });
+    },
+  );
 });

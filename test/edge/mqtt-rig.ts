@@ -11,8 +11,10 @@ import {
 import { OwnRecords } from '../../src/mirror/mqtt/own-records.ts';
 import { systemRandom } from '../../src/random.ts';
 import { streamId, type StreamId } from '../../src/record.ts';
+import type { KeyValue, PositionStore } from '../../src/store/log.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
+import { handshakesOf } from '../support/handshakes.ts';
 import { MemoryLog } from '../support/memory-log.ts';
 import { type Mosquitto, type MosquittoOptions, startMosquitto } from '../support/mosquitto.ts';
 
@@ -72,18 +74,56 @@ export interface Rig {
   readonly quarantine: StreamId;
 }
 
+/** One life of a process on a log. After its death nothing of it is stored any more. */
+export class Life {
+  readonly log: MemoryLog;
+  readonly positions: PositionStore;
+  readonly values: KeyValue;
+  readonly #stored: PositionStore;
+  #isDead = false;
+
+  constructor(log: MemoryLog, stored: PositionStore = log.positions()) {
+    this.log = log;
+    this.#stored = stored;
+    const { keyValue } = log;
+    this.positions = {
+      ...stored,
+      advance: (...asked) => this.#whileAlive(() => stored.advance(...asked)),
+      seek: (...asked) => this.#whileAlive(() => stored.seek(...asked)),
+    };
+    this.values = {
+      get: (key) => keyValue.get(key),
+      put: (...asked) => this.#whileAlive(() => keyValue.put(...asked)),
+      delete: (key) => this.#whileAlive(() => keyValue.delete(key)),
+    };
+  }
+
+  /** Gives the next one. */
+  dies(): Life {
+    this.#isDead = true;
+    return new Life(this.log, this.#stored);
+  }
+
+  #whileAlive(write: () => Promise<void>): Promise<void> {
+    return this.#isDead ? Promise.reject(new Error('the process is dead')) : write();
+  }
+}
+
 export function mirrorTo(
   url: string,
   upstreamOptions: Partial<MqttUpstreamOptions> = {},
   mirrorOptions: Partial<MirrorOptions> = {},
+  life: Life = new Life(new MemoryLog()),
 ): Rig {
-  const log = new MemoryLog();
+  const { log, positions, values } = life;
   const topic = log.topic('_quarantine');
   const clock = systemClock;
-  const own = new OwnRecords(log.keyValue, log.reader);
+  const own = new OwnRecords(values, log.reader);
+  const handshakes = handshakesOf(values, log.reader, positions);
   const attempts = new ConnectAttempts(clock, 10_000); // Its waits are short.
   const base = {
     own,
+    handshakes,
     attempts,
     url,
     gateway: 'gw',
@@ -96,10 +136,11 @@ export function mirrorTo(
     gateway: 'gw',
     incarnation: 'abc',
     reader: log.reader,
-    positions: log.positions(),
+    positions,
     ledger: log.ledger,
     quarantine: { writer: log.writer, topic },
-    decisions: log.keyValue,
+    decisions: values,
+    sampled: log.sampled,
     upstream: createMqttUpstream({ ...base, ...upstreamOptions }),
     topics: ['*'],
     clock,

@@ -241,6 +241,23 @@ describe('when it goes wrong', () => {
     expect(mirror.status()).toMatchObject({ recordsRejected: 1, state: 'live' });
   });
 
+  test('two mirrors of one gateway with one client id at one broker: what is wrong is said', async () => {
+    const { url } = await broker();
+    const one = mirrorTo(url, { sameId: ['two'] });
+    telemetry(one.log);
+    await one.mirror.start();
+    await expect.poll(() => one.mirror.status().state, patience).toBe('live');
+    const two = mirrorTo(url.replace('127.0.0.1', 'localhost'), { sameId: ['one'] });
+    telemetry(two.log);
+    await two.mirror.start();
+    // This Mosquitto gives no reason; one that does halts it (reasons.test.ts).
+    await expect
+      .poll(() => one.mirror.status().lastError?.text, patience)
+      .toMatch(
+        /mirror "two" of this gateway has the same (one|client id).*set clientId for one of them/u,
+      );
+  });
+
   test('wrong credentials are said plainly, and tried again', async () => {
     const mosquitto = await broker({
       files: { passwords: '' },

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   type Coverage,
   covers,
-  flatAhead,
+  flat,
   formatAhead,
   fromFlat,
   holesIn,
@@ -12,6 +12,7 @@ import {
   union,
   upTo,
   withRange,
+  withSampled,
   without,
 } from '../../src/coverage.ts';
 
@@ -24,6 +25,10 @@ const coverage = fc
   .map(([next, ranges]) =>
     ranges.reduce<Coverage>((had, { from, to }) => withRange(had, from, to), upTo(next)),
   );
+
+const sampled = fc
+  .tuple(coverage, fc.option(fc.nat(SIZE), { nil: undefined }))
+  .map(([had, to]) => withSampled(had, to));
 
 /** The same as a set of offsets. */
 function setOf({ next, ahead }: Coverage): Set<number> {
@@ -67,11 +72,33 @@ describe('a coverage is a set of offsets', () => {
 
   test('and survives being written', () => {
     fc.assert(
-      fc.property(coverage, (had) => {
+      fc.property(sampled, (had) => {
         expect(parseCoverage(had.next, formatAhead(had))).toEqual(had);
-        expect(fromFlat(had.next, flatAhead(had))).toEqual(had);
+        expect(fromFlat(...flat(had))).toEqual(had);
       }),
     );
+  });
+
+  test('how far it was sampled goes along, and counts as had by nobody but who compares', () => {
+    fc.assert(
+      fc.property(sampled, sampled, range, (one, other, { from, to }) => {
+        const both = union(one, other);
+        for (const part of [one, other]) expect(covers(both, part)).toBe(true);
+        const reach = (had: Coverage): number => Math.max(had.next, had.sampledTo ?? 0);
+        expect(reach(both)).toBe(Math.max(reach(one), reach(other), both.next));
+        expect(topOf(one)).toBe(Math.max(topOf({ ...one, sampledTo: undefined }), reach(one)));
+        const plain = withRange({ ...one, sampledTo: undefined }, from, to);
+        expect(withRange(one, from, to)).toEqual(withSampled(plain, one.sampledTo));
+        expect(holesIn(one, from, to)).toEqual(holesIn({ ...one, sampledTo: undefined }, from, to));
+        const last = reach(one) - 1;
+        const hasMore = last >= reach(other) && holesIn(other, last, last + 1).length > 0;
+        expect(hasMore && covers(other, one)).toBe(false);
+      }),
+    );
+  });
+
+  test.for(['~5-', '~4', '~9~10', '20-30~', '~x', '~20,20-30'])('%s tells no sample', (text) => {
+    expect(parseCoverage(4, text)).toBeUndefined();
   });
 
   test.for(['5', '5-', '5-5', '9-8', '20-30,25-40', '20-30,30-40', '3-9', 'a-b', '20-30,', '-'])(

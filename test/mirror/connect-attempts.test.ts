@@ -48,3 +48,35 @@ test('who gives up waits no longer', async () => {
   await clock.settle();
   expect(over).toBe(true);
 });
+
+test('who gave up takes nobody else’s place', async () => {
+  const clock = new SimClock();
+  const attempts = new ConnectAttempts(clock, 1);
+  await attempts.take();
+  const giveUp = new AbortController();
+  const given = attempts.take(giveUp.signal);
+  giveUp.abort();
+  await clock.settled(given);
+  await clock.settled(attempts.take());
+  expect(clock.monotonicMs()).toBe(60_000);
+});
+
+test('a change of the network lets go at once who waits, and not all the time', async () => {
+  const clock = new SimClock();
+  const attempts = new ConnectAttempts(clock, 1);
+  await attempts.take();
+  let taken = 0;
+  for (let count = 0; count < 3; count++) void attempts.take().then(() => taken++);
+  await clock.advance(1000);
+  expect(taken).toBe(0);
+  attempts.forgive();
+  await clock.settle();
+  expect(taken).toBe(1);
+  attempts.forgive();
+  await clock.settle();
+  expect(taken).toBe(1);
+  await clock.advance(20_000);
+  attempts.forgive();
+  await clock.settle();
+  expect(taken).toBe(2);
+});

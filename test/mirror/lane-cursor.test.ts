@@ -85,15 +85,15 @@ describe('classes', () => {
     expect(await drained()).toEqual(['alarms 6', 'b 2']);
   });
 
-  test('a batch says whether other lanes have a backlog beside it', async () => {
-    const { cursor, add } = rig({ t: {}, alarms: { class: 'alarm' } }, { t: 14, alarms: 1 });
-    expect(await cursor.next(LIMITS)).toMatchObject({ isBeside: true, records: 1 });
-    expect(await cursor.next(LIMITS)).not.toHaveProperty('isBeside');
+  test('a batch says whether there is a backlog behind it, in its lane or another', async () => {
+    const { cursor, add } = rig({ t: {}, alarms: { class: 'alarm' } }, { t: 17, alarms: 1 });
+    expect(await cursor.next(LIMITS)).toMatchObject({ hasBacklog: true, records: 1 });
+    expect(await cursor.next(LIMITS)).toMatchObject({ hasBacklog: true, records: 4 });
     add('alarms', 1);
-    expect(await cursor.next(LIMITS)).toMatchObject({ isBeside: true, records: 1 });
+    expect(await cursor.next(LIMITS)).toMatchObject({ hasBacklog: true, records: 1 });
     await cursor.next(LIMITS);
     add('alarms', 1);
-    expect(await cursor.next(LIMITS)).not.toHaveProperty('isBeside');
+    expect(await cursor.next(LIMITS)).not.toHaveProperty('hasBacklog');
   });
 
   test('a lower one keeps a share of a flood above it', async () => {

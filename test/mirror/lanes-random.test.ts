@@ -26,10 +26,22 @@ const BOUNDS = {
 const OWNER = { gateway: 'gw', incarnation: 'abc' };
 
 const topic = fc.constantFrom(...NAMES);
-const treatment = fc.record({
-  class: fc.constantFrom(...CLASSES),
-  drain: fc.constantFrom(...DRAINS),
-});
+const classes = fc.constantFrom(...CLASSES);
+const treatment = fc.oneof(
+  { weight: 2, arbitrary: fc.record({ class: classes, drain: fc.constantFrom(...DRAINS) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      class: classes,
+      drain: fc.constant('backlog-first' as const),
+      sample: fc.record({
+        when: fc.constant('always' as const),
+        perMs: fc.constantFrom(50, 300),
+        rest: fc.constantFrom('later' as const, 'ledger' as const),
+      }),
+    }),
+  },
+);
 const step = fc.oneof(
   { weight: 5, arbitrary: fc.record({ kind: fc.constant('append'), topic, count: fc.nat(25) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('wait'), ms: fc.nat(400) }) },
@@ -86,7 +98,9 @@ class Run {
     const streamOf = (name: string) => must(log.topic(name).streams[0], 'it has one');
     switch (one.kind) {
       case 'append':
-        for (let at = 0; at < one.count; at++) log.add(streamOf(one.topic), 'x', clock.nowMs());
+        for (let at = 0; at < one.count; at++) {
+          log.add(streamOf(one.topic), 'x', clock.nowMs(), at % 5 === 0 ? null : `k${at % 3}`);
+        }
         return;
       case 'wait':
         await clock.advance(one.ms);
@@ -122,9 +136,13 @@ class Run {
     }
   }
 
+  /** Without samples, so that what they left for later comes. */
   async finish(): Promise<void> {
     const { clock } = this.#rig;
     this.#faults = false;
+    await clock.settled(this.#mirror.stop());
+    this.#mirror = this.#rig.again({ topics: [...NAMES, '*'] });
+    await this.#mirror.start();
     await clock.until(() => {
       const { state, lagRecords, pendingSeeks } = this.#mirror.status();
       return state === 'live' && lagRecords === 0 && pendingSeeks.length === 0;

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { MIRROR_LIMITS } from '../../src/mirror-limits.ts';
+import { KAFKA_DEFAULTS } from '../../src/mirror/kafka/options.ts';
 import { PacedSize } from '../../src/mirror/paced-size.ts';
 import { type LinkOptions, SimulatedLink } from '../support/simulated-link.ts';
 
@@ -21,10 +22,10 @@ const LINKS: readonly Case[] = [
     bytesPerSecond: 1_250_000,
     roundTripMs: 600,
     loss: 0.02,
-    filled: 0.8,
+    filled: 0.75,
   },
   { name: '10 Mbit/s, 600 ms', bytesPerSecond: 1_250_000, roundTripMs: 600, loss: 0, filled: 0.9 },
-  { name: '64 kbit/s, 600 ms', bytesPerSecond: 8000, roundTripMs: 600, loss: 0, filled: 0.85 },
+  { name: '64 kbit/s, 600 ms', bytesPerSecond: 8000, roundTripMs: 600, loss: 0, filled: 0.75 },
   {
     name: '64 kbit/s, 100 ms, 2 %',
     bytesPerSecond: 8000,
@@ -44,7 +45,7 @@ const LINKS: readonly Case[] = [
 
 interface Run {
   readonly filled: number;
-  /** Of transactions, the longest but one in a hundred. */
+  /** Of transactions, the longest but one in a hundred: the broker looks every 10 s for those over time. */
   readonly openMs: number;
   readonly size: PacedSize;
 }
@@ -64,13 +65,13 @@ async function run(link: LinkOptions, isPrompt = false): Promise<Run> {
 test.each(LINKS)('$name: filled, and nothing open for long', async (link) => {
   const { filled, openMs } = await run(link);
   expect(filled).toBeGreaterThanOrEqual(link.filled);
-  expect(openMs).toBeLessThan(7500);
+  expect(openMs).toBeLessThan(KAFKA_DEFAULTS.transactionTimeoutMs + 300);
 });
 
 test('64 kbit/s, where something may have to overtake: still filled well, and open for less', async () => {
   const link = { bytesPerSecond: 8000, roundTripMs: 600, loss: 0 };
   const [prompt, other] = [await run(link, true), await run(link)];
-  expect(prompt.filled).toBeGreaterThanOrEqual(0.7);
+  expect(prompt.filled).toBeGreaterThanOrEqual(0.6);
   expect(prompt.openMs).toBeLessThan(other.openMs);
 });
 

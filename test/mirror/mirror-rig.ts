@@ -41,6 +41,7 @@ export function rig(
       ledger: log.ledger,
       quarantine: { writer: log.writer, topic: quarantine },
       decisions: log.keyValue,
+      sampled: log.sampled,
       upstream,
       topics: ['*'],
       clock,

@@ -18,8 +18,8 @@ class Line {
   readonly size: PacedSize;
   #nowMs = 0;
 
-  constructor(isPrompt = false) {
-    this.size = new PacedSize({ smallest: 8 * KIB, largest: () => 6 * MIB, isPrompt });
+  constructor() {
+    this.size = new PacedSize({ smallest: 8 * KIB, largest: () => 6 * MIB, isPrompt: false });
   }
 
   carry(
@@ -47,7 +47,8 @@ test.each([
   expect(line.size.bytes).toBe(MIRROR_LIMITS.startBytes);
   line.carry({ bytesPerSecond, idleMs }, { batches: 60 });
   const carryMs = (line.size.bytes / bytesPerSecond) * 1000;
-  expect(carryMs).toBeLessThanOrEqual(MIRROR_LIMITS.carryMs * 2);
+  // A larger one may just be tried.
+  expect(carryMs).toBeLessThanOrEqual(MIRROR_LIMITS.carryMs * 2.6);
   expect(carryMs).toBeGreaterThanOrEqual(MIRROR_LIMITS.carryMs / 2);
   expect(line.size.window * carryMs).toBeGreaterThanOrEqual((carryMs + idleMs) * 0.9);
   expect(line.size.window).toBeLessThanOrEqual(MIRROR_LIMITS.window);
@@ -82,6 +83,16 @@ test('the size does not grow by batches that were read before it grew', () => {
   expect(line.size.bytes).toBe(bytes * MIRROR_LIMITS.growth);
 });
 
+test('batches that are small for other reasons are no reason to send fewer, or others', () => {
+  const line = new Line();
+  const link = { bytesPerSecond: 200 * MIB, idleMs: 1800 };
+  line.carry(link, { batches: 12 });
+  const { bytes, window } = line.size;
+  for (let count = 0; count < 60; count++) line.carry(link, { bytes: 100 * KIB });
+  expect(line.size.bytes).toBe(bytes);
+  expect(line.size.window).toBe(window);
+});
+
 test('without a backlog one batch is under way, and the next gathers', () => {
   const line = new Line();
   const link = { bytesPerSecond: 200 * MIB, idleMs: 1800 };
@@ -92,12 +103,4 @@ test('without a backlog one batch is under way, and the next gathers', () => {
   expect(line.size.bytes).toBe(6 * MIB);
   line.carry({ bytesPerSecond: 100, idleMs: 1800 }, { bytes: 300, isFull: false });
   expect(line.size.bytes).toBe(8 * KIB);
-});
-
-test('where something may have to overtake them, fewer are under way', () => {
-  const [prompt, other] = [new Line(true), new Line()];
-  const link = { bytesPerSecond: 32 * KIB, idleMs: 1800 };
-  prompt.carry(link, { batches: 60 });
-  other.carry(link, { batches: 60 });
-  expect(prompt.size.window).toBeLessThan(other.size.window);
 });

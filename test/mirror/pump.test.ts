@@ -66,6 +66,7 @@ function rig(window = 2): Rig {
   const observer: PumpObserver = {
     missing: () => Promise.resolve(),
     expired: () => Promise.resolve(),
+    sampled: () => Promise.resolve(),
     quarantine: () => Promise.resolve(),
     settled: (settlement) => void settled.push(settlement),
     atEnd: () => {},

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { topicMatcher } from '../../src/mirror/selection.ts';
+import { topicMatcher, treatmentBy } from '../../src/mirror/selection.ts';
 
 test.for([
   [['*'], 'telemetry', true],
@@ -20,4 +20,14 @@ test.for([
   [[], 'd', false],
 ] as const)('patterns %j on %s: %s', ([patterns, topic, matches]) => {
   expect(topicMatcher(patterns)(topic)).toBe(matches);
+});
+
+test('what is missing is told in full, whatever is sampled', () => {
+  const sample = { when: 'always', perMs: 1000, rest: 'ledger' } as const;
+  const treatment = treatmentBy([
+    { match: '*', class: 'high', drain: 'backlog-first', sample },
+    { match: 'other', class: 'bulk', drain: 'backlog-first' },
+  ]);
+  expect(treatment('telemetry')?.sample).toBe(sample);
+  expect(treatment('_gaps')).toEqual({ class: 'high', drain: 'backlog-first' });
 });

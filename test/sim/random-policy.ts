@@ -1,4 +1,6 @@
+import { must } from '../../src/assert.ts';
 import { LinkPolicy } from '../../src/mirror/policy/link-policy.ts';
+import type { MeteredAction } from '../../src/mirror/policy/metered.ts';
 import type { Network } from '../../src/mirror/policy/network.ts';
 import type { LinkRules } from '../../src/mirror/policy/policy-options.ts';
 import { CLASSES, type TopicClass } from '../../src/mirror/selection.ts';
@@ -33,6 +35,8 @@ export function randomPolicy(
   parts: { readonly space: KeyValue; readonly clock: Clock; readonly link: ShiftyLink },
 ): Promise<LinkPolicy> {
   const chance = (probability: number): boolean => random.next() < probability;
+  const oneOf = <T>(choices: readonly T[]): T =>
+    must(choices[Math.floor(random.next() * choices.length)], 'below its length');
   const some = (): TopicClass[] => CLASSES.filter(() => chance(0.5));
   const bound = some();
   const rules: LinkRules = {
@@ -44,11 +48,11 @@ export function randomPolicy(
     windows: chance(0.5)
       ? [{ from: '*/2 * * * *', forMs: 60_000, classes: bound.length === 0 ? undefined : bound }]
       : [],
-    metered: chance(0.5)
+    metered: chance(0.7)
       ? {
           interfaces: ['wwan*'],
           networkManager: false,
-          action: chance(0.5) ? 'alarms-only' : { capBitsPerSecond: 16_000 },
+          action: oneOf<MeteredAction>(['alarms-only', 'sample', { capBitsPerSecond: 16_000 }]),
         }
       : undefined,
     zone: 'UTC',
@@ -57,6 +61,7 @@ export function randomPolicy(
   return LinkPolicy.load({
     name: 'central',
     rules,
+    samples: true,
     space,
     clock,
     isClockSound: () => link.isClockSound,

@@ -185,6 +185,7 @@ export class ShiftedDays {
         topic: must(store.reader.topic('_quarantine'), 'it was defined'),
       },
       decisions: store.keyValue('mirror/central'),
+      sampled: store.keyValue('sampled/central'),
       upstream: life.upstream(this.#far),
       policy,
       topics: [

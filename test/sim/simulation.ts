@@ -3,9 +3,10 @@ import { GatelogError, messageOf } from '../../src/errors.ts';
 import { Auditor, type AuditReport } from '../../src/mirror/audit.ts';
 import { Mirror } from '../../src/mirror/mirror.ts';
 import { CLASSES, DRAINS, type TopicPattern } from '../../src/mirror/selection.ts';
+import type { SampleRule } from '../../src/mirror/sample-rule.ts';
 import { partitionOfKey } from '../../src/murmur2.ts';
 import { type Random, seededRandom } from '../../src/random.ts';
-import type { LogRecord, StreamId } from '../../src/record.ts';
+import type { StreamId } from '../../src/record.ts';
 import type { Store, TopicInfo, TopicOptions } from '../../src/store/log.ts';
 import { openStore } from '../../src/store/open.ts';
 import { silentLogger } from '../../src/telemetry.ts';
@@ -13,7 +14,9 @@ import { SimClock } from '../support/sim-clock.ts';
 import type { SendFate } from '../support/simulated-upstream.ts';
 import { WiredUpstream } from '../support/wired-upstream.ts';
 import { CrashDisk } from './crash-disk.ts';
+import { isLeftOut, type LeftOut, leftOutOf } from './left-out.ts';
 import { Life } from './life.ts';
+import { type Logged, readAll, text } from './read-all.ts';
 import { randomPolicy, ShiftyLink } from './random-policy.ts';
 
 export interface SimulationOptions {
@@ -40,6 +43,8 @@ export interface Outcome {
   readonly quarantined: number;
   /** Steps at which the link's policy held something back. */
   readonly held: number;
+  /** Steps at which a sample had gone in this life of the process. */
+  readonly sampled: number;
 }
 
 interface Acknowledged {
@@ -75,9 +80,11 @@ export class Simulation {
   #crashes = 0;
   #restarts = 0;
   #held = 0;
+  #sampled = 0;
 
   constructor({ seed, exactlyOnce, mixed = false }: SimulationOptions) {
     this.#mixed = mixed;
+    if (mixed) this.#topics.add('events');
     this.#random = seededRandom(seed);
     this.#disk = new CrashDisk(this.#random, this.#clock);
     this.#far = new WiredUpstream({
@@ -134,7 +141,7 @@ export class Simulation {
     const dice = this.#random.next();
     this.#disk.failing = this.#chance(0.1) ? 0.3 : 0;
     if (this.#mixed) {
-      this.#link.isMetered = this.#chance(0.2);
+      if (this.#chance(0.2)) this.#link.isMetered = this.#chance(0.5);
       this.#link.isClockSound = this.#chance(0.9);
     }
     if (dice < 0.06) this.#crash();
@@ -145,8 +152,11 @@ export class Simulation {
     else if (dice < 0.38) this.#addTopic();
     else for (let count = this.#below(30); count > 0; count--) this.#append();
     // A crash falls anywhere: in the middle of a commit, of a send, of a start.
-    await this.#clock.advance(this.#random.next() * (this.#chance(0.2) ? 5000 : 30));
+    await this.#clock.advance(
+      this.#random.next() * (this.#chance(this.#mixed ? 0.4 : 0.2) ? 5000 : 30),
+    );
     if ((this.#mirror?.status().link?.holds.length ?? 0) > 0) this.#held++;
+    if ((this.#mirror?.status().recordsSampled ?? 0) > 0) this.#sampled++;
     if (this.#store === undefined && this.#chance(0.7)) await this.#boot();
   }
 
@@ -224,6 +234,7 @@ export class Simulation {
       ledger: store.ledger,
       quarantine: { writer: store.writer, topic: quarantine },
       decisions: store.keyValue('mirror/central'),
+      sampled: store.keyValue('sampled/central'),
       upstream: life.upstream(this.#far),
       policy,
       topics: this.#mixed ? this.#mixedTopics() : ['*'],
@@ -255,10 +266,19 @@ export class Simulation {
       must(choices[this.#below(choices.length)], 'below its length');
     return [
       { match: 'telemetry', class: oneOf(CLASSES), drain: 'backlog-first' },
-      { match: 'events', class: oneOf(CLASSES), drain: oneOf(DRAINS) },
-      { match: 'late', class: oneOf(CLASSES), drain: oneOf(DRAINS) },
+      ...['events', 'late'].map((match) => {
+        const rule = { match, class: oneOf(CLASSES) };
+        if (this.#chance(0.5)) return { ...rule, drain: oneOf(DRAINS) };
+        return { ...rule, drain: 'backlog-first' as const, sample: this.#sample() };
+      }),
       '*',
     ];
+  }
+
+  #sample(): SampleRule {
+    const perMs = [100, 400, 3000][this.#below(3)] ?? 0;
+    if (this.#chance(0.2)) return { when: 'always', perMs, rest: 'ledger' };
+    return { when: 'metered', perMs, rest: this.#chance(0.3) ? 'ledger' : 'later' };
   }
 
   #crash(): void {
@@ -294,8 +314,11 @@ export class Simulation {
       return found === undefined || text(found.record) !== value;
     });
     const delivered = new Set(this.#far.delivered.map(({ record }) => text(record)));
+    const leftOut = await leftOutOf(store.ledger);
     const misplaced = [...logged.values()].filter(
-      ({ record }) => delivered.has(text(record)) === put.has(text(record)),
+      (one) =>
+        delivered.has(text(one.record)) === put.has(text(one.record)) &&
+        (put.has(text(one.record)) || !isLeftOut(leftOut, one.topic, one.partition, one.record)),
     );
     const altered = this.#far.delivered.filter(({ at, record }) => {
       const own = at.topic === GAPS ? gaps : logged;
@@ -306,6 +329,7 @@ export class Simulation {
       audit: this.#audit(
         store,
         [...logged.values()].filter(({ record }) => put.has(text(record))),
+        leftOut,
       ),
       lost: lost.map(({ stream, offset, value }) => `${stream}:${offset} ${value}`),
       misplaced: misplaced.map(({ record }) => text(record)),
@@ -316,10 +340,11 @@ export class Simulation {
       connects: this.#far.connects.length,
       quarantined: put.size,
       held: this.#held,
+      sampled: this.#sampled,
     };
   }
 
-  #audit(store: Store, quarantined: readonly Logged[]): AuditReport {
+  #audit(store: Store, quarantined: readonly Logged[], leftOut: readonly LeftOut[]): AuditReport {
     const auditor = new Auditor((topic) => this.#mixed && topic !== 'telemetry');
     const identity = { gateway: 'gw', incarnation: store.identity.incarnation };
     for (const [index, { at, record }] of this.#far.delivered.entries()) {
@@ -339,6 +364,8 @@ export class Simulation {
       const range = { from: record.offset, to: record.offset + 1 };
       auditor.declareLost({ ...identity, topic, partition }, range, 'quarantine');
     }
+    for (const { topic, partition, records, ...range } of leftOut)
+      auditor.declareLost({ ...identity, topic, partition }, range, 'sampled', records);
     return auditor.report();
   }
 }
@@ -347,39 +374,7 @@ const NONE = new Uint8Array(0);
 /** Where the loss ledger goes: rejected records stand in it. */
 const GAPS = '_gaps';
 
-interface Logged {
-  readonly topic: string;
-  readonly partition: number;
-  readonly record: LogRecord;
-}
-
-function text(record: LogRecord): string {
-  return Buffer.from(record.value ?? []).toString();
-}
-
 function streamOfKey(topic: TopicInfo, key: Uint8Array): StreamId {
   const partition = partitionOfKey(key, topic.streams.length);
   return must(topic.streams[partition], 'a partition of this topic');
-}
-
-/** `stream:offset` → record. */
-async function readAll(store: Store, names: readonly string[]): Promise<Map<string, Logged>> {
-  const places = new Map<StreamId, { topic: string; partition: number }>();
-  for (const name of names) {
-    for (const [partition, stream] of store.reader.topic(name)?.streams.entries() ?? []) {
-      places.set(stream, { topic: name, partition });
-    }
-  }
-  const cursor = store.reader.cursor(new Map([...places.keys()].map((stream) => [stream, 0])));
-  const found = new Map<string, Logged>();
-  for (;;) {
-    const { slices, records } = await cursor.next({ maxRecords: 1000, maxBytes: 1e6 });
-    if (records === 0) break;
-    for (const { stream, records: own } of slices) {
-      const place = must(places.get(stream), 'a stream that was asked for');
-      for (const record of own) found.set(`${stream}:${record.offset}`, { ...place, record });
-    }
-  }
-  await cursor.close();
-  return found;
 }

@@ -203,6 +203,7 @@ export class TwoMirrors {
         topic: must(store.reader.topic('_quarantine'), 'it was defined'),
       },
       decisions: store.keyValue(`mirror/${name}`),
+      sampled: store.keyValue(`sampled/${name}`),
       upstream: life.upstream(upstream),
       policy,
       topics: this.#topics(),

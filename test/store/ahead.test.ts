@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import type { StreamId } from '../../src/record.ts';
+import { type StreamId, streamId } from '../../src/record.ts';
 import { SimClock } from '../support/sim-clock.ts';
-import { append, entriesOf, fill, FOREVER, onDisk } from '../support/store-kit.ts';
+import { append, entriesOf, fill, FOREVER, inMemory, onDisk } from '../support/store-kit.ts';
 
 /** What a mirror had beyond its position survives, and is not told as lost when it goes. */
 test('records beyond a position that were had: kept through a restart, and no loss', async () => {
@@ -69,4 +69,18 @@ test('who does not say whether a reader holds records back leaves that as it is'
   expect(store.reader.range(stream).startOffset).toBeGreaterThan(1000);
   await store.close();
   await place.remove();
+});
+
+test('how far a stream was sampled is kept through a restart', async () => {
+  const place = await inMemory.make();
+  const had = { next: 1, ahead: [{ from: 3, to: 4 }], sampledTo: 5 };
+  let store = await place.open();
+  const topic = store.writer.defineTopic('t', { ...FOREVER, partitions: 1 });
+  const [stream = streamId(-1)] = topic.streams;
+  await fill(store, topic, 6);
+  await (await store.positions('one', { pins: true })).advance(new Map([[stream, had]]));
+  await store.close();
+  store = await place.open();
+  expect((await store.positions('one', {})).coverage(stream)).toEqual(had);
+  await store.close();
 });

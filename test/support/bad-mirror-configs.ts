@@ -60,6 +60,63 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
     lines: ['bad.yaml:3:11: mirrors.central.kafka.brokers: expected a list, found nothing'],
   },
   {
+    name: 'a sample that is none',
+    text: "mirrors:\n  central:\n    topics:\n      - {match: telemetry, sample: {keep: first per key, rest: never}}\n    link: {metered: {}}\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:4:43: mirrors.central.topics[0].sample.keep: expected last per key per DURATION, from 1s to 1d, such as last per key per 1m, found "first per key"',
+      'bad.yaml:4:64: mirrors.central.topics[0].sample.rest: expected later or ledger, found "never"',
+    ],
+  },
+  {
+    name: 'a sample of windows that are too short',
+    text: "mirrors:\n  central:\n    topics:\n      - {match: telemetry, sample: {keep: last per key per 100ms}}\n    link: {metered: {then: sample}}\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:4:43: mirrors.central.topics[0].sample.keep: expected last per key per DURATION, from 1s to 1d, such as last per key per 1m, found "last per key per 100ms"',
+    ],
+  },
+  {
+    name: 'a sample while a link is metered that nobody knows of',
+    text: "mirrors:\n  central:\n    topics:\n      - {match: telemetry, sample: {keep: last per key per 1m}}\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:4:36: mirrors.central.topics[0].sample.when: expected link.metered, which says when a link is metered, found none',
+    ],
+  },
+  {
+    name: 'a sample of what does not go on a metered link',
+    text: "mirrors:\n  central:\n    topics:\n      - {match: telemetry, sample: {keep: last per key per 1m}}\n    link: {metered: {then: alarms-only}}\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:4:36: mirrors.central.topics[0].sample.when: never applies: link.metered.then is alarms-only, so nothing of these topics goes then; write then: sample, or {cap: RATE}',
+    ],
+  },
+  {
+    name: 'a sample in another order',
+    text: "mirrors:\n  central:\n    topics:\n      - {match: telemetry, drain: newest-first, sample: {keep: last per key per 1m}}\n    link: {metered: {then: sample}}\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:4:57: mirrors.central.topics[0].sample: expected drain: backlog-first beside it, found "newest-first"',
+    ],
+  },
+  {
+    name: 'a rest that never comes',
+    text: "mirrors:\n  central:\n    topics:\n      - {match: telemetry, sample: {when: always, keep: last per key per 1m}}\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:4:36: mirrors.central.topics[0].sample.rest: expected ledger with when: always, found "later", which never comes',
+    ],
+  },
+  {
+    name: 'a rest that an MQTT broker would take for repeats',
+    text: "mirrors:\n  central:\n    topics:\n      - {match: telemetry, sample: {keep: last per key per 1m}}\n    link: {metered: {then: {cap: 64kbit/s}}}\n    mqtt: {url: 'mqtt://central'}\n",
+    lines: [
+      'bad.yaml:4:36: mirrors.central.topics[0].sample.rest: expected ledger to an MQTT broker, found "later": a central gatelog knows repeats by the last record it has, so records must come in order',
+    ],
+  },
+  {
+    name: 'a metered link for samples of nothing',
+    text: "mirrors:\n  central:\n    topics:\n      - {match: telemetry, class: high}\n    link: {metered: {then: sample}}\n    kafka: {brokers: ['k:9092']}\n",
+    lines: [
+      'bad.yaml:5:28: mirrors.central.link.metered.then: expected a topic of the mirror with sample, found none: write alarms-only',
+    ],
+  },
+  {
     name: 'an empty list of brokers',
     text: 'mirrors:\n  central:\n    kafka: {brokers: []}\n',
     lines: [
@@ -239,16 +296,23 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
   },
   {
     name: 'two mirrors with one transactional id',
-    text: "mirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['l:9092', 'k:9092'], group: other}\n",
+    text: "mirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['l:9092', 'k:9092'], group: other, topic: 'b.{topic}'}\n",
     lines: [
       'bad.yaml:5:12: mirrors.b.kafka.transactionalId: must differ from that of mirror "a": set it for one of them',
     ],
   },
   {
     name: 'one transactional id by default, and the same one spelt out',
-    text: "gateway: gw\nmirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['k:9092'], transactionalId: gatelog.gw, group: other}\n",
+    text: "gateway: gw\nmirrors:\n  a:\n    kafka: {brokers: ['k:9092']}\n  b:\n    kafka: {brokers: ['k:9092'], transactionalId: gatelog.gw, group: other, topic: 'b.{topic}'}\n",
     lines: [
       'bad.yaml:6:51: mirrors.b.kafka.transactionalId: must differ from that of mirror "a": set it for one of them',
+    ],
+  },
+  {
+    name: 'two mirrors that fill one topic of one cluster',
+    text: "mirrors:\n  a:\n    kafka: {brokers: ['k:9092'], topic: '{topic}'}\n  b:\n    topics: [tele*]\n    kafka: {brokers: ['k:9092'], transactionalId: x, group: x}\n",
+    lines: [
+      'bad.yaml:6:12: mirrors.b.kafka.topic: mirror "a" sends telemetry to the same topic of the same cluster, where every record would be twice: leave it out of one of them, or give one another topic template',
     ],
   },
   {
@@ -311,7 +375,7 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
     text: "mirrors:\n  c:\n    mqtt: {url: 'mqtt://h:1'}\n    link: {zone: Mars/Olympus, metered: {interfaces: [wwan0], then: {cap: fast}}}\n",
     lines: [
       'bad.yaml:4:18: mirrors.c.link.zone: expected a time zone, such as Europe/Berlin, found "Mars/Olympus"',
-      'bad.yaml:4:69: mirrors.c.link.metered.then: expected pause, alarms-only or {cap: RATE}, found a map',
+      'bad.yaml:4:69: mirrors.c.link.metered.then: expected pause, alarms-only, sample or {cap: RATE}, found a map',
     ],
   },
 ];

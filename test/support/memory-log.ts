@@ -6,7 +6,7 @@ import { type LogRecord, streamId, type StreamId } from '../../src/record.ts';
 import type {
   AppendDone,
   CursorBatch,
-  KeyValue,
+  KeyValueSpace,
   LogCursor,
   LogReader,
   LogWriter,
@@ -33,7 +33,6 @@ export class MemoryLog {
   readonly #ranges = new Map<StreamId, { startOffset: number; endOffset: number }>();
   readonly #holes: ReadGap[] = [];
   readonly #waiters = new Set<() => void>();
-  readonly #values = new Map<string, Uint8Array>();
   /** Thrown by the next reads or position writes, while set. */
   failReads: Error | undefined;
   failPositions: Error | undefined;
@@ -239,14 +238,28 @@ export class MemoryLog {
     },
   };
 
-  readonly keyValue: KeyValue = {
-    get: (key) => Promise.resolve(this.#values.get(key)),
+  readonly keyValue: KeyValueSpace = memoryValues();
+  readonly sampled: KeyValueSpace = memoryValues();
+}
+
+function memoryValues(): KeyValueSpace {
+  const values = new Map<string, Uint8Array>();
+  return {
+    get: (key) => Promise.resolve(values.get(key)),
     put: (key, value) => {
-      this.#values.set(key, Buffer.from(value));
+      values.set(key, Buffer.from(value));
       return Promise.resolve();
     },
     delete: (key) => {
-      this.#values.delete(key);
+      values.delete(key);
+      return Promise.resolve();
+    },
+    entries: () => {
+      const entries = [...values].toSorted(([one], [other]) => (one < other ? -1 : 1));
+      return Promise.resolve(entries);
+    },
+    deleteAll: (keys) => {
+      for (const key of keys) values.delete(key);
       return Promise.resolve();
     },
   };

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Claim, Claims } from '../../src/mirror/claims.ts';
 import type { StreamId } from '../../src/record.ts';
 import { systemClock } from '../../src/time.ts';
 import { KafkaOfFile } from '../support/kafka/of-file.ts';
@@ -62,6 +63,27 @@ test('two clones: the older one is fenced, says so and stays away', async () => 
   await second.send(clone.next(rest, 400));
   await second.close();
   expectExactlyOnce(await committed(kafka.cluster, older), older);
+});
+
+test('two mirrors of one gateway at two addresses of one cluster: the second is refused before it fences', async () => {
+  const claims = new Claims();
+  const claim = (mirror: string): { claim: (wanted: readonly Claim[]) => void } => ({
+    claim: (wanted) => claims.take(mirror, wanted),
+  });
+  const one = await newGateway(kafka.cluster, { upstream: claim('one') });
+  one.fill(40);
+  const session = await one.connectSoon();
+  const brokers = kafka.cluster.bootstrap('sasl').slice(1);
+  const two = one.reborn({ brokers, journal: memoryKeyValue(), ...claim('two') });
+  await expect(two.connect()).rejects.toMatchObject({
+    code: 'UPSTREAM_MISMATCH',
+    message: expect.stringMatching(
+      /^mirror "one" of this gateway sends to the same far side under another address: both use the transactionalId/u,
+    ) as string,
+  });
+  await session.send(one.next(new Map(), 100));
+  await session.close();
+  expectExactlyOnce(await committed(kafka.cluster, one), one);
 });
 
 describe('the link is cut', () => {

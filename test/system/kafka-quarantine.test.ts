@@ -95,6 +95,7 @@ test.for(['exactly-once', 'at-least-once'] as const)(
       ledger: store.ledger,
       quarantine: { writer: store.writer, topic: quarantine },
       decisions: store.keyValue('mirror.central'),
+      sampled: store.keyValue('sampled.central'),
       upstream: createKafkaUpstream({ ...gateway.options, incarnation }),
       topics: [gateway.topic, '_gaps'],
       stoppedTopicRetryMs: 200, // Rights that were just granted reach the brokers one by one.

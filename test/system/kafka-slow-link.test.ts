@@ -61,6 +61,7 @@ async function drain(
     ledger: log.ledger,
     quarantine: { writer: log.writer, topic: log.topic('_quarantine') },
     decisions: log.keyValue,
+    sampled: log.sampled,
     upstream: gateway.upstream,
     topics: [gateway.topic],
     backoff: { firstMs: 50, maxMs: 500 },

@@ -1,4 +1,4 @@
-import { type Coverage, type Coverages, flatAhead, union, upTo } from '../../coverage.ts';
+import { type Coverage, type Coverages, flat, union, upTo } from '../../coverage.ts';
 import type { StreamId } from '../../record.ts';
 import { ExportContent } from './export-content.ts';
 import { listExports, readExport } from './export-files.ts';
@@ -59,7 +59,7 @@ class Held implements ExportHeld {
       at.topic,
       at.partition,
       coverage.next,
-      flatAhead(coverage),
+      flat(coverage)[1] ?? [],
     ]);
   }
 

@@ -1,4 +1,4 @@
-import { type Coverage, flatAhead, fromFlat } from '../../coverage.ts';
+import { type Coverage, flat, fromFlat } from '../../coverage.ts';
 import { GatelogError } from '../../errors.ts';
 import { type StreamId, streamId } from '../../record.ts';
 import type { MirrorStream } from '../upstream.ts';
@@ -57,7 +57,8 @@ type ListedStream = [
   partition: number,
   from: number,
   sentNext: number,
-  sentAhead: readonly number[],
+  sentAhead?: readonly number[],
+  sampledTo?: number,
 ];
 
 export function headerFrame({ streams, ...header }: ExportHeader): Frame {
@@ -66,8 +67,7 @@ export function headerFrame({ streams, ...header }: ExportHeader): Frame {
     topic,
     partition,
     from,
-    sent.next,
-    flatAhead(sent),
+    ...flat(sent),
   ]);
   return jsonFrame('header', { format: FORMAT, ...header, streams: listed });
 }
@@ -84,12 +84,12 @@ export function headerOf(frame: Frame): ExportHeader {
   }
   return {
     ...header,
-    streams: streams.map(([stream, topic, partition, from, sentNext, sentAhead]) => ({
+    streams: streams.map(([stream, topic, partition, from, ...sent]) => ({
       stream: streamId(stream),
       topic,
       partition,
       from,
-      sent: fromFlat(sentNext, sentAhead),
+      sent: fromFlat(...sent),
     })),
   };
 }

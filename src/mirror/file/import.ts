@@ -51,6 +51,7 @@ export async function importFiles(options: ImportOptions): Promise<ImportResult>
   const sending = new Sending(session, plan);
   session.broken.catch(() => {}); // Who sends is told.
   try {
+    requireNoSample(session, plan);
     await sendFiles(sending, plan.files, signal);
     return { sent: sending.sent, skipped: plan.records - sending.taken };
   } finally {
@@ -107,6 +108,17 @@ interface Hole {
   readonly stream: StreamId;
   readonly from: number;
   readonly goesOn: number;
+}
+
+/** Which of its records the centre has is known to the gateway alone. */
+function requireNoSample({ positions }: UpstreamSession, plan: ImportPlan): void {
+  for (const { stream, topic, partition } of plan.streams) {
+    if (positions.get(stream)?.sampledTo === undefined) continue;
+    throw new GatelogError(
+      'UPSTREAM_MISMATCH',
+      `the centre has a sample of ${topic}/${partition} of gateway '${plan.origin.gateway}', and only the gateway knows which records that is: let it send the rest (sample.rest: later) when its link is not metered, and import after that`,
+    );
+  }
 }
 
 class Sending {

@@ -1,4 +1,4 @@
-import { type Coverage, type Coverages, flatAhead, fromFlat, union, upTo } from '../../coverage.ts';
+import { type Coverage, type Coverages, flat, fromFlat, union, upTo } from '../../coverage.ts';
 import { GatelogError } from '../../errors.ts';
 import { type StreamId, streamId } from '../../record.ts';
 import type { KeyValue } from '../../store/log.ts';
@@ -34,8 +34,8 @@ export interface JournalEntry {
   readonly witnesses: readonly JournalWitness[];
 }
 
-/** The last part only where something is ahead. */
-type Stored = [stream: number, next: number, ahead?: number[]];
+/** Parts only where something is ahead. */
+type Stored = [stream: number, next: number, ahead?: number[], sampledTo?: number];
 
 const CLUSTER = 'cluster';
 const TRANSACTION = 'transaction';
@@ -168,11 +168,9 @@ export class Journal {
 }
 
 function storedOf(coverages: Coverages): Stored[] {
-  return [...coverages].map(([stream, had]) =>
-    had.ahead.length === 0 ? [stream, had.next] : [stream, had.next, flatAhead(had)],
-  );
+  return [...coverages].map(([stream, had]) => [stream, ...flat(had)]);
 }
 
 function coveragesOf(stored: readonly Stored[]): Map<StreamId, Coverage> {
-  return new Map(stored.map(([stream, next, ahead]) => [streamId(stream), fromFlat(next, ahead)]));
+  return new Map(stored.map(([stream, ...had]) => [streamId(stream), fromFlat(...had)]));
 }

@@ -14,6 +14,7 @@ import { AnswerPatience } from './answer-patience.ts';
 import { AtLeastOnceDelivery } from './at-least-once.ts';
 import { must } from '../../assert.ts';
 import { Cluster } from './cluster.ts';
+import { clusterClaims } from './cluster-claims.ts';
 import { createCompressor } from './compressor.ts';
 import { centralNames, findDestinations } from './destinations.ts';
 import { PieceEncoder } from './encode.ts';
@@ -87,9 +88,9 @@ class KafkaUpstream implements Upstream {
     signal: AbortSignal,
     connectOptions: ConnectOptions,
   ): Promise<UpstreamSession> {
-    const broken = Promise.withResolvers<never>();
-    broken.promise.catch(() => {});
-    const onBroken = (error: GatelogError): void => broken.reject(error);
+    const breaking = Promise.withResolvers<never>();
+    breaking.promise.catch(() => {});
+    const onBroken = (error: GatelogError): void => breaking.reject(error);
     const options = { ...this.#options, recordTimeoutMs: this.#large.begin() };
     const links = new Links(options, onBroken, this.#known, this.#patience);
     // Ends with the session; `signal` is about connecting only.
@@ -104,7 +105,9 @@ class KafkaUpstream implements Upstream {
       const opened = await this.#open(links, streams, life.signal, connectOptions);
       if (signal.aborted) throw abortedError();
       const { delivery, positions } = opened;
-      return new KafkaSession(links, broken.promise, delivery, positions, this.#options.clock, end);
+      const { clock, isCostly = () => false } = this.#options;
+      const broken = breaking.promise;
+      return new KafkaSession({ links, broken, delivery, positions, clock, isCostly, end });
     } catch (error) {
       end();
       throw signal.aborted ? abortedError() : error;
@@ -136,6 +139,7 @@ class KafkaUpstream implements Upstream {
     const options = this.#options;
     const opened = await this.#openCluster(links, streams, signal);
     const { cluster } = opened;
+    options.claim?.(clusterClaims(cluster.id, streams, options));
     await this.#checkCluster(cluster.id);
     const destinations = await findDestinations(cluster, streams, options);
     const partitions = await this.#partitions.begin(destinations.ways.values());

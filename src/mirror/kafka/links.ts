@@ -139,22 +139,23 @@ export class Links {
     ...args: A
   ): Promise<R> {
     const { throttle } = this.#options;
-    const held = throttle?.waitFor(addressName(address));
+    const key = keyOf(address, purpose);
+    const held = throttle?.waitFor(key);
     if (held !== undefined) await Promise.race([held, this.#over.promise]);
     // Last: once it is ready nothing may be waited for, or a renewed login may have begun on it.
     const connection = await this.to(address, purpose);
     if (this.#closed) throw closedError();
-    this.#awaited(keyOf(address, purpose), connection, 1);
+    this.#awaited(key, connection, 1);
     try {
       const answer = await api.async(connection, ...args);
-      throttle?.note(addressName(address), throttledMs(answer));
-      this.#answered(keyOf(address, purpose), connection);
+      throttle?.note(key, throttledMs(answer));
+      this.#answered(key, connection);
       return answer;
     } catch (error) {
       if (error instanceof ResponseError) {
-        this.#answered(keyOf(address, purpose), connection);
+        this.#answered(key, connection);
         const { response } = error as unknown as { response?: R };
-        throttle?.note(addressName(address), throttledMs(response));
+        throttle?.note(key, throttledMs(response));
         if (response !== undefined) return response;
       }
       // The library tells a waiting request only that its connection closed; the socket said why.
@@ -163,7 +164,7 @@ export class Links {
       const trouble = requestTrouble(telling, address, asked, this.#watches.get(connection));
       throw this.#noteLate(telling, connection) ? new LateAnswer(trouble) : trouble;
     } finally {
-      this.#awaited(keyOf(address, purpose), connection, -1);
+      this.#awaited(key, connection, -1);
     }
   }
 
@@ -180,17 +181,24 @@ export class Links {
   }
 
   /**
-   * Asks over one connection something small, or over every one. A failed request ends the session. What
-   * is asked behind records would wait for them, and they tell of their connection by themselves.
+   * Asks over one connection something small, or over every one. A request that fails over one in use
+   * ends the session; one that never answered is made anew by who needs it. What is asked behind
+   * records would wait for them, and they tell of their connection by themselves.
    */
   async probe(whom: 'one' | 'all'): Promise<void> {
     const known = [...this.#open.values()]
       .filter(({ purpose, awaited }) => purpose === 'requests' || awaited === 0)
       .toSorted((one, other) => PURPOSES.indexOf(one.purpose) - PURPOSES.indexOf(other.purpose));
     await Promise.all(
-      (whom === 'one' ? known.slice(0, 1) : known).map(({ address, purpose }) =>
-        this.callOver(purpose, address, metadataV9.api, [], false, false, false),
-      ),
+      (whom === 'one' ? known.slice(0, 1) : known).map(async (opened) => {
+        const { address, purpose } = opened;
+        try {
+          await this.callOver(purpose, address, metadataV9.api, [], false, false, false);
+        } catch (error) {
+          if (opened.used || whom === 'one') throw error;
+          this.#giveUp(opened);
+        }
+      }),
     );
     this.progressed();
   }
@@ -209,9 +217,14 @@ export class Links {
   drop(address: Address): void {
     for (const purpose of PURPOSES) {
       const known = this.#open.get(keyOf(address, purpose));
-      this.#open.delete(keyOf(address, purpose));
-      if (known !== undefined) end(known);
+      if (known !== undefined) this.#giveUp(known);
     }
+  }
+
+  #giveUp(opened: Opened): void {
+    const key = keyOf(opened.address, opened.purpose);
+    if (this.#open.get(key) === opened) this.#open.delete(key);
+    end(opened);
   }
 
   /** Declares the session broken. */

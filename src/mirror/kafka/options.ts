@@ -1,4 +1,5 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import type { Claim } from '../claims.ts';
 import type { KeyValue } from '../../store/log.ts';
 import type { Logger } from '../../telemetry.ts';
 import type { Clock } from '../../time.ts';
@@ -104,8 +105,12 @@ export interface KafkaUpstreamOptions extends KafkaConnection {
   readonly unknownOutcome?: 'stop' | 'repeat' | undefined;
   /** The state database was damaged, and our positions of the streams below this number with it. */
   readonly positionsLostBelow?: number | undefined;
+  /** Every byte costs at present: what is asked of an idle cluster is asked less often. Default: never. */
+  readonly isCostly?: (() => boolean) | undefined;
   /** A small space of synced values, this mirror's own. */
   readonly journal: KeyValue;
+  /** Throws UPSTREAM_MISMATCH when another mirror of this process holds one of these. */
+  readonly claim?: ((claims: readonly Claim[]) => void) | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }

@@ -13,6 +13,7 @@ export interface PartitionWatchOptions {
   /** This mirror's own space. */
   readonly values: KeyValue;
   readonly clock: Clock;
+  readonly isCostly?: (() => boolean) | undefined;
   readonly logger: Logger;
 }
 
@@ -54,9 +55,11 @@ export class PartitionWatch {
     begun: ReadonlyMap<string, number>,
     signal: AbortSignal,
   ): Promise<void> {
-    const { clock, logger } = this.#options;
+    const { clock, logger, isCostly } = this.#options;
     for (;;) {
-      await clock.sleep(MIRROR_LIMITS.kafkaPartitionsMs, signal);
+      const { kafkaPartitionsMs, kafkaCostlyPartitionsMs } = MIRROR_LIMITS;
+      const everyMs = isCostly?.() === true ? kafkaCostlyPartitionsMs : kafkaPartitionsMs;
+      await clock.sleep(everyMs, signal);
       if (signal.aborted) return;
       try {
         const changed = await this.#changed(links, begun);

@@ -6,7 +6,7 @@ import type { MirrorStream } from '../upstream.ts';
 /**
  * The resume position at the far side: a committed offset of our group on the positions topic,
  * whose metadata is the identity of the next record wanted; where more was delivered beyond it, `+` and
- * those ranges follow, which programs that know nothing of them refuse. Pure.
+ * what formatAhead gives of that follow, which programs that know nothing of them refuse. Pure.
  */
 export interface RemotePosition {
   /** Next offset wanted; -1 when the far side has none. */
@@ -24,7 +24,8 @@ export function positionMetadata(owner: Owner, stream: MirrorStream, had: Covera
   const { gateway, incarnation } = owner;
   const { topic, partition } = stream;
   const identity = formatIdentity({ gateway, incarnation, topic, partition, offset: had.next });
-  return had.ahead.length === 0 ? identity : `${identity}+${formatAhead(had)}`;
+  const ahead = formatAhead(had);
+  return ahead === '' ? identity : `${identity}+${ahead}`;
 }
 
 /**

@@ -22,6 +22,23 @@ export interface Delivery {
   commitPositions?(positions: Coverages): Promise<void>;
 }
 
+export interface KafkaSessionOptions {
+  readonly links: Links;
+  readonly broken: Promise<never>;
+  readonly delivery: Delivery;
+  readonly positions: Coverages;
+  readonly clock: Clock;
+  /** Every byte costs at present. */
+  readonly isCostly: () => boolean;
+  readonly end: () => void;
+}
+
+/** How often an idle cluster is asked: one broker, and all. */
+const PROBES = {
+  free: { oneMs: MIRROR_LIMITS.kafkaProbeMs, allMs: MIRROR_LIMITS.kafkaProbeAllMs },
+  costly: { oneMs: MIRROR_LIMITS.kafkaCostlyProbeMs, allMs: MIRROR_LIMITS.kafkaCostlyProbeAllMs },
+} as const;
+
 /** A committed offset expires seven days after its own last commit; idle ones are renewed daily. */
 const RENEW_MS = DAY_MS;
 
@@ -35,6 +52,9 @@ export class KafkaSession implements UpstreamSession {
   readonly #clock: Clock;
   readonly #committed: Map<StreamId, Coverage>;
   readonly #end: () => void;
+  readonly #isCostly: () => boolean;
+  /** By which the next probe was set. */
+  #probes: (typeof PROBES)['free' | 'costly'] = PROBES.free;
   /** The last batch is in the hands of the delivery. */
   #handed: Promise<unknown> = Promise.resolve();
   /** Everything handed over is settled. */
@@ -45,16 +65,10 @@ export class KafkaSession implements UpstreamSession {
   #probedAllMs: number;
   #ended = false;
 
-  constructor(
-    links: Links,
-    broken: Promise<never>,
-    delivery: Delivery,
-    positions: Coverages,
-    clock: Clock,
-    end: () => void,
-  ) {
+  constructor({ links, broken, delivery, positions, clock, isCostly, end }: KafkaSessionOptions) {
     this.#links = links;
     this.#end = end;
+    this.#isCostly = isCostly;
     this.#delivery = delivery;
     this.#clock = clock;
     this.positions = positions;
@@ -70,7 +84,7 @@ export class KafkaSession implements UpstreamSession {
   }
 
   get liveness(): Liveness {
-    return { answeredMs: this.#answeredMs, probedAfterMs: MIRROR_LIMITS.kafkaProbeMs };
+    return { answeredMs: this.#answeredMs, probedAfterMs: this.#probes.oneMs };
   }
 
   get patienceMs(): number {
@@ -124,18 +138,23 @@ export class KafkaSession implements UpstreamSession {
   /**
    * An idle connection without traffic can't be told from a dead one (the library sets no TCP
    * keep-alive), NAT forgets it, and brokers close those idle for ten minutes. One answer shows that
-   * the link lives, which all of them go over; so all are asked seldom, for a metered link's sake.
+   * the link lives, which all of them go over; so all are asked seldom, and both more seldom where it costs.
    */
   #beat(): void {
-    this.#heartbeat = this.#clock.after(MIRROR_LIMITS.kafkaProbeMs, () => {
+    this.#probes = this.#isCostly() ? PROBES.costly : PROBES.free;
+    const silentMs = this.#clock.monotonicMs() - this.#answeredMs;
+    const waitMs = Math.max(this.#probes.oneMs - silentMs, this.#probes.oneMs / 2);
+    this.#heartbeat = this.#clock.after(waitMs, () => {
       void this.#check(this.#whomToProbe(), true);
     });
   }
 
   #whomToProbe(): 'one' | 'all' | undefined {
     const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#probedAllMs >= MIRROR_LIMITS.kafkaProbeAllMs) return 'all';
-    return nowMs - this.#answeredMs >= MIRROR_LIMITS.kafkaProbeMs / 2 ? 'one' : undefined;
+    const { oneMs, allMs } = this.#probes;
+    // The next time would be too late.
+    if (nowMs + oneMs - this.#probedAllMs > allMs) return 'all';
+    return nowMs - this.#answeredMs >= oneMs / 2 ? 'one' : undefined;
   }
 
   async #check(whom: 'one' | 'all' | undefined, goesOn: boolean): Promise<void> {

@@ -12,12 +12,13 @@ interface Gate {
 /**
  * Keeps to the quotas of a cluster. A broker over a quota answers at once, says for how long it takes
  * nothing more over that connection (KIP-219), and reads nothing meanwhile: what is sent then waits
- * in its socket until our own time-outs take it for lost. So nothing is sent to it until then; calls
- * go on in the order in which they came.
+ * in its socket until our own time-outs take it for lost. So nothing is sent over it until then; calls
+ * go on in the order in which they came. Other connections to the same broker go on: an open
+ * transaction can be ended while records wait.
  */
 export class Throttle {
   readonly #clock: Clock;
-  /** By broker. */
+  /** By connection. */
   readonly #gates = new Map<string, Gate>();
   /** Of the last minute: when it was said, and how long. */
   #said: { readonly atMs: number; readonly forMs: number }[] = [];
@@ -27,19 +28,19 @@ export class Throttle {
   }
 
   /** An answer of this broker said so; 0: no quota is exceeded. */
-  note(broker: string, forMs: number): void {
+  note(connection: string, forMs: number): void {
     if (forMs <= 0) return;
     const atMs = this.#clock.monotonicMs();
     this.#said = [...this.#recent(), { atMs, forMs }];
-    const gate = this.#gates.get(broker);
+    const gate = this.#gates.get(connection);
     const untilMs = atMs + forMs;
     if (gate !== undefined && !gate.isOpen) gate.untilMs = Math.max(gate.untilMs, untilMs);
-    else this.#close(broker, untilMs);
+    else this.#close(connection, untilMs);
   }
 
   /** Resolves when the broker takes requests again; undefined when it does now. */
-  waitFor(broker: string): Promise<void> | undefined {
-    return this.#gates.get(broker)?.opened;
+  waitFor(connection: string): Promise<void> | undefined {
+    return this.#gates.get(connection)?.opened;
   }
 
   /** undefined: no quota was exceeded for a minute. */
@@ -49,7 +50,7 @@ export class Throttle {
     return `a quota of the cluster slows it down: its brokers held it up for ${formatDuration(heldMs)} in the last minute (producer_byte_rate or request_percentage of this user or client id)`;
   }
 
-  #close(broker: string, untilMs: number): void {
+  #close(connection: string, untilMs: number): void {
     const opened = Promise.withResolvers<void>();
     const gate: Gate = { untilMs, isOpen: false, opened: opened.promise };
     const look = (): void => {
@@ -62,10 +63,10 @@ export class Throttle {
       opened.resolve();
       // A moment later: who comes now must not overtake those who waited.
       this.#clock.after(0, () => {
-        if (this.#gates.get(broker) === gate) this.#gates.delete(broker);
+        if (this.#gates.get(connection) === gate) this.#gates.delete(connection);
       });
     };
-    this.#gates.set(broker, gate);
+    this.#gates.set(connection, gate);
     look();
   }
 

@@ -13,7 +13,9 @@ import { type Clock, systemClock } from '../../time.ts';
 import type { ConnectAttempts } from '../connect-attempts.ts';
 import type { ConnectFacts } from '../connect-trouble.ts';
 import type { Wire } from '../policy/wire-meter.ts';
+import type { PacketIds, PacketStore } from './resumption.ts';
 import { SocketWatch, type Stranger, strangerOf } from '../socket-watch.ts';
+import { clientIdOf } from './client-id.ts';
 import { connectError } from './reasons.ts';
 
 /** PEM texts. */
@@ -49,23 +51,40 @@ export interface MqttConnection {
   readonly isClockSound?: (() => boolean) | undefined;
 }
 
+/** How a connection takes up the far side's session. */
+export interface Continuation {
+  /** Begin a new one, whatever the far side has. */
+  readonly clean: boolean;
+  /** How long the far side is to keep it without a connection; 3.1.1: for ever unless it is 0. */
+  readonly keepSeconds: number;
+  readonly ids: PacketIds;
+  readonly store: PacketStore;
+}
+
 export interface Dialled {
   readonly client: MqttClient;
   readonly connack: IConnackPacket;
+  /** TCP and CONNECT take a round trip each, TLS more. */
+  readonly tookMs: number;
 }
 
-/** Connects, once. Rejects with an UPSTREAM_* code. */
+/** Connects, once; without a continuation cleanly. Rejects with an UPSTREAM_* code. */
 export async function dial(
   options: MqttConnection,
   attempts: ConnectAttempts,
   signal: AbortSignal,
+  continuation?: Continuation,
 ): Promise<Dialled> {
   // Node gives up an address of several after 250 ms, which no satellite link keeps.
   setDefaultAutoSelectFamilyAttemptTimeout(MIRROR_LIMITS.connectAddressMs);
   const worked = await attempts.take(signal);
   if (signal.aborted) throw connectError(options.url, new Error(GIVEN_UP));
+  const begunMs = options.clock.monotonicMs();
   const way: Way = { wire: options.wire, watch: undefined, errors: [] };
-  const client = connect(clientOptions(options, way));
+  const client = connect({
+    ...clientOptions(options, way),
+    ...sessionOptions(options, continuation),
+  });
   const { stream } = client;
   if (stream instanceof Socket) {
     way.watch = new SocketWatch(stream, foreignToMqtt);
@@ -76,7 +95,7 @@ export async function dial(
   try {
     const connack = await connected(client, signal);
     worked();
-    return { client, connack };
+    return { client, connack, tookMs: options.clock.monotonicMs() - begunMs };
   } catch (error) {
     client.end(true);
     const telling = isTimeout(error) ? error : (way.errors[0] ?? error);
@@ -165,8 +184,7 @@ function clientOptions(options: MqttConnection, way: Way): IClientOptions {
     host: hostOf(url),
     port: url.port === '' ? (PORTS[url.protocol] ?? 0) : Number(url.port),
     protocolVersion: options.protocol === '3.1.1' ? 4 : 5,
-    clientId: options.clientId ?? `gatelog-${options.gateway}`,
-    clean: true,
+    clientId: clientIdOf(options),
     // The pump connects anew, from the position; the library must not resend on its own.
     reconnectPeriod: 0,
     resubscribe: false,
@@ -177,6 +195,21 @@ function clientOptions(options: MqttConnection, way: Way): IClientOptions {
     ...(password === undefined ? {} : { password }),
     ...tlsOptions(options.tls),
     ...(url.protocol.startsWith('ws') ? webSocketOptions(url, options.tls, way) : {}),
+  };
+}
+
+function sessionOptions(
+  { protocol }: MqttConnection,
+  continuation: Continuation | undefined,
+): Partial<IClientOptions> {
+  if (continuation === undefined) return { clean: true };
+  const { clean, keepSeconds, ids, store } = continuation;
+  const properties = { sessionExpiryInterval: keepSeconds };
+  return {
+    clean,
+    messageIdProvider: ids,
+    outgoingStore: store,
+    ...(protocol === '3.1.1' || keepSeconds === 0 ? {} : { properties }),
   };
 }
 

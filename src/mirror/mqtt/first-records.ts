@@ -3,6 +3,7 @@ import type { Publication } from './publication.ts';
 import type { Item, Sending } from './sending.ts';
 
 interface First {
+  readonly sending: Sending;
   readonly item: Item;
   readonly publication: Publication;
 }

@@ -81,17 +81,20 @@ export class OwnRecords {
   readonly #ends: ReadonlyMap<StreamId, number>;
   /** The state database stepped back: what was noted there is of an earlier life, or may be. */
   readonly #isDoubtful: boolean;
+  readonly #alsoTo: (topic: string) => readonly string[];
   readonly #entries = new Map<string, Entry>();
   #stored: Promise<Map<string, Stored>> | undefined;
   #saving: Promise<void> = Promise.resolve();
   #unsaved = false;
 
-  /** MUST be made before anything is appended. */
+  /** MUST be made before anything is appended. `alsoTo`: where else mirrors of this process send a stream. */
   constructor(
     values: KeyValue,
     reader: Pick<LogReader, 'topics' | 'range'>,
     isDoubtful: boolean = false,
+    alsoTo: (topic: string) => readonly string[] = () => [],
   ) {
+    this.#alsoTo = alsoTo;
     this.#values = values;
     this.#isDoubtful = isDoubtful;
     const streams = reader.topics().flatMap((topic) => topic.streams);
@@ -134,7 +137,7 @@ export class OwnRecords {
     });
     if (changed) await this.#save();
     for (const { at, entry } of found) {
-      if (entry.doubt !== null) throw doubtError(owner, at, entry.doubt);
+      if (entry.doubt !== null) throw this.#doubtError(owner, at, entry.doubt);
     }
     return found.map(({ at, prefix, entry }) => {
       const { aside, tried, proven } = entry;
@@ -216,12 +219,16 @@ export class OwnRecords {
     entry.proven = false;
     entry.tried = 0;
     await this.#save();
-    if (!decided) return doubtError(owner, place, doubt);
+    if (!decided) return this.#doubtError(owner, place, doubt);
     const { topic, partition } = place;
     return new GatelogError(
       'UPSTREAM_UNREACHABLE',
       `${owner.where} has other records under ${topic}/${partition} ${rangeText(doubt)}: ours are put into quarantine, since a person said where to go on`,
     );
+  }
+
+  #doubtError(owner: Owner, at: MirrorStream, doubt: Range): GatelogError {
+    return doubtError(owner, at, doubt, this.#alsoTo(at.topic));
   }
 
   #entry(
@@ -324,10 +331,16 @@ function doubtError(
   { where, gateway }: Owner,
   { topic, partition }: MirrorStream,
   doubt: Range,
+  alsoTo: readonly string[],
 ): GatelogError {
+  const [other] = alsoTo;
+  const twice =
+    other === undefined
+      ? ''
+      : `; or ${other}, where this gateway sends ${topic} too, is the same central under another address: then give both mirrors one address`;
   return new GatelogError(
     'UPSTREAM_MISMATCH',
-    `${where} has other records of gateway '${gateway}' under ${topic}/${partition} ${rangeText(doubt)} than this data folder: the folder lost its newest records or is an older copy, or a copy of it sends too. What this log holds under them would be dropped as repeats. Give this gateway a name of its own (gatelog run --gateway NAME --adopt), which sends it; or seek ${topic}/${partition} to where it shall go on and resume the mirror: what the far side has others for is put into _quarantine`,
+    `${where} has other records of gateway '${gateway}' under ${topic}/${partition} ${rangeText(doubt)} than this data folder: the folder lost its newest records or is an older copy, or a copy of it sends too${twice}. What this log holds under them would be dropped as repeats. Give this gateway a name of its own (gatelog run --gateway NAME --adopt), which sends it; or seek ${topic}/${partition} to where it shall go on and resume the mirror: what the far side has others for is put into _quarantine`,
   );
 }
 

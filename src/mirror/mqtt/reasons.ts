@@ -1,4 +1,5 @@
 import { GatelogError, messageOf, systemCodeOf } from '../../errors.ts';
+import { formatDuration } from '../../units.ts';
 import { causesOf, connectTrouble, type ConnectFacts } from '../connect-trouble.ts';
 import type { Disposition } from '../upstream.ts';
 
@@ -11,6 +12,7 @@ const REASON = {
   badAuthMethod: 0x8c,
   takenOver: 0x8e,
   topicNameInvalid: 0x90,
+  packetIdNotFound: 0x92,
   packetTooLarge: 0x95,
   payloadFormatInvalid: 0x99,
 } as const;
@@ -58,6 +60,21 @@ export function blamesPacket(reasonCode: number): boolean {
 
 export function hex(reasonCode: number): string {
   return `0x${reasonCode.toString(16).padStart(2, '0')}`;
+}
+
+/** Why the far side will never take the record, or the error with which the session ends. */
+export function refusalOf(where: string, topic: string, error: unknown): string | GatelogError {
+  const reasonCode = reasonCodeOf(error);
+  if (reasonCode === undefined) return closedError(where);
+  const text = `${describe(error)} (${hex(reasonCode)})`;
+  switch (verdictOf(reasonCode)) {
+    case 'record':
+      return `the far side refused it: ${text}`;
+    case 'topic':
+      return new TopicRefused(topic, `${where}: refused a record of ${topic}: ${text}`);
+    case 'session':
+      return new GatelogError('UPSTREAM_UNREACHABLE', `${where}: ${text}`);
+  }
 }
 
 /** The error of a connection that was refused, never came about (`facts` says how far), or broke. */
@@ -117,20 +134,43 @@ function wayError(error: unknown, facts: ConnectFacts | undefined): GatelogError
   return new GatelogError('UPSTREAM_UNREACHABLE', text, { cause: error });
 }
 
-/** The error of a session that the far side ended with a DISCONNECT. */
-export function disconnectError(where: string, reasonCode: number, reason: string): GatelogError {
+/** The error of a session that the far side ended with a DISCONNECT. `sameId`: mirrors with our client id. */
+export function disconnectError(
+  where: string,
+  reasonCode: number,
+  reason: string,
+  sameId: readonly string[] = [],
+): GatelogError {
   if (reasonCode === REASON.takenOver) {
-    return new GatelogError(
-      'UPSTREAM_FENCED',
-      `${where}: another client with our client id took over: two gateways with one id, perhaps ` +
-        `cloned from one image; give each its own gateway id`,
-    );
+    const [other] = sameId;
+    const why =
+      other === undefined
+        ? 'two gateways with one id, perhaps cloned from one image; give each its own gateway id'
+        : `mirror "${other}" of this gateway has the same one, and leads to the same broker; set clientId for one of them`;
+    const text = `${where}: another client with our client id took over: ${why}`;
+    return new GatelogError('UPSTREAM_FENCED', text);
   }
   const text = reason === '' ? '' : ` (${reason})`;
   return new GatelogError(
     'UPSTREAM_UNREACHABLE',
     `${where}: the far side ended the connection with reason ${hex(reasonCode)}${text}`,
   );
+}
+
+/** Of a session over which nothing came for this long. `due`: acknowledgements. */
+export function silentError(where: string, silentMs: number, due: number): GatelogError {
+  const what = due === 0 ? 'a ping is unanswered' : `${due} acknowledgements are due`;
+  const text = `${where}: ${what}, and none came for ${formatDuration(silentMs)}: the link swallows what is sent, or the far side stands still`;
+  return new GatelogError('UPSTREAM_UNCERTAIN', text);
+}
+
+/** Some brokers throw the older of two clients with one id out without a word. `sameId`: mirrors with ours. */
+export function closedError(where: string, [other]: readonly string[] = []): GatelogError {
+  const hint =
+    other === undefined
+      ? ''
+      : `; mirror "${other}" of this gateway has the same client id: if both lead to one broker, they throw each other out, so set clientId for one of them`;
+  return new GatelogError('UPSTREAM_UNREACHABLE', `${where}: the connection was closed${hint}`);
 }
 
 const LASTING: ReadonlySet<string> = new Set([
@@ -151,6 +191,13 @@ export function dispositionOf(error: unknown): Disposition {
 export function reasonCodeOf(error: unknown): number | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'number' ? error.code : undefined;
+}
+
+/** A publish ends with nothing, null or an error; `hasIt`: the far side has said that it has the record. */
+export function isRefusal(error: unknown, hasIt: boolean): boolean {
+  if (error === undefined || error === null) return false;
+  // One that does not know the id of a PUBREL has released the record before.
+  return !hasIt || reasonCodeOf(error) !== REASON.packetIdNotFound;
 }
 
 export function describe(error: unknown): string {

@@ -44,6 +44,11 @@ export class SendWindow {
     return this.#bytes;
   }
 
+  /** What a packet takes when none waits before it; Infinity before the first answer. */
+  get fastestMs(): number {
+    return Math.min(this.#fastestMs, this.#fastestBeforeMs);
+  }
+
   get hasRoom(): boolean {
     if (this.#packets >= this.#mostPackets) return false;
     return this.#packets < MIRROR_LIMITS.mqttWindowPacketsMin || this.#inFlight < this.#bytes;
@@ -77,7 +82,7 @@ export class SendWindow {
     this.#slowestMs = Math.max(this.#slowestMs ?? 0, tookMs);
     this.#fastestMs = Math.min(this.#fastestMs, tookMs);
     if (nowMs >= this.#stretchEndsMs) this.#turn(nowMs);
-    const fastestMs = Math.min(this.#fastestMs, this.#fastestBeforeMs);
+    const { fastestMs } = this;
     const allowedMs = Math.max(MIRROR_LIMITS.mqttQueueMs, fastestMs / 2);
     const queuedMs = tookMs - fastestMs;
     if (queuedMs <= allowedMs) {

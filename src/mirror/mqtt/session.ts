@@ -3,29 +3,33 @@ import { must } from '../../assert.ts';
 import type { Coverages } from '../../coverage.ts';
 import { GatelogError, messageOf } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
+import { MIRROR_LIMITS } from '../../mirror-limits.ts';
 import type { StreamId } from '../../record.ts';
 import type { Slice } from '../../store/log.ts';
 import type { Clock } from '../../time.ts';
-import { formatDuration } from '../../units.ts';
-import type { Liveness, Receipt, UpstreamSession } from '../upstream.ts';
+import type { Liveness, Receipt, Rejection, UpstreamSession } from '../upstream.ts';
 import type { Blame } from './blame.ts';
 import { FirstRecords } from './first-records.ts';
 import { isAside, type OwnRecords, type Place } from './own-records.ts';
 import { type Publication, publicationOf, type PublicationRules } from './publication.ts';
 import {
   blamesPacket,
+  closedError,
   connectError,
-  describe,
   disconnectError,
   hex,
-  reasonCodeOf,
-  TopicRefused,
-  verdictOf,
+  isRefusal,
+  refusalOf,
+  silentError,
 } from './reasons.ts';
-import { lastOf } from './repeat.ts';
+import { Receipts } from './receipts.ts';
+import { Repeats } from './repeat.ts';
+import type { Handshakes } from './handshakes.ts';
+import { type PacketIds, type PacketStore, Resumption } from './resumption.ts';
 import type { Flight, SendWindow } from './send-window.ts';
-import { type Item, Sending } from './sending.ts';
+import { inTurn, type Item, Sending } from './sending.ts';
 import { SilenceWatch } from './silence.ts';
+import { WriteTurns } from './write-turns.ts';
 
 export interface MqttSessionOptions {
   readonly client: MqttClient;
@@ -37,9 +41,16 @@ export interface MqttSessionOptions {
   readonly rules: PublicationRules;
   readonly qos: 1 | 2;
   readonly window: SendWindow;
+  /** What a small packet takes at most until it is answered, when none waits before it. */
+  readonly smallMs: number;
   readonly ackMs: number;
   readonly keepaliveMs: number;
+  /** Mirrors of this process with our client id. */
+  readonly sameId?: readonly string[] | undefined;
   readonly blame: Blame;
+  readonly handshakes: Handshakes;
+  readonly ids: PacketIds;
+  readonly store: PacketStore;
   readonly clock: Clock;
 }
 
@@ -52,11 +63,12 @@ interface Out {
 
 /**
  * Publishes batches over one connection, in order, with a window of unanswered packets that spans
- * batches. The connection is never resumed: what was not acknowledged is sent
- * again by the next session, from the position.
+ * batches. What was not acknowledged is sent again by the next session; what was is not, though no
+ * position covers it yet; and QoS 2 handshakes go on where they stood (handshakes.ts).
  */
 export class MqttSession implements UpstreamSession {
   readonly positions: Coverages = new Map();
+  readonly patienceMs: number;
   readonly broken: Promise<never>;
   readonly #options: MqttSessionOptions;
   readonly #places: ReadonlyMap<StreamId, Place>;
@@ -65,30 +77,35 @@ export class MqttSession implements UpstreamSession {
   readonly #inFlight = new Map<string, Out>();
   #breakWith: (error: Error) => void = () => {};
   #over: Error | undefined;
-  #filling = false;
   readonly #firsts: FirstRecords;
-  /** By packet id: it was a repeat, and this the far side has last. */
-  readonly #lasts = new Map<number, number>();
-  /** The socket is full: when it has drained there is more to fill in. */
-  #draining = false;
+  readonly #resumption: Resumption;
+  readonly #turns: WriteTurns;
+  readonly #repeats = new Repeats();
   readonly #silence: SilenceWatch;
   /** A ping is out beside the library's own. */
   #probing = false;
   #heardMs: number;
-  #bytesReported = 0;
+  readonly #receipts: Receipts;
 
   constructor(options: MqttSessionOptions) {
     this.#options = options;
+    this.patienceMs = options.ackMs;
     const { client } = options;
     this.#heardMs = options.clock.monotonicMs();
+    this.#receipts = new Receipts(client, options.window, options.smallMs, options.clock);
     this.#silence = new SilenceWatch(
       options.clock,
       options.ackMs,
-      () => this.#over === undefined && (this.#inFlight.size > 0 || this.#probing),
-      () => this.#fail(this.#silentError()),
+      () => this.#over === undefined && (this.#due > 0 || this.#probing),
+      () => this.#fail(silentError(options.where, options.ackMs, this.#due)),
     );
     this.#places = new Map(options.places.map((place) => [place.stream, place]));
     this.#firsts = new FirstRecords(options.own);
+    this.#turns = new WriteTurns(client, (budget) => this.#fill(budget));
+    this.#resumption = new Resumption(options.handshakes, (sending) => {
+      this.#silence.progress();
+      this.#settled(sending === undefined ? [] : [sending]);
+    });
     this.broken = new Promise((_resolve, reject) => {
       this.#breakWith = reject;
     });
@@ -102,90 +119,94 @@ export class MqttSession implements UpstreamSession {
     client.on('disconnect', (packet) => {
       const reasonCode = packet.reasonCode ?? 0;
       if (blamesPacket(reasonCode)) this.#blame(`reason ${hex(reasonCode)}`);
-      this.#fail(disconnectError(options.where, reasonCode, packet.properties?.reasonString ?? ''));
+      const reason = packet.properties?.reasonString ?? '';
+      this.#fail(disconnectError(options.where, reasonCode, reason, options.sameId));
     });
-    client.on('close', () => this.#fail(this.#closedError()));
+    client.on('close', () => this.#fail(closedError(options.where, options.sameId)));
     // The library gives the acknowledgement to nobody else; its publish's callback follows.
     client.on('packetreceive', (packet) => {
       this.#heardMs = options.clock.monotonicMs();
       this.#probing = false;
-      const last = lastOf(packet);
-      if (last !== undefined && packet.messageId !== undefined) {
-        this.#lasts.set(packet.messageId, last);
-      }
+      this.#repeats.heard(packet);
+      if (this.#over === undefined) this.#resumption.heard(packet);
     });
+    options.store.onReceived = (id, release) => {
+      void this.#noted(options.handshakes.received(id), () => corked(client, release));
+    };
+    this.#resumption.begin(client);
+    if (this.#due > 0) this.#silence.begin();
   }
 
   get liveness(): Liveness {
     return { answeredMs: this.#heardMs, probedAfterMs: this.#options.keepaliveMs };
   }
 
-  get patienceMs(): number {
-    return this.#options.ackMs;
-  }
-
   probe(): void {
     if (this.#over !== undefined) return;
     this.#probing = true;
     this.#options.client.sendPing();
-    if (this.#inFlight.size === 0) this.#silence.begin();
+    if (this.#due === 0) this.#silence.begin();
+  }
+
+  /** Answers. */
+  get #due(): number {
+    return this.#inFlight.size + this.#resumption.pending;
   }
 
   send(batch: readonly Slice[]): Promise<Receipt> {
     if (this.#over !== undefined) return Promise.reject(this.#over);
     const settled = Promise.withResolvers<Receipt>();
-    const placeOf = (stream: StreamId): Place =>
-      must(this.#places.get(stream), 'a stream of this session');
-    this.#sendings.push(new Sending(batch, placeOf, settled));
-    this.#fill();
+    const placeOf = (at: StreamId): Place => must(this.#places.get(at), 'a stream of this session');
+    const { handshakes } = this.#options;
+    const sending = new Sending(batch, { placeOf, isHad: handshakes.isHad }, settled);
+    sending.isFree = !this.#sendings.some((earlier) => earlier.sharesStreams(sending));
+    this.#sendings.push(sending);
+    this.#takeUp(sending, batch);
     return settled.promise;
   }
 
+  #takeUp(sending: Sending, batch: readonly Slice[]): void {
+    const { handshakes, clock } = this.#options;
+    const taken = handshakes.takeUp(batch);
+    const ready = (): void => {
+      sending.isReady = true;
+      this.#turns.plan();
+    };
+    if (taken === undefined) return ready();
+    void this.#noted(taken, (hasIds) => {
+      if (hasIds) return ready();
+      clock.after(MIRROR_LIMITS.mqttIdsWaitMs, () => {
+        if (this.#over === undefined) this.#takeUp(sending, batch);
+      });
+    });
+  }
+
   async close(): Promise<void> {
-    const { client, clock, where, own, places } = this.#options;
-    const graceful = this.#over === undefined && this.#inFlight.size === 0;
+    const { client, clock, where, own, places, handshakes } = this.#options;
+    const graceful = this.#over === undefined && this.#due === 0;
     this.#over ??= new GatelogError('UPSTREAM_UNREACHABLE', `${where}: the session was closed`);
     this.#rejectAll(this.#over);
     own.left(places);
+    const kept = handshakes.settled().catch(() => {}); // As it was stored before, it is right, too.
     const ended = new AbortController();
-    const end = (force: boolean): void => {
-      client.end(force, {}, () => ended.abort());
-    };
-    end(!graceful);
+    // Where nothing is left to go on with the far side need not keep the session.
+    const properties = handshakes.isOpen ? {} : { sessionExpiryInterval: 0 };
+    client.end(!graceful, { properties }, () => ended.abort());
     await clock.sleep(LIMITS.closeMs, ended.signal);
     if (!ended.signal.aborted) client.stream.destroy();
+    await kept;
   }
 
-  /**
-   * Publishes as the window lets, in the next turn of the event loop, so that writes merge. A few
-   * packets a turn, and none while the socket is full: packets that wait in the stream's queue
-   * outlive the young generation (measured, 300,000 records: 5.2 s of processor time become 3.8).
-   */
-  #fill(): void {
-    if (this.#filling || this.#draining) return;
-    this.#filling = true;
-    setImmediate(() => {
-      this.#filling = false;
-      if (this.#over !== undefined) return;
-      const { stream } = this.#options.client;
-      if (stream.writableNeedDrain) {
-        this.#draining = true;
-        stream.once('drain', () => {
-          this.#draining = false;
-          this.#fill();
-        });
-        return;
-      }
-      stream.cork();
-      let budget: number = LIMITS.mqttPacketsPerTurn;
-      for (const sending of this.#sendings) {
-        budget = this.#fillFrom(sending, budget);
-        if (!sending.exhausted) break;
-      }
-      stream.uncork();
-      this.#complete();
-      if (budget === 0) this.#fill();
-    });
+  /** Publishes as the window lets. What is left of the budget. */
+  #fill(budget: number): number {
+    if (this.#over !== undefined) return budget;
+    let left = budget;
+    for (const sending of inTurn(this.#sendings)) {
+      if (sending.isReady) left = this.#fillFrom(sending, left);
+      if (!sending.exhausted) break;
+    }
+    this.#complete();
+    return left;
   }
 
   /** What is left of the budget. Ends at the budget, when the window is full, or all is sent. */
@@ -194,13 +215,14 @@ export class MqttSession implements UpstreamSession {
       if (!this.#hasRoom) return left;
       const first = this.#firsts.next();
       if (first !== undefined) {
-        this.#write(sending, first.item, first.publication);
+        this.#write(first.sending, first.item, first.publication);
         left--;
         continue;
       }
       if (this.#firsts.pending || this.#lookForFirsts(sending)) return left;
       const item = sending.next();
       if (item === undefined) return left;
+      if (this.#resumption.isHad(sending, item)) continue;
       const publication = this.#publicationOf(sending, item);
       if (publication !== undefined) this.#write(sending, item, publication);
       left--;
@@ -220,10 +242,10 @@ export class MqttSession implements UpstreamSession {
       // A refusal proves nothing: the next one is the first then.
       const ready = items.flatMap((item) => {
         const publication = this.#publicationOf(sending, item);
-        return publication === undefined ? [] : [{ item, publication }];
+        return publication === undefined ? [] : [{ sending, item, publication }];
       });
       if (ready.length === 0) continue;
-      void this.#noted(this.#firsts.begin(ready), () => this.#fill());
+      void this.#noted(this.#firsts.begin(ready), () => this.#turns.plan());
       return true;
     }
     return false;
@@ -235,15 +257,19 @@ export class MqttSession implements UpstreamSession {
     const { stream, topic, prefix } = place;
     const { offset } = record;
     const condemned = isAside(place, offset) ? TAKEN : blame.take(name);
-    if (condemned !== undefined) {
-      sending.rejected.push({ stream, offset, reason: condemned });
-      return undefined;
-    }
-    const publication = publicationOf(record, topic, prefix + String(offset), rules);
+    const publication =
+      condemned === undefined
+        ? publicationOf(record, topic, prefix + String(offset), rules)
+        : { refused: condemned };
     if (!('refused' in publication)) return publication;
     const { refused: reason, oversize = false } = publication;
-    sending.rejected.push({ stream, offset, reason, oversize });
+    this.#reject(sending, { stream, offset, reason, oversize });
     return undefined;
+  }
+
+  #reject(sending: Sending, rejection: Rejection): void {
+    this.#options.handshakes.refused(rejection.stream, rejection.offset);
+    sending.rejected.push(rejection);
   }
 
   /** Goes on when what had to be durable is, and the session is not over. */
@@ -261,18 +287,22 @@ export class MqttSession implements UpstreamSession {
   }
 
   #write(sending: Sending, item: Item, publication: Publication): void {
-    const { client, clock, window, qos } = this.#options;
+    const { client, clock, window, qos, handshakes, ids } = this.#options;
     const { topic, payload, retain, properties } = publication;
     const { place, record, name } = item;
     const bytes = PACKET_BYTES + topic.length + payload.length + record.headers.length;
-    if (this.#inFlight.size === 0) this.#silence.begin();
+    if (this.#due === 0) this.#silence.begin();
     const out = { sending, item, flight: window.sent(bytes, clock.monotonicMs()) };
     this.#inFlight.set(name, out);
     sending.waiting++;
     place.sent = Math.max(place.sent, record.offset);
+    sending.begunMs ??= clock.monotonicMs();
+    const { id, dup } = handshakes.sent(place.stream, record.offset);
+    ids.want(id);
     const options = {
       qos,
       retain,
+      dup,
       // The library's type knows only one object for all pairs; its encoder takes a list.
       ...(properties === undefined ? {} : { properties: properties as object }),
     };
@@ -282,10 +312,9 @@ export class MqttSession implements UpstreamSession {
   }
 
   #acked({ sending, item, flight }: Out, error: unknown, id: number | undefined): void {
-    const last = id === undefined ? undefined : this.#lasts.get(id);
-    if (id !== undefined) this.#lasts.delete(id);
+    const last = this.#repeats.take(id);
     if (this.#over !== undefined) return;
-    const { own, window, clock } = this.#options;
+    const { own, window, clock, handshakes } = this.#options;
     const { place, record, name } = item;
     this.#silence.progress();
     this.#inFlight.delete(name);
@@ -294,8 +323,10 @@ export class MqttSession implements UpstreamSession {
       void this.#foreign(place, record.offset, last);
       return;
     }
-    const refused = error !== undefined && error !== null;
+    const { stream } = place;
+    const refused = isRefusal(error, handshakes.isHad(stream, record.offset));
     if (refused && !this.#refused(sending, place, record.offset, error)) return;
+    if (!refused) handshakes.done(stream, record.offset);
     if (!this.#firsts.has(item)) {
       this.#settled([sending]);
       return;
@@ -312,7 +343,7 @@ export class MqttSession implements UpstreamSession {
       this.#options.blame.acked();
     }
     this.#complete();
-    this.#fill();
+    this.#turns.plan();
   }
 
   /** The far side has others under our offsets. No receipt covers the record meanwhile. */
@@ -322,27 +353,11 @@ export class MqttSession implements UpstreamSession {
   }
 
   /** False when the session is over. */
-  #refused(sending: Sending, place: Place, offset: number, error: unknown): boolean {
-    const { where } = this.#options;
-    const { stream, topic } = place;
-    const reasonCode = reasonCodeOf(error);
-    if (reasonCode === undefined) {
-      this.#fail(this.#closedError());
-      return false;
-    }
-    const text = `${describe(error)} (${hex(reasonCode)})`;
-    switch (verdictOf(reasonCode)) {
-      case 'record':
-        sending.rejected.push({ stream, offset, reason: `the far side refused it: ${text}` });
-        return true;
-      case 'topic': {
-        this.#fail(new TopicRefused(topic, `${where}: refused a record of ${topic}: ${text}`));
-        return false;
-      }
-      case 'session':
-        this.#fail(new GatelogError('UPSTREAM_UNREACHABLE', `${where}: ${text}`));
-        return false;
-    }
+  #refused(sending: Sending, { stream, topic }: Place, offset: number, error: unknown): boolean {
+    const refusal = refusalOf(this.#options.where, topic, error);
+    if (refusal instanceof Error) this.#fail(refusal);
+    else this.#reject(sending, { stream, offset, reason: refusal });
+    return !(refusal instanceof Error);
   }
 
   #complete(): void {
@@ -350,33 +365,12 @@ export class MqttSession implements UpstreamSession {
       const first = this.#sendings[0];
       if (first === undefined || !first.exhausted || first.waiting > 0) return;
       this.#sendings.shift();
-      first.resolve({ rejected: first.rejected, bytesSent: this.#newBytes() });
+      first.resolve(this.#receipts.of(first));
     }
-  }
-
-  #newBytes(): number {
-    const { stream } = this.#options.client;
-    const written = 'bytesWritten' in stream ? Number(stream.bytesWritten) : 0;
-    const fresh = written - this.#bytesReported;
-    this.#bytesReported = written;
-    return fresh;
-  }
-
-  #silentError(): GatelogError {
-    const { where, ackMs } = this.#options;
-    const { size } = this.#inFlight;
-    const due = size === 0 ? 'a ping is unanswered' : `${size} acknowledgements are due`;
-    const text = `${where}: ${due}, and none came for ${formatDuration(ackMs)}: the link swallows what is sent, or the far side stands still`;
-    return new GatelogError('UPSTREAM_UNCERTAIN', text);
   }
 
   #blame(why: string): void {
     if (this.#over === undefined) this.#options.blame.disconnected([...this.#inFlight.keys()], why);
-  }
-
-  #closedError(): GatelogError {
-    const { where } = this.#options;
-    return new GatelogError('UPSTREAM_UNREACHABLE', `${where}: the connection was closed`);
   }
 
   #fail(error: Error): void {
@@ -391,6 +385,13 @@ export class MqttSession implements UpstreamSession {
     for (const sending of this.#sendings) sending.reject(error);
     this.#sendings.length = 0;
   }
+}
+
+/** Small packets that are written in one turn leave together. */
+function corked({ stream }: Pick<MqttClient, 'stream'>, write: () => void): void {
+  stream.cork();
+  write();
+  process.nextTick(() => stream.uncork());
 }
 
 /** What a packet has beside topic, payload and headers, about. */

@@ -21,9 +21,12 @@ export class HoldBook {
     return this.#holds;
   }
 
-  /** The hold that counts most; undefined: the class may be sent. */
-  of(topicClass: TopicClass): HoldStatus | undefined {
-    const holds = this.#holds.filter(({ classes }) => classes.includes(topicClass));
+  /** The hold that counts most; undefined: the class may be sent, or a sample of it. */
+  of(topicClass: TopicClass, isSampled: boolean = false): HoldStatus | undefined {
+    const holds = this.#holds.filter(
+      ({ classes, sparesSamples }) =>
+        classes.includes(topicClass) && !(isSampled && sparesSamples === true),
+    );
     return holds.toSorted(
       (one, other) => HOLD_CAUSES.indexOf(one.cause) - HOLD_CAUSES.indexOf(other.cause),
     )[0];
@@ -47,7 +50,9 @@ export class HoldBook {
   }
 
   #allowed(): string {
-    return CLASSES.filter((one) => this.of(one) === undefined).join();
+    const allowed = (isSampled: boolean): string =>
+      CLASSES.filter((one) => this.of(one, isSampled) === undefined).join();
+    return `${allowed(false)} ${allowed(true)}`;
   }
 
   #tell(level: 'warn' | 'info', { cause, classes, untilMs }: Hold, message: string): void {

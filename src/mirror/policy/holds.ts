@@ -56,6 +56,9 @@ function meteredHold({ action }: MeteredRule, { isMetered, device, by }: Way): H
   if (!isMetered || typeof action === 'object') return [];
   const classes = action === 'pause' ? [...CLASSES] : CLASSES.filter((one) => one !== 'alarm');
   const why = by === 'name' ? 'by its name' : 'as NetworkManager says';
-  const reason = `the way to the far side, ${device ?? 'unknown'}, is metered (${why})`;
-  return [{ cause: 'metered', classes, reason, untilMs: undefined }];
+  const way = `the way to the far side, ${device ?? 'unknown'}, is metered (${why})`;
+  const reason = action === 'sample' ? `${way}; what is sampled goes` : way;
+  return [
+    { cause: 'metered', classes, reason, untilMs: undefined, sparesSamples: action === 'sample' },
+  ];
 }

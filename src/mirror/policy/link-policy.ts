@@ -44,6 +44,7 @@ export class LinkPolicy {
   #lookedMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
   #isStopped = false;
+  #isThoughtMetered = false;
   #onChange: () => void = () => {};
 
   private constructor(options: LinkPolicyOptions, book: BudgetBook) {
@@ -101,8 +102,19 @@ export class LinkPolicy {
     return this.#meter;
   }
 
-  allows(topicClass: TopicClass): boolean {
-    return this.#holds.of(topicClass) === undefined;
+  /** `isSampled`: it is a sample of a topic of the class. */
+  allows(topicClass: TopicClass, isSampled: boolean = false): boolean {
+    return this.#holds.of(topicClass, isSampled) === undefined;
+  }
+
+  /** The way to the far side is metered at present. */
+  get isMetered(): boolean {
+    return this.#metered?.way.isMetered === true;
+  }
+
+  /** Every byte is paid for at present. */
+  get isCostly(): boolean {
+    return this.isMetered || this.#options.rules.budgets.length > 0;
   }
 
   /** Why nothing of these classes may be sent; undefined: something may, or there are none. */
@@ -192,7 +204,8 @@ export class LinkPolicy {
   /** A debt of the cap is paid off before the next batch begins. */
   async #restedFromRate(signal: AbortSignal): Promise<void> {
     for (let waitMs = this.#bucket.debtMs; waitMs > 0 && !signal.aborted;) {
-      await this.#options.clock.sleep(waitMs, signal);
+      // A wait below what the clock can tell would go round without an end.
+      await this.#options.clock.sleep(Math.max(1, waitMs), signal);
       waitMs = this.#bucket.debtMs;
     }
   }
@@ -254,6 +267,9 @@ export class LinkPolicy {
     const rate = Math.min(rules.bitsPerSecond ?? Infinity, cap);
     this.#bucket.setRate(rate === Infinity ? undefined : rate);
     const holds = holdsOf(this.#book.budgets, this.#windows, metered, nowMs !== undefined);
-    if (this.#holds.take(holds)) this.#onChange();
+    const wasMetered = this.#isThoughtMetered;
+    this.#isThoughtMetered = this.isMetered;
+    const isSampled = this.#options.samples === true && wasMetered !== this.isMetered;
+    if (this.#holds.take(holds) || isSampled) this.#onChange();
   }
 }

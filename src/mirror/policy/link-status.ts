@@ -12,6 +12,8 @@ export interface HoldStatus {
   readonly sinceMs: number;
   /** undefined: nobody knows. */
   readonly untilMs: number | undefined;
+  /** Of topics of these classes that are sampled the sample goes. */
+  readonly sparesSamples?: boolean;
 }
 
 export interface BudgetStatus {

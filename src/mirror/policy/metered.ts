@@ -12,7 +12,12 @@ export interface MeteredRule {
   readonly action: MeteredAction;
 }
 
-export type MeteredAction = 'pause' | 'alarms-only' | { readonly capBitsPerSecond: number };
+/** `sample`: alarms only, and of the topics that are sampled their sample. */
+export type MeteredAction =
+  | 'pause'
+  | 'alarms-only'
+  | 'sample'
+  | { readonly capBitsPerSecond: number };
 
 /** The way to the far side, and whether it costs. */
 export interface Way {

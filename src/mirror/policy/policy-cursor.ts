@@ -1,6 +1,6 @@
 import { aborted } from '../../abort.ts';
 import type { StreamId } from '../../record.ts';
-import type { MirrorBatch, MirrorCursor } from '../mirror-cursor.ts';
+import { type MirrorBatch, type MirrorCursor, NOTHING } from '../mirror-cursor.ts';
 import type { TopicClass } from '../selection.ts';
 import type { Admission } from './admission.ts';
 
@@ -47,5 +47,3 @@ export class PolicyCursor implements MirrorCursor {
     return this.#options.inner.close();
   }
 }
-
-const NOTHING: MirrorBatch = { slices: [], gaps: [], records: 0, bytes: 0 };

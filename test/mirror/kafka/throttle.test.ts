@@ -1,3 +1,4 @@
+import { apiVersionsV3 } from '@platformatic/kafka';
 import { describe, expect, test } from 'vitest';
 import { Links } from '../../../src/mirror/kafka/links.ts';
 import { Throttle, throttledMs } from '../../../src/mirror/kafka/throttle.ts';
@@ -47,6 +48,24 @@ describe('a broker that says how long it takes nothing more', () => {
     expect(throttle.text()).toContain('800ms');
     await clock.advance(2000);
     expect(throttle.text()).toBeUndefined();
+  });
+
+  test('holds up what goes over that connection, and nothing else', async () => {
+    const broker = await startFakeBroker([{ key: 0, min: 3, max: 9 }], { throttleMs: 3_600_000 });
+    const links = new Links({ brokers: [], throttle: new Throttle(new SimClock()) }, () => {});
+    const address = { host: '127.0.0.1', port: broker.port };
+    const asked = [apiVersionsV3.api, 'gatelog', '1'] as const;
+    await links.callOver('records', address, ...asked);
+    let went = false;
+    const held = links.callOver('records', address, ...asked).then(
+      () => (went = true),
+      () => {},
+    );
+    await links.versions(address);
+    expect(went).toBe(false);
+    links.close();
+    await held;
+    await broker.close();
   });
 
   test('does not hold up the end of a session', async () => {

@@ -5,9 +5,11 @@ import { expect, test } from 'vitest';
 import { Blame } from '../../../src/mirror/mqtt/blame.ts';
 import { OwnRecords } from '../../../src/mirror/mqtt/own-records.ts';
 import { SendWindow } from '../../../src/mirror/mqtt/send-window.ts';
+import { PacketIds, PacketStore } from '../../../src/mirror/mqtt/resumption.ts';
 import { MqttSession } from '../../../src/mirror/mqtt/session.ts';
 import { streamId } from '../../../src/record.ts';
 import type { KeyValue } from '../../../src/store/log.ts';
+import { handshakesOf } from '../../support/handshakes.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 
@@ -67,9 +69,13 @@ async function begun(): Promise<{
     },
     qos: 1,
     window: new SendWindow({ packets: 1000 }),
+    smallMs: 10,
     ackMs: 30_000,
     keepaliveMs: 30_000,
     blame: new Blame(),
+    handshakes: handshakesOf(log.keyValue, log.reader, log.positions()),
+    ids: new PacketIds(),
+    store: new PacketStore(),
     clock: new SimClock(),
   });
   const settle = async (): Promise<void> => {
@@ -134,5 +140,26 @@ test('a refused first record proves nothing: the next one is the first, and alon
   expect(client.published).toHaveLength(2 * PARTITIONS);
   const { rejected } = await sent;
   expect(rejected).toMatchObject([{ stream: 7, offset: 0 }]);
+  await session.close();
+});
+
+test('a refused first record is told in the receipt of its own batch, not of the one before', async () => {
+  const { client, session, settle } = await begun();
+  const of = (partition: number): Parameters<MqttSession['send']>[0] =>
+    batch().filter(({ stream }) => stream === streamId(partition));
+  const before = session.send(of(0));
+  await settle();
+  client.published[0]?.acked();
+  await settle();
+  // The second record of the batch before is out and not answered.
+  const after = session.send(of(1));
+  await settle();
+  expect(client.published.map(({ text }) => text)).toEqual(['0/0', '0/1', '1/0']);
+  client.published[2]?.acked(Object.assign(new Error('Payload format invalid'), { code: 0x99 }));
+  client.published[1]?.acked();
+  await settle();
+  expect(await before).toMatchObject({ rejected: [] });
+  client.published[3]?.acked();
+  expect((await after).rejected).toMatchObject([{ stream: streamId(1), offset: 0 }]);
   await session.close();
 });

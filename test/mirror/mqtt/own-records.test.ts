@@ -224,3 +224,14 @@ describe('what a start notes for streams that nothing is sent of', () => {
     await expect(session(doubtful)).rejects.toMatchObject({ code: 'UPSTREAM_MISMATCH' });
   });
 });
+
+test('a central that a second mirror reaches under another address is named as what it may be', async () => {
+  const alsoTo = (topic: string): string[] => (topic === 't' ? ['mqtt://10.0.0.1'] : []);
+  const own = new OwnRecords(log.keyValue, readerAt(10), false, alsoTo);
+  const place = await session(own);
+  expect(await send(own, place, 10, 30)).toBe(true);
+  const refusal = await own.begin(OWNER, [AT], new Map()).catch((error: unknown) => error);
+  expect(String(refusal)).toContain(
+    'or mqtt://10.0.0.1, where this gateway sends t too, is the same central under another address: then give both mirrors one address. What this log',
+  );
+});

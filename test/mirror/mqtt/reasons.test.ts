@@ -56,6 +56,12 @@ test('being taken over is a fence, which halts', () => {
   expect(dispositionOf(error)).toEqual({ kind: 'halt' });
 });
 
+test('being taken over by another mirror of this gateway is said as that', () => {
+  expect(disconnectError('mqtt://c', 0x8e, '', ['b']).message).toBe(
+    'mqtt://c: another client with our client id took over: mirror "b" of this gateway has the same one, and leads to the same broker; set clientId for one of them',
+  );
+});
+
 test('any other disconnect is worth another try, with its reason', () => {
   const error = disconnectError('mqtt://c', 0x8b, 'maintenance');
   expect(error.message).toBe(

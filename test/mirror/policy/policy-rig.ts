@@ -1,7 +1,7 @@
 import { LinkPolicy } from '../../../src/mirror/policy/link-policy.ts';
 import type { AskKernel } from '../../../src/mirror/policy/kernel-sockets.ts';
 import type { LinkRules } from '../../../src/mirror/policy/policy-options.ts';
-import { CLASSES, type TopicPattern } from '../../../src/mirror/selection.ts';
+import { CLASSES, treatmentOf, type TopicPattern } from '../../../src/mirror/selection.ts';
 import type { Mirror } from '../../../src/mirror/mirror.ts';
 import { silentLogger, type Logger } from '../../../src/telemetry.ts';
 import type { SimulatedUpstreamOptions } from '../../support/simulated-upstream.ts';
@@ -20,6 +20,7 @@ export interface PolicyRigOptions {
   readonly isClockSound?: () => boolean;
   readonly logger?: Logger;
   readonly network?: Parameters<typeof LinkPolicy.load>[0]['network'];
+  readonly topics?: readonly TopicPattern[];
 }
 
 const NO_KERNEL: AskKernel = () => Promise.resolve(undefined);
@@ -37,13 +38,12 @@ export function policyRig(upstream: Partial<SimulatedUpstreamOptions> = {}): Pol
   const { clock } = made;
   const wired = new WiredUpstream({ clock, exactlyOnce: true, ...upstream });
   const space = memorySpace();
-  const start = async (
-    rules: Partial<LinkRules>,
-    { isClockSound = () => true, logger = silentLogger, network }: PolicyRigOptions = {},
-  ): Promise<Mirror> => {
+  const start = async (rules: Partial<LinkRules>, more: PolicyRigOptions = {}): Promise<Mirror> => {
+    const { isClockSound = () => true, logger = silentLogger, network, topics = TOPICS } = more;
     const policy = await LinkPolicy.load({
       name: 'central',
       rules: { ...NO_RULES, ...rules },
+      samples: topics.some((rule) => treatmentOf(rule).sample !== undefined),
       space,
       clock,
       isClockSound,
@@ -52,7 +52,7 @@ export function policyRig(upstream: Partial<SimulatedUpstreamOptions> = {}): Pol
       ...(network === undefined ? {} : { network }),
     });
     wired.wire = policy.wire;
-    const mirror = made.again({ upstream: wired, policy, topics: TOPICS, logger });
+    const mirror = made.again({ upstream: wired, policy, topics, logger });
     await clock.settled(mirror.start());
     return mirror;
   };

@@ -20,6 +20,8 @@ export interface MirrorVariant {
   /** How it drains telemetry; alarms go before it, in the order of the log. */
   readonly drain?: Drain;
   readonly telemetryClass?: TopicClass;
+  /** Its way is metered: what is said of telemetry then. */
+  readonly sample?: string;
 }
 
 export interface GatewayMirror extends MirrorVariant {
@@ -36,6 +38,8 @@ export interface GatewaySetting {
   readonly mirrors: readonly GatewayMirror[];
   /** Time-outs as short as a hunt wants them, which has many silent links to wait for. */
   readonly impatient: boolean;
+  /** The way of a mirror that samples is metered. */
+  readonly isMetered: boolean;
 }
 
 /** What a mirror is called at the far side. */
@@ -58,7 +62,11 @@ function mirrorText(setting: GatewaySetting, mirror: GatewayMirror, link: string
   const { cluster, listener, name, impatient } = setting;
   const { gw } = cluster.state.users;
   const { compression = 'zstd', batchRecords, drain = 'backlog-first' } = mirror;
-  const { telemetryClass = 'normal' } = mirror;
+  const { telemetryClass = 'normal', sample } = mirror;
+  const sampled = sample === undefined ? '' : `, sample: ${sample}`;
+  const way = setting.isMetered ? '[lo]' : '[none0]';
+  const metered = `{ interfaces: ${way}, networkManager: false, then: sample }`;
+  const rules = sample === undefined ? link : `    link: { metered: ${metered} }\n`;
   const { id, positionsTopic, topic } = namesOf(name, mirror);
   const batch = batchRecords === undefined ? '' : `    batch: { records: ${batchRecords} }\n`;
   const brokers = cluster.bootstrap(listener).map((address) => `"${address}"`);
@@ -66,9 +74,9 @@ function mirrorText(setting: GatewaySetting, mirror: GatewayMirror, link: string
   return `  ${mirror.name}:
     topics:
       - { match: alarms, class: alarm }
-      - { match: telemetry, class: ${telemetryClass}, drain: ${drain} }
+      - { match: telemetry, class: ${telemetryClass}, drain: ${drain}${sampled} }
       - "*"
-${batch}${link}    kafka:
+${batch}${rules}    kafka:
       compression: ${compression}
       brokers: [ ${brokers.join(', ')} ]
       topic: "${topic('{topic}')}"

@@ -47,6 +47,7 @@ export class Gateway {
   readonly mirrors: readonly GatewayMirror[];
   /** Chance of its link policies, another at each start; without it the link may cost what it wants. */
   linkRules: Random | undefined;
+  #isMetered = true;
   #agent: AgentProcess | undefined;
 
   readonly #options: GatewayOptions;
@@ -76,6 +77,11 @@ export class Gateway {
         ? undefined
         : await Witness.prepare({ folder, root: diskOf(options) });
     return new Gateway(options, port, witness);
+  }
+
+  /** From its next start on. */
+  leaveMeteredWay(): void {
+    this.#isMetered = false;
   }
 
   /** Another machine made from a copy of this one's disk. The agent must not run. */
@@ -154,7 +160,8 @@ export class Gateway {
   #configure(): void {
     const { name, mirrors, linkRules } = this;
     const { cluster, listener, impatient = false } = this.#options;
-    const setting = { name, mirrors, cluster, listener, impatient };
+    const isMetered = this.#isMetered;
+    const setting = { name, mirrors, cluster, listener, impatient, isMetered };
     const linkOf = (): string => (linkRules === undefined ? '' : randomLinkRules(linkRules));
     writeFileSync(this.config, gatewayConfig(setting, this.data, this.port, linkOf));
   }

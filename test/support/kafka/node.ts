@@ -117,8 +117,6 @@ function serverProperties(setting: NodeSetting): Record<string, string> {
     'group.initial.rebalance.delay.ms': '0',
     // Who does not log in anew is cut off: there, and by this mechanism only.
     'listener.name.proxied.scram-sha-256.connections.max.reauth.ms': String(REAUTH_MS),
-    // A killed broker loses its leaderships after this long (9 s by default).
-    'broker.session.timeout.ms': '6000',
     'broker.heartbeat.interval.ms': '1000',
     // Timed-out transactions are swept every second instead of every ten.
     'transaction.abort.timed.out.transaction.cleanup.interval.ms': '1000',

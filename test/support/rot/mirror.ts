@@ -18,6 +18,7 @@ export async function startMirror(store: Store, upstream: Upstream, name: string
     ledger: store.ledger,
     quarantine: { writer: store.writer, topic },
     decisions: store.keyValue('central'),
+    sampled: store.keyValue('sampled'),
     upstream,
     topics: ['telemetry', 'events'],
     clock: systemClock,
