@@ -39,13 +39,20 @@ export const LINK_LIMITS = {
   budgetAheadBytesMax: 1_048_576, // 1 MiB
   /** Of what is left, the most that one batch is to take: what it costs is known only afterwards. */
   budgetBatchShare: 0.8,
+  /**
+   * What costs more than this share of a whole budget is too large for it: what else goes in a period would
+   * keep it back in every one.
+   */
+  budgetLargeShare: 0.5,
   /** What a batch is taken to cost before any was sent: for itself, and for each byte of it. */
   batchCostBytes: 2000,
   batchCostRatio: 1.1,
   /** Nothing is so well compressed that its acknowledgements cost nothing. */
   batchCostRatioMin: 0.02,
-  /** Below this a batch is small: what it costs it costs for itself. */
+  /** The most that a batch may cost for itself; and below this, as read, it is small. */
   batchCostSmallBytes: 16_384, // 16 KiB
+  /** A batch of so many bytes tells as much of what every one costs as of what its bytes do. */
+  batchCostEvenBytes: 4096, // 4 KiB
   /** How much of what one stretch tells is believed; and the longest stretch. */
   batchCostShare: 0.25,
   batchCostBatches: 16,
@@ -53,6 +60,8 @@ export const LINK_LIMITS = {
   budgetPeriods: 4,
   /** The least that one batch is cut down to, as read from the log. */
   policyBatchBytesMin: 4096, // 4 KiB
+  /** What has expired is passed over up to so many bytes before the far side is told. */
+  expiredBytes: 16_777_216, // 16 MiB
 
   // Windows.
   windowsMax: 32,

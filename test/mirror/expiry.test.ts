@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { encodeHeaders, type Header } from '../../src/headers.ts';
 import { expiresAtMs } from '../../src/message-expiry.ts';
 import { ExpiringCursor } from '../../src/mirror/expiring-cursor.ts';
+import { NOTHING } from '../../src/mirror/mirror-cursor.ts';
 import { type LogRecord, streamId, type StreamId } from '../../src/record.ts';
 import type { CursorBatch } from '../../src/store/log.ts';
 import type { MemoryLog } from '../support/memory-log.ts';
@@ -73,6 +74,77 @@ test('what has expired is left out of a batch; slices stay dense', async () => {
   const gone = 3 * (1 + HEADERS.length);
   expect(expired).toEqual([{ stream, offsets: [5, 8, 9], bytes: gone }]);
   expect(rest).toEqual({ gaps: [], records: 3, bytes: bytes - gone });
+});
+
+test('a backlog of which all has expired is told in a few steps, not one for each batch', async () => {
+  const { clock, log, mirror, texts, upstream } = rig(
+    {},
+    { expiryNowMs: () => clock.nowMs(), batching: { maxRecords: 10, maxBytes: 1000 } },
+  );
+  const [stream = streamId(-1)] = log.topic('t').streams;
+  for (let index = 0; index < 500; index++)
+    append(log, stream, clock.nowMs() - 100_000, `gone ${index}`);
+  log.add(stream, 'for ever');
+  log.add(stream, 'and this');
+  await mirror.start();
+  await clock.until(() => mirror.status().lagRecords === 0);
+  expect(texts()).toEqual(['for ever', 'and this']);
+  expect(upstream.sends).toBeLessThanOrEqual(2);
+  expect(mirror.status()).toMatchObject({ recordsExpired: 500, recordsSent: 2 });
+  expect(log.told).toMatchObject([{ reason: 'expired', fromOffset: 0, toOffset: 500 }]);
+  await clock.settled(mirror.stop());
+});
+
+test('what was read behind it stays in its turn, and goes though nothing more comes', async () => {
+  const stream = streamId(3);
+  const plain = encodeHeaders([]);
+  const one = (
+    offset: number,
+    headers: Uint8Array,
+    more: Partial<CursorBatch> = {},
+  ): CursorBatch => {
+    const records = [record(offset, headers)];
+    return {
+      slices: [{ stream, records }],
+      gaps: [],
+      records: 1,
+      bytes: 1 + headers.length,
+      ...more,
+    };
+  };
+  const released: number[] = [];
+  const release = (): void => void released.push(released.length);
+  const gap = { stream, fromOffset: 4, toOffset: 6, reason: 'retention' as const };
+  const batches = [
+    one(1, HEADERS, { release }),
+    one(2, HEADERS, { release }),
+    one(6, HEADERS, { gaps: [gap] }),
+    one(7, plain, { release }),
+  ];
+  const inner = {
+    next: () => Promise.resolve(batches.shift() ?? NOTHING),
+    wait: () => new Promise<void>(() => {}),
+    close: () => Promise.resolve(),
+  };
+  const cursor = new ExpiringCursor(inner, () => 61_000);
+  const limits = { maxRecords: 10, maxBytes: 1000 };
+  const bytes = 1 + HEADERS.length;
+  expect(await cursor.next(limits)).toMatchObject({
+    slices: [],
+    gaps: [gap],
+    expired: [
+      { stream, offsets: [1, 2], bytes: 2 * bytes },
+      { stream, offsets: [6], bytes },
+    ],
+  });
+  expect(released).toHaveLength(2);
+  await cursor.wait(new AbortController().signal);
+  expect(await cursor.next(limits)).toMatchObject({
+    records: 1,
+    slices: [{ records: [{ offset: 7 }] }],
+  });
+  expect(await cursor.next(limits)).toBe(NOTHING);
+  expect(released).toHaveLength(2);
 });
 
 test('a mirror skips what has expired meanwhile, ledgers it, and moves on; only by a clock it believes', async () => {

@@ -13,16 +13,26 @@ export interface AdmissionOptions {
   readonly settleAccounts: () => void;
   /** A budget has ended: who holds back what must be thought over. */
   readonly onEnded: () => void;
+  /** A batch goes that is too large for it. */
+  readonly onOverdrawn: (budget: Budget, cost: number) => void;
+}
+
+interface Begun {
+  readonly cost: number;
+  /** Those that bound it, while they wait for it. */
+  readonly bound: Budget[];
 }
 
 /**
  * Lets batches begin as far as the budgets reach. What was begun is set aside until its receipt, so
- * that nothing ends in the middle; what would overdraw a budget is not begun, and ends the budget.
+ * that nothing ends in the middle; what would overdraw a budget is not begun, and ends the budget. What
+ * is large beside a whole budget goes all the same, in any period that is not over: it can not be made smaller,
+ * and would block what stands behind it.
  */
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #cost = new WireCost();
-  readonly #begun = new Map<MirrorBatch, number>();
+  readonly #begun = new Map<MirrorBatch, Begun>();
   #wake: () => void = () => {};
 
   constructor(options: AdmissionOptions) {
@@ -40,9 +50,15 @@ export class Admission {
 
   /** A session begins: what another one left unanswered is on the account, as far as it was sent. */
   reset(): void {
+    this.left();
     this.#begun.clear();
     this.#cost.begin(this.#options.wireBytes());
     this.#wake();
+  }
+
+  /** A session is about to end: no budget waits for what it has under way. */
+  left(): void {
+    for (const begun of this.#begun.values()) release(begun);
   }
 
   /**
@@ -57,16 +73,19 @@ export class Admission {
     const cost = this.#cost.of(batch.bytes);
     while (!signal.aborted) {
       this.#options.settleAccounts();
-      const short = this.#bound(classes).filter((budget) => this.#restOf(budget) < cost);
+      const bound = this.#bound(classes);
+      const short = bound.filter((budget) => !this.#isEnough(budget, cost));
       if (short.length === 0) {
-        this.#begun.set(batch, cost);
+        this.#begin(batch, cost, bound);
         await this.#options.book.secure(this.#setAside());
         return !signal.aborted;
       }
       if (this.#begun.size === 0) {
         for (const budget of short) budget.end();
         this.#options.onEnded();
-        return false;
+        // None is where another period has begun meanwhile.
+        if (short.some(({ isOver }) => isOver)) return false;
+        continue;
       }
       await this.#settledOr(signal);
     }
@@ -75,6 +94,8 @@ export class Admission {
 
   settled(batch: MirrorBatch): void {
     this.#options.settleAccounts();
+    const begun = this.#begun.get(batch);
+    if (begun !== undefined) release(begun);
     this.#begun.delete(batch);
     this.#cost.settled(batch.bytes, this.#options.wireBytes(), this.#begun.size === 0);
     this.#wake();
@@ -84,6 +105,20 @@ export class Admission {
     return this.#options.book.budgets.filter(
       ({ rule }) => ![...classes].every((one) => rule.exempt.includes(one)),
     );
+  }
+
+  #isEnough(budget: Budget, cost: number): boolean {
+    const rest = this.#restOf(budget);
+    return rest >= cost || (budget.isTooSmallFor(cost) && rest > 0 && !budget.isOver);
+  }
+
+  #begin(batch: MirrorBatch, cost: number, bound: Budget[]): void {
+    for (const budget of bound) {
+      const beyond = cost - this.#restOf(budget);
+      budget.begin(beyond);
+      if (beyond > 0) this.#options.onOverdrawn(budget, cost);
+    }
+    this.#begun.set(batch, { cost, bound });
   }
 
   #restOf(budget: Budget): number {
@@ -101,7 +136,7 @@ export class Admission {
 
   #setAside(): number {
     let bytes = 0;
-    for (const cost of this.#begun.values()) bytes += cost;
+    for (const { cost } of this.#begun.values()) bytes += cost;
     return bytes;
   }
 
@@ -116,4 +151,8 @@ export class Admission {
       signal.addEventListener('abort', wake, { once: true });
     });
   }
+}
+
+function release({ bound }: Begun): void {
+  for (const budget of bound.splice(0)) budget.settle();
 }

@@ -24,11 +24,12 @@ export function holdsOf(
 }
 
 function budgetHold(budget: Budget): Hold[] {
-  const { rule, isOver, usedBytes, period } = budget;
+  const { rule, isOver, usedBytes, period, isOverdrawn } = budget;
   const classes = CLASSES.filter((one) => !rule.exempt.includes(one));
   if (!isOver || classes.length === 0) return [];
   const untilMs = period?.endMs;
-  const used = `${formatDiskSize(usedBytes)} of ${formatDiskSize(rule.bytes)}`;
+  const what = isOverdrawn ? ', with what a record took that was too large for it' : '';
+  const used = `${formatDiskSize(usedBytes)} of ${formatDiskSize(rule.bytes)}${what}`;
   const next = untilMs === undefined ? 'when the time is known' : `at ${isoTime(untilMs)}`;
   const reason = `the budget of this ${rule.per} is used up (${used}); the next one begins ${next}`;
   return [{ cause: 'over budget', classes, reason, untilMs }];

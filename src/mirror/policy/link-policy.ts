@@ -4,9 +4,11 @@ import { LINK_LIMITS } from '../../link-limits.ts';
 import type { StreamId } from '../../record.ts';
 import type { MirrorCursor } from '../mirror-cursor.ts';
 import type { Timer } from '../../time.ts';
+import { formatDiskSize } from '../../units.ts';
 import type { TopicClass } from '../selection.ts';
 import type { Batching } from '../upstream.ts';
 import { Admission } from './admission.ts';
+import type { Budget } from './budget.ts';
 import { BudgetBook } from './budget-book.ts';
 import { HoldBook } from './hold-book.ts';
 import { holdsOf } from './holds.ts';
@@ -71,6 +73,7 @@ export class LinkPolicy {
       wireBytes: () => this.#meter.bytes,
       settleAccounts: () => this.#settleAccounts(),
       onEnded: () => this.#think(),
+      onOverdrawn: (budget, cost) => this.#tellOverdrawn(budget, cost),
     });
   }
 
@@ -163,6 +166,9 @@ export class LinkPolicy {
   /** A session is about to close its connections: the kernel's last word on them is heard. */
   async leaving(): Promise<void> {
     await this.#meter.askKernel();
+    this.#admission.left();
+    this.#settleAccounts();
+    this.#think();
   }
 
   settled(batch: Parameters<Admission['settled']>[0]): void {
@@ -246,6 +252,16 @@ export class LinkPolicy {
     this.#book.look(this.#soundNowMs());
     this.#book.charge(news);
     this.#bucket.charge(news - this.#meter.paidBytes());
+  }
+
+  #tellOverdrawn({ rule }: Budget, cost: number): void {
+    const { name, logger } = this.#options;
+    const { per, bytes } = rule;
+    const sizes = `about ${formatDiskSize(cost)} on the wire, the budget is ${formatDiskSize(bytes)} a ${per}`;
+    logger.warn(
+      { event: 'mirror.budget-overdrawn', mirror: name, bytes: Math.round(cost), per },
+      `mirror ${name}: a record is too large for the budget (${sizes}): it goes, and the next periods save what it takes too much`,
+    );
   }
 
   #soundNowMs(): number | undefined {

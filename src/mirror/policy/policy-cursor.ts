@@ -1,6 +1,6 @@
 import { aborted } from '../../abort.ts';
 import type { StreamId } from '../../record.ts';
-import { type MirrorBatch, type MirrorCursor, NOTHING } from '../mirror-cursor.ts';
+import { isEmpty, type MirrorBatch, type MirrorCursor, NOTHING } from '../mirror-cursor.ts';
 import type { TopicClass } from '../selection.ts';
 import type { Admission } from './admission.ts';
 
@@ -32,8 +32,8 @@ export class PolicyCursor implements MirrorCursor {
     await rested();
     if (signal.aborted) return NOTHING;
     const batch = await inner.next(limits);
-    if (batch.records === 0) return batch;
-    const classes = new Set(batch.slices.map(({ stream }) => classOf(stream)));
+    if (isEmpty(batch)) return batch;
+    const classes = new Set(streamsOf(batch).map(classOf));
     if (await admission.admit(batch, classes, signal)) return batch;
     await aborted(signal);
     return NOTHING;
@@ -46,4 +46,10 @@ export class PolicyCursor implements MirrorCursor {
   close(): Promise<void> {
     return this.#options.inner.close();
   }
+}
+
+/** Also of what it only tells: that the far side has to be told costs as much as a small batch. */
+function streamsOf({ slices, gaps, expired, sampled, resumed }: MirrorBatch): StreamId[] {
+  const told = [slices, gaps, expired ?? [], sampled ?? [], resumed ?? []];
+  return told.flatMap((parts) => parts.map(({ stream }) => stream));
 }

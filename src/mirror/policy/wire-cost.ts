@@ -37,20 +37,38 @@ export class WireCost {
     this.begin(wireBytes);
   }
 
-  /** Small batches tell what every one costs, large ones what their bytes do. */
+  /**
+   * A stretch tells one sum, of what its batches cost and of what their bytes do. Batches of other sizes
+   * tell the two apart; while all are alike, what is learned is true of such as these.
+   */
   #learn(wireBytes: number): void {
-    const {
-      batchCostShare: share,
-      batchCostSmallBytes: small,
-      batchCostRatioMin: least,
-    } = LINK_LIMITS;
-    if (this.#bytes < small * this.#batches) {
-      const fixed = Math.max(0, wireBytes - this.#bytes * this.#ratio) / this.#batches;
-      this.#fixedBytes += (Math.min(fixed, small) - this.#fixedBytes) * share;
-      return;
-    }
-    const ratio = Math.max(least, (wireBytes - this.#fixedBytes * this.#batches) / this.#bytes);
-    // One that cost more counts at once: a budget is not to be overdrawn.
-    this.#ratio = ratio > this.#ratio ? ratio : this.#ratio + (ratio - this.#ratio) * share;
+    const { batchCostSmallBytes: small, batchCostShare: share } = LINK_LIMITS;
+    const [batches, bytes] = [this.#batches, this.#bytes];
+    const isSmall = bytes < small * batches;
+    // Beyond this it was not the batches: a link that rests carries something, too.
+    const most = isSmall ? small * batches + this.#ratio * bytes : Infinity;
+    const off = Math.min(wireBytes, most) - this.#fixedBytes * batches - this.#ratio * bytes;
+    // At once: a budget is not to be overdrawn.
+    if (off > 0 && !isSmall) this.#ratio += off / bytes;
+    else this.#spread(off * share);
+  }
+
+  /**
+   * The least change of both that accounts for so many bytes of a stretch: of small batches it is mostly
+   * what every one costs, of large ones what their bytes do.
+   */
+  #spread(off: number): void {
+    const { batchCostEvenBytes, batchCostRatio, batchCostRatioMin } = LINK_LIMITS;
+    const [batches, bytes] = [this.#batches, this.#bytes];
+    const byByte = bytes / batchCostEvenBytes;
+    const step = off / (batches ** 2 + byByte ** 2);
+    const fixed = this.#fixedBytes + batches * step;
+    this.#fixedBytes = Math.max(0, fixed);
+    // What batches can not cost less for themselves, their bytes do.
+    const rest = bytes === 0 ? 0 : ((this.#fixedBytes - fixed) * batches) / bytes;
+    const ratio = this.#ratio + (byByte * step) / batchCostEvenBytes - rest;
+    // Only large ones tell of bytes that cost more than they are.
+    const most = Math.max(this.#ratio, batchCostRatio);
+    this.#ratio = Math.min(Math.max(batchCostRatioMin, ratio), most);
   }
 }

@@ -125,6 +125,66 @@ describe('a budget', () => {
     expect(budget.isOver).toBe(false);
   });
 
+  describe('that a batch was too large for', () => {
+    const dayAt = (day: number): number => at(`2026-07-0${day}T12:00:00Z`);
+    const overdrawn = (): Budget => {
+      const budget = new Budget(DAILY, berlin);
+      budget.look(dayAt(1));
+      budget.begin(40 * MB);
+      budget.charge(65 * MB);
+      budget.settle();
+      return budget;
+    };
+    const usedOn = (budget: Budget, day: number): number => {
+      budget.look(dayAt(day));
+      return budget.usedBytes / MB;
+    };
+
+    test('saves in the next periods what it took, as far as that was foreseen, through restarts', () => {
+      let budget = overdrawn();
+      const used = [2, 3, 4].map((day) => {
+        budget = new Budget(DAILY, berlin, budget.stored(0));
+        return usedOn(budget, day);
+      });
+      expect(used).toEqual([40, 20, 0]);
+      expect(budget.isOver).toBe(false);
+    });
+
+    test('saves no more than it was overdrawn by', () => {
+      const budget = new Budget(DAILY, berlin);
+      budget.look(dayAt(1));
+      budget.begin(40 * MB);
+      budget.charge(21 * MB);
+      budget.settle();
+      expect(usedOn(budget, 2)).toBe(1);
+      expect(budget.isOverdrawn).toBe(true);
+      expect(usedOn(budget, 3)).toBe(0);
+      expect(budget.isOverdrawn).toBe(false);
+    });
+
+    test('has saved in the days that nobody looked', () => {
+      expect(usedOn(overdrawn(), 3)).toBe(20);
+      expect(usedOn(overdrawn(), 9)).toBe(0);
+    });
+
+    test('does not save it again when the clock goes back, nor less by a detour', () => {
+      const budget = overdrawn();
+      expect([2, 1, 2].map((day) => usedOn(budget, day))).toEqual([40, 65, 40]);
+      const detour = overdrawn();
+      detour.look(at('2026-06-20T12:00:00Z'));
+      expect(usedOn(detour, 2)).toBe(40);
+    });
+
+    test('saves it when nobody knew the time, too', () => {
+      const budget = new Budget(DAILY, berlin);
+      budget.look(undefined);
+      budget.begin(40 * MB);
+      budget.charge(60 * MB);
+      budget.settle();
+      expect([1, 2, 3, 4].map((day) => usedOn(budget, day))).toEqual([60, 40, 20, 0]);
+    });
+  });
+
   test('a gateway that starts in 1970 waits for its time', async () => {
     const { clock, trust, source } = await startMachine({
       wallMs: at('1970-01-01T00:01:00Z'),

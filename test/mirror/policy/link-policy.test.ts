@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { must } from '../../../src/assert.ts';
+import { GatelogError } from '../../../src/errors.ts';
 import { LINK_LIMITS } from '../../../src/link-limits.ts';
 import type { BudgetRule } from '../../../src/mirror/policy/budget.ts';
 import type { Network } from '../../../src/mirror/policy/network.ts';
@@ -159,6 +160,49 @@ describe('a budget', () => {
     await clock.advance(HOUR / 2);
     expect(rig.wired.sends).toBe(sends);
     expect(linkOf(mirror).budgets[0]?.usedBytes).toBeLessThanOrEqual(300 * KB);
+    await clock.settled(mirror.stop());
+  });
+
+  test('a record that no period holds goes over a slow link, and the next hours save what it took', async () => {
+    const rig = policyRig();
+    fill(rig, 5);
+    rig.log.add(streamOf(rig), 'telemetry 5'.padEnd(250 * KB, '.'));
+    fill(rig, 100);
+    const { clock, wired } = rig;
+    const begun = clock.nowMs();
+    const mirror = await rig.start({
+      bitsPerSecond: 64_000,
+      budgets: [{ ...hourly, bytes: 100 * KB }],
+    });
+    await clock.until(() => stateOf(mirror) === 'over budget', 5 * 60_000);
+    // It took longer than a session is given to end, and it went once.
+    expect(arrived(rig)).toEqual(upTo(6));
+    expect(clock.monotonicMs()).toBeGreaterThan(30_000);
+    expect(wired.connects).toHaveLength(1);
+    expect(mirror.status().reason).toMatch(/2\d\d\.\d kB of 100\.0 kB, with what a record took/u);
+    await clock.until(() => count(rig) > 6, 4 * HOUR);
+    expect(clock.nowMs() - begun).toBeGreaterThanOrEqual(2 * HOUR);
+    expect(clock.nowMs() - begun).toBeLessThan(3 * HOUR);
+    await clock.until(() => count(rig) === 106, 4 * HOUR);
+    expect(arrived(rig)).toEqual(upTo(106));
+    await clock.settled(mirror.stop());
+  });
+
+  test('a link that breaks under such a record is not dialled again while nothing may go', async () => {
+    const rig = policyRig();
+    rig.log.add(streamOf(rig), 'telemetry 0'.padEnd(250 * KB, '.'));
+    const { clock, wired } = rig;
+    const budgets = [{ ...hourly, bytes: 100 * KB }];
+    const mirror = await rig.start({ bitsPerSecond: 64_000, budgets });
+    await clock.advance(20_000);
+    expect(linkOf(mirror).budgets[0]).toMatchObject({ over: false });
+    expect(linkOf(mirror).budgets[0]?.usedBytes).toBeGreaterThan(120 * KB);
+    wired.breakSession(new GatelogError('UPSTREAM_UNREACHABLE', 'the link broke'));
+    await clock.advance(5000);
+    expect(stateOf(mirror)).toBe('over budget');
+    await clock.advance(HOUR / 2);
+    expect(wired.connects).toHaveLength(1);
+    await clock.until(() => count(rig) === 1, 4 * HOUR);
     await clock.settled(mirror.stop());
   });
 
