@@ -27,6 +27,13 @@ export const MIRROR_LIMITS = {
   kafkaInflights: 64,
   /** So often requestTimeout is doubled for a far side whose answers come later than that. */
   kafkaPatienceDoublings: 2,
+  // A record that a thin link does not carry in time (large-patience.ts).
+  /** So many times as long it is waited for the next time; no link is taken to be slower than that. */
+  largeGrowth: 3,
+  largeLeastBytesPerSecond: 1000,
+  mqttAckMostMs: 900_000,
+  /** Of what records took, so many times as much is kept ready for the next ones. */
+  largeSpareFactor: 1.5,
   /** Transactions of one gateway that travel at once, each under a transactional id of its own. */
   kafkaLanes: 6,
   /** One more id that could not be made, other than for want of a right, is tried again after this. */

@@ -45,7 +45,8 @@ export class Exports {
     const { incarnation } = this.#store.identity;
     const topics = this.#config.mirrors[name]?.topics ?? [];
     const streams = streamsOf(selectTopics(reader, topicMatcher(topics)));
-    const had = await this.#had(name, streams, held);
+    const sent = await this.#sent(name, streams);
+    const had = this.#had(name, streams, sent, held);
     const ends = new Map(streams.map(({ stream }) => [stream, reader.range(stream).endOffset]));
     const leaving = new Map<StreamId, Coverage>();
     for (const [stream, end] of ends) {
@@ -61,24 +62,29 @@ export class Exports {
     };
     const origin = { gateway, incarnation, mirror: name, target };
     const madeMs = this.#clock.nowMs();
-    return exportFrames({ reader, origin, madeMs, streams, had, ends, signal });
+    return exportFrames({ reader, origin, madeMs, streams, sent, had, ends, signal });
   }
 
-  async #had(
+  async #sent(name: string, streams: readonly MirrorStream[]): Promise<Coverages> {
+    const positions = await this.#store.positions(positionsName(name), {});
+    return new Map(streams.map(({ stream }) => [stream, positions.coverage(stream) ?? upTo(0)]));
+  }
+
+  #had(
     name: string,
     streams: readonly MirrorStream[],
+    sent: Coverages,
     held: readonly ExportHeld[],
-  ): Promise<Coverages> {
+  ): Coverages {
     const { gateway } = this.#config;
     const { incarnation } = this.#store.identity;
     const ours = held.filter(
       (one) => one.gateway === gateway && one.incarnation === incarnation && one.mirror === name,
     );
     const listed = ours.flatMap((one) => one.had);
-    const positions = await this.#store.positions(positionsName(name), {});
     const had = new Map<StreamId, Coverage>();
     for (const { stream, topic, partition } of streams) {
-      const local = positions.coverage(stream) ?? upTo(0);
+      const local = sent.get(stream) ?? upTo(0);
       if (local.sampledTo !== undefined) {
         throw new GatelogError(
           'USAGE',

@@ -75,7 +75,10 @@ export interface PumpOptions {
   readonly batching: Batching;
   /** Batches sent and not yet settled, at most. Asked for every batch. */
   readonly window: () => number;
-  /** A batch unanswered for this long fails the session; putting records aside counts as progress. */
+  /**
+   * A batch unanswered for this long fails the session, or for twice as long as that waits by itself;
+   * putting records aside counts as progress.
+   */
   readonly sendMs: number;
   readonly clock: Clock;
   readonly observer: PumpObserver;
@@ -307,13 +310,17 @@ export class Pump {
     this.#watchdog?.cancel();
     this.#watchdog = undefined;
     if (this.#flights.length === 0 || this.#failure !== undefined) return;
-    const { clock, sendMs } = this.#options;
+    const { clock } = this.#options;
     this.#oldestSentMs = clock.monotonicMs();
-    this.#watchdog = clock.after(sendMs, () => this.fail(this.#overdue()));
+    this.#watchdog = clock.after(this.#sendMs, () => this.fail(this.#overdue()));
+  }
+
+  get #sendMs(): number {
+    return Math.max(this.#options.sendMs, 2 * (this.#session?.patienceMs ?? 0));
   }
 
   #overdue(): PumpFailure {
-    const waited = formatDuration(this.#options.sendMs);
+    const waited = formatDuration(this.#sendMs);
     if (this.#puttingAside) {
       const text = `the log has not stored refused records for ${waited}`;
       return { error: new GatelogError('STORE_UNAVAILABLE', text), local: true };

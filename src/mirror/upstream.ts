@@ -111,6 +111,8 @@ export interface UpstreamSession {
   readonly copiesRecords?: boolean;
   /** When the far side last answered anything; absent where only receipts tell that. */
   readonly liveness?: Liveness;
+  /** It gives a batch up by itself after about so long, which may be longer than others wait. */
+  readonly patienceMs?: number;
   /**
    * Asks the far side something at once, because the way to it may have changed: a session that
    * stands on nothing any more breaks soon, not with its next probe.

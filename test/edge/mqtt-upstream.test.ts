@@ -156,6 +156,21 @@ describe('when it goes wrong', () => {
     ).toEqual([]);
   });
 
+  test('a record that takes longer than ackTimeout on a thin link gets through', async () => {
+    const { port } = await broker();
+    const heard = await listen(port);
+    const proxy = await startTcpProxy({ targetPort: port });
+    cleanups.push(() => proxy.close());
+    const { log, mirror } = mirrorTo(`mqtt://127.0.0.1:${proxy.port}`, { ackTimeoutMs: 300 });
+    const large = 'x'.repeat(65_536);
+    add(log, telemetry(log), 'a', large);
+    proxy.setShape({ bytesPerSecond: 50_000 });
+    await mirror.start();
+    await expect.poll(() => mirror.status().lagRecords, patience).toBe(0);
+    expect(mirror.status().reconnects).toBeGreaterThan(0);
+    await expect.poll(() => heard[0]?.text.length, patience).toBe(large.length);
+  });
+
   test('a broker that is stopped in its tracks is given up, and used again when it goes on', async () => {
     const mosquitto = await broker();
     const heard = await listen(mosquitto.port);

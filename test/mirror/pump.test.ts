@@ -13,6 +13,7 @@ class HandSession implements UpstreamSession {
   readonly positions: Coverages = new Map();
   readonly afters: Coverages[] = [];
   copiesRecords: boolean = false;
+  patienceMs: number = 0;
   readonly batches: (readonly Slice[])[] = [];
   readonly #answers: { resolve: (receipt: Receipt) => void; reject: (error: Error) => void }[] = [];
   readonly broken: Promise<never>;
@@ -198,5 +199,17 @@ describe('the pump', () => {
     await clock.advance(900);
     expect(pump.waitingSinceMs).toBeDefined();
     expect(await clock.settled(run, 200)).toMatchObject({ error: { code: 'UPSTREAM_UNCERTAIN' } });
+  });
+
+  test('a session that waits for longer by itself is not given up before', async () => {
+    const { clock, log, stream, session, pump, stop } = rig();
+    session.patienceMs = 3000;
+    log.add(stream, 'a');
+    const run = pump.run(session, stop.signal);
+    await clock.advance(5900);
+    expect(pump.waitingSinceMs).toBeDefined();
+    expect(await clock.settled(run, 200)).toMatchObject({
+      error: { message: 'the far side has neither confirmed nor refused a batch for 6s' },
+    });
   });
 });

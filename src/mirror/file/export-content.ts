@@ -1,13 +1,14 @@
+import { type Coverage, type Coverages, upTo, withRange } from '../../coverage.ts';
 import { GatelogError } from '../../errors.ts';
 import type { StreamId } from '../../record.ts';
 import type { Slice } from '../../store/log.ts';
 import {
   type ExportEnd,
-  type ExportGap,
   type ExportHeader,
+  type ExportRange,
   endOf,
-  gapOf,
   headerOf,
+  rangeOf,
 } from './export-header.ts';
 import type { Frame } from './frames.ts';
 import { decodeRecords } from './records-body.ts';
@@ -16,7 +17,7 @@ import { decodeRecords } from './records-body.ts';
 export type ExportPiece =
   | { readonly kind: 'header'; readonly header: ExportHeader }
   | { readonly kind: 'records'; readonly slice: Slice }
-  | { readonly kind: 'gap'; readonly gap: ExportGap }
+  | { readonly kind: 'gap' | 'elsewhere'; readonly range: ExportRange }
   | { readonly kind: 'end'; readonly end: ExportEnd };
 
 /**
@@ -26,6 +27,7 @@ export type ExportPiece =
 export class ExportContent {
   #header: ExportHeader | undefined;
   readonly #next = new Map<StreamId, number>();
+  readonly #held = new Map<StreamId, Coverage>();
   #records = 0;
   #ended = false;
 
@@ -37,9 +39,9 @@ export class ExportContent {
     return this.#records;
   }
 
-  /** Next offset of each stream after what was read. */
-  get ends(): ReadonlyMap<StreamId, number> {
-    return this.#next;
+  /** Records that were read, and gaps; not what is elsewhere. */
+  get held(): Coverages {
+    return this.#held;
   }
 
   get isWhole(): boolean {
@@ -51,14 +53,17 @@ export class ExportContent {
     if (frame.kind === 'header') return this.#begin(headerOf(frame));
     if (this.#header === undefined) throw wrong('it does not begin with a header');
     if (frame.kind === 'end') return this.#finish(endOf(frame));
-    if (frame.kind === 'gap') {
-      const gap = gapOf(frame);
-      this.#pass(gap.stream, gap.from, gap.to);
-      return { kind: 'gap', gap };
+    if (frame.kind === 'gap' || frame.kind === 'elsewhere') {
+      const range = rangeOf(frame);
+      this.#pass(range);
+      if (frame.kind === 'gap') this.#hold(range);
+      return { kind: frame.kind, range };
     }
     const slice = await decodeRecords(frame.body);
-    const first = slice.records[0]?.offset ?? 0;
-    this.#pass(slice.stream, first, first + slice.records.length);
+    const from = slice.records[0]?.offset ?? 0;
+    const range = { stream: slice.stream, from, to: from + slice.records.length };
+    this.#pass(range);
+    this.#hold(range);
     this.#records += slice.records.length;
     return { kind: 'records', slice };
   }
@@ -77,7 +82,11 @@ export class ExportContent {
     return { kind: 'end', end };
   }
 
-  #pass(stream: StreamId, from: number, to: number): void {
+  #hold({ stream, from, to }: ExportRange): void {
+    this.#held.set(stream, withRange(this.#held.get(stream) ?? upTo(0), from, to));
+  }
+
+  #pass({ stream, from, to }: ExportRange): void {
     if (this.#next.get(stream) !== from || to <= from) throw wrong('offsets do not follow');
     this.#next.set(stream, to);
   }

@@ -122,7 +122,7 @@ export class ExportFiles {
     const bytes = encodeFrame(frame);
     await file.handle.writeFile(bytes);
     file.bytes += bytes.length;
-    if (piece.kind === 'gap') this.#next.set(piece.gap.stream, piece.gap.to);
+    if (piece.kind !== 'records') this.#next.set(piece.range.stream, piece.range.to);
     else {
       const { stream, records } = piece.slice;
       file.records += records.length;

@@ -1,4 +1,4 @@
-import { type Coverage, flat, upTo, withRange } from '../../coverage.ts';
+import { type Coverage, type Coverages, flat, union, upTo } from '../../coverage.ts';
 import type { StreamId } from '../../record.ts';
 import { ExportContent } from './export-content.ts';
 import { listExports, readExport } from './export-files.ts';
@@ -32,7 +32,7 @@ export async function heldExports(folder: string): Promise<ExportHeld[]> {
       held.set(name, held.get(name) ?? new Held(piece.header));
     }
     const { gateway = '', incarnation = '', mirror = '', streams = [] } = content.header ?? {};
-    held.get(`${gateway}/${incarnation}/${mirror}`)?.add(streams, content.ends);
+    held.get(`${gateway}/${incarnation}/${mirror}`)?.add(streams, content.held);
   }
   return [...held.values()].map(({ gateway, incarnation, mirror, had }) => ({
     gateway,
@@ -63,11 +63,10 @@ class Held implements ExportHeld {
     ]);
   }
 
-  add(streams: readonly ExportStream[], ends: ReadonlyMap<StreamId, number>): void {
+  add(streams: readonly ExportStream[], held: Coverages): void {
     for (const at of streams) {
       const known = this.#had.get(at.stream) ?? { at, coverage: upTo(0) };
-      const end = ends.get(at.stream) ?? at.from;
-      known.coverage = withRange(known.coverage, at.from, end);
+      known.coverage = union(known.coverage, held.get(at.stream) ?? upTo(0));
       this.#had.set(at.stream, known);
     }
   }

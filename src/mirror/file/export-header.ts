@@ -1,3 +1,4 @@
+import { type Coverage, flat, fromFlat } from '../../coverage.ts';
 import { GatelogError } from '../../errors.ts';
 import { type StreamId, streamId } from '../../record.ts';
 import type { MirrorStream } from '../upstream.ts';
@@ -23,9 +24,11 @@ export interface ExportOrigin {
   readonly target: ExportTarget;
 }
 
-/** A stream, and the first offset of it that may follow. */
 export interface ExportStream extends MirrorStream {
+  /** The first offset of it that may follow: what lies before, the far side or other files have. */
   readonly from: number;
+  /** What the far side had by the gateway's own books, whatever other files have. */
+  readonly sent: Coverage;
 }
 
 export interface ExportHeader extends ExportOrigin {
@@ -41,20 +44,30 @@ export interface ExportEnd {
   readonly ends: ReadonlyMap<StreamId, number>;
 }
 
-/** Records that the log no longer held. */
-export interface ExportGap {
+export interface ExportRange {
   readonly stream: StreamId;
   readonly from: number;
   /** One past the last. */
   readonly to: number;
 }
 
+type ListedStream = [
+  stream: number,
+  topic: string,
+  partition: number,
+  from: number,
+  sentNext: number,
+  sentAhead?: readonly number[],
+  sampledTo?: number,
+];
+
 export function headerFrame({ streams, ...header }: ExportHeader): Frame {
-  const listed = streams.map(({ stream, topic, partition, from }) => [
+  const listed = streams.map(({ stream, topic, partition, from, sent }): ListedStream => [
     stream,
     topic,
     partition,
     from,
+    ...flat(sent),
   ]);
   return jsonFrame('header', { format: FORMAT, ...header, streams: listed });
 }
@@ -63,7 +76,7 @@ export function headerFrame({ streams, ...header }: ExportHeader): Frame {
 export function headerOf(frame: Frame): ExportHeader {
   const { format, streams, ...header } = jsonOf(frame) as Omit<ExportHeader, 'streams'> & {
     readonly format: number;
-    readonly streams: readonly [number, string, number, number][];
+    readonly streams: readonly ListedStream[];
   };
   if (format !== FORMAT) {
     const message = `it was written by a newer gatelog (format ${format}); this one reads format ${FORMAT}`;
@@ -71,11 +84,12 @@ export function headerOf(frame: Frame): ExportHeader {
   }
   return {
     ...header,
-    streams: streams.map(([stream, topic, partition, from]) => ({
+    streams: streams.map(([stream, topic, partition, from, ...sent]) => ({
       stream: streamId(stream),
       topic,
       partition,
       from,
+      sent: fromFlat(...sent),
     })),
   };
 }
@@ -92,11 +106,12 @@ export function endOf(frame: Frame): ExportEnd {
   return { records, ends: new Map(ends.map(([stream, next]) => [streamId(stream), next])) };
 }
 
-export function gapFrame({ stream, from, to }: ExportGap): Frame {
-  return jsonFrame('gap', { stream, from, to });
+/** Records that the log no longer held (`gap`), or that the far side or other files have (`elsewhere`). */
+export function rangeFrame(kind: 'gap' | 'elsewhere', { stream, from, to }: ExportRange): Frame {
+  return jsonFrame(kind, { stream, from, to });
 }
 
-export function gapOf(frame: Frame): ExportGap {
+export function rangeOf(frame: Frame): ExportRange {
   const { stream, from, to } = jsonOf(frame) as { stream: number; from: number; to: number };
   return { stream: streamId(stream), from, to };
 }

@@ -1,12 +1,13 @@
 import { type Coverage, type Coverages, holesIn, upTo } from '../../coverage.ts';
+import type { OffsetRange } from '../../range-set.ts';
 import type { StreamId } from '../../record.ts';
 import type { LogReader, ReadGap, Slice } from '../../store/log.ts';
 import {
   endFrame,
   type ExportHeader,
   type ExportOrigin,
-  gapFrame,
   headerFrame,
+  rangeFrame,
 } from './export-header.ts';
 import { encodeFrame, type Frame } from './frames.ts';
 import { EXPORT_LIMITS } from '../../export-limits.ts';
@@ -18,6 +19,8 @@ export interface ExportRequest {
   readonly origin: ExportOrigin;
   readonly madeMs: number;
   readonly streams: readonly MirrorStream[];
+  /** What the far side has by our own books. */
+  readonly sent: Coverages;
   /** What need not be exported: the far side, or an earlier export, has it. */
   readonly had: Coverages;
   /** One past the last record of each stream. */
@@ -29,7 +32,7 @@ export interface ExportRequest {
 export async function* exportFrames(request: ExportRequest): AsyncGenerator<Uint8Array> {
   const writing = new ExportWriting(request);
   yield encodeFrame(headerFrame(writing.header));
-  const cursor = request.reader.cursor(writing.next);
+  const cursor = request.reader.cursor(writing.start);
   const { pieceRecords: maxRecords, pieceBytes: maxBytes } = EXPORT_LIMITS;
   try {
     while (!writing.isDone && !request.signal.aborted) {
@@ -48,65 +51,85 @@ export async function* exportFrames(request: ExportRequest): AsyncGenerator<Uint
 
 class ExportWriting {
   readonly #request: ExportRequest;
-  /** Next offset of each stream. */
-  readonly next: Map<StreamId, number>;
+  /** Next offset of each stream: in the frames, and of the log. */
+  readonly #written: Map<StreamId, number>;
+  readonly #read: Map<StreamId, number>;
   #records = 0;
 
   constructor(request: ExportRequest) {
     this.#request = request;
-    this.next = new Map(
-      request.streams.map(({ stream }) => [stream, this.#had(stream).next] as const),
+    this.#written = new Map(
+      request.streams.map(({ stream }) => [stream, coverageIn(request.had, stream).next] as const),
     );
+    this.#read = new Map(this.#written);
+  }
+
+  get start(): ReadonlyMap<StreamId, number> {
+    return new Map(this.#read);
   }
 
   get header(): ExportHeader {
-    const { origin, madeMs, streams } = this.#request;
-    const listed = streams.map((at) => ({ ...at, from: this.next.get(at.stream) ?? 0 }));
+    const { origin, madeMs, streams, sent } = this.#request;
+    const listed = streams.map((at) => ({
+      ...at,
+      from: this.#written.get(at.stream) ?? 0,
+      sent: coverageIn(sent, at.stream),
+    }));
     return { ...origin, madeMs, streams: listed };
   }
 
   get isDone(): boolean {
-    return [...this.next].every(([stream, next]) => next >= this.#endOf(stream));
+    return [...this.#read].every(([stream, next]) => next >= this.#endOf(stream));
   }
 
   get end(): { readonly records: number; readonly ends: ReadonlyMap<StreamId, number> } {
-    return { records: this.#records, ends: this.next };
+    return { records: this.#records, ends: this.#written };
   }
 
   gap({ stream, fromOffset, toOffset }: ReadGap): Frame[] {
-    const from = Math.max(fromOffset, this.next.get(stream) ?? 0);
-    const to = Math.min(toOffset, this.#endOf(stream));
-    return from < to ? [this.#passed(stream, from, to)] : [];
-  }
-
-  /** What was had already is passed over like a gap: the far side has it. */
-  async records({ stream, records }: Slice): Promise<Frame[]> {
-    const base = records[0]?.offset ?? 0;
-    const end = Math.min(base + records.length, this.#endOf(stream));
     const frames: Frame[] = [];
-    for (const { from, to } of holesIn(this.#had(stream), base, end)) {
-      const next = this.next.get(stream) ?? from;
-      if (next < from) frames.push(this.#passed(stream, next, from));
-      const wanted = records.slice(from - base, to - base);
-      frames.push({ kind: 'records', body: await encodeRecords({ stream, records: wanted }) });
-      this.#records += wanted.length;
-      this.next.set(stream, to);
+    for (const { from, to } of this.#wanted(stream, fromOffset, toOffset)) {
+      frames.push(...this.#upTo(stream, from));
+      frames.push(rangeFrame('gap', { stream, from, to }));
+      this.#written.set(stream, to);
     }
-    const next = this.next.get(stream) ?? end;
-    if (next < end) frames.push(this.#passed(stream, next, end));
     return frames;
   }
 
-  #passed(stream: StreamId, from: number, to: number): Frame {
-    this.next.set(stream, to);
-    return gapFrame({ stream, from, to });
+  async records({ stream, records }: Slice): Promise<Frame[]> {
+    const base = records[0]?.offset ?? 0;
+    const frames: Frame[] = [];
+    for (const { from, to } of this.#wanted(stream, base, base + records.length)) {
+      frames.push(...this.#upTo(stream, from));
+      const wanted = records.slice(from - base, to - base);
+      frames.push({ kind: 'records', body: await encodeRecords({ stream, records: wanted }) });
+      this.#records += wanted.length;
+      this.#written.set(stream, to);
+    }
+    return frames;
   }
 
-  #had(stream: StreamId): Coverage {
-    return this.#request.had.get(stream) ?? upTo(0);
+  /** What of a range, which was read, was not had already. */
+  #wanted(stream: StreamId, fromOffset: number, toOffset: number): OffsetRange[] {
+    const to = Math.min(toOffset, this.#endOf(stream));
+    this.#read.set(stream, toOffset);
+    return holesIn(coverageIn(this.#request.had, stream), fromOffset, to);
+  }
+
+  /**
+   * What was had already is no gap: whoever reads these frames MUST NOT take it for had, because other
+   * files may hold it, and may never arrive.
+   */
+  #upTo(stream: StreamId, to: number): Frame[] {
+    const from = this.#written.get(stream) ?? to;
+    return from < to ? [rangeFrame('elsewhere', { stream, from, to })] : [];
   }
 
   #endOf(stream: StreamId): number {
     return this.#request.ends.get(stream) ?? 0;
   }
+}
+
+function coverageIn(coverages: Coverages, stream: StreamId): Coverage {
+  return coverages.get(stream) ?? upTo(0);
 }

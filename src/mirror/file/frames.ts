@@ -7,7 +7,7 @@ import { EXPORT_LIMITS } from '../../export-limits.ts';
  * What export files and the way to them are made of: length of kind and body (4 bytes, big-endian),
  * their CRC-32 (4 bytes), kind (1 byte), body.
  */
-export const FRAME_KINDS = { header: 1, records: 2, gap: 3, end: 4 } as const;
+export const FRAME_KINDS = { header: 1, records: 2, gap: 3, end: 4, elsewhere: 5 } as const;
 export type FrameKind = keyof typeof FRAME_KINDS;
 
 export interface Frame {

@@ -1,15 +1,21 @@
+import { type Coverage, union, upTo } from '../../coverage.ts';
 import type { StreamId } from '../../record.ts';
 import { ExportContent } from './export-content.ts';
 import { listExports, readExport } from './export-files.ts';
 import type { ExportOrigin, ExportStream } from './export-header.ts';
+import type { MirrorStream } from '../upstream.ts';
 
 /** The files of one mirror, in the order in which they were written, each read and found whole. */
 export interface ImportPlan {
   readonly origin: ExportOrigin;
   readonly files: readonly string[];
-  /** Each with the first offset that any file has of it. */
-  readonly streams: readonly ExportStream[];
+  /** Each with what the far side had by the gateway's own books, when the last of them was written. */
+  readonly streams: readonly PlannedStream[];
   readonly records: number;
+}
+
+export interface PlannedStream extends MirrorStream {
+  readonly had: Coverage;
 }
 
 /** What is in a folder, by mirror. Throws EXPORT_DAMAGED for the first file that is not whole. */
@@ -36,21 +42,21 @@ class Gathered implements ImportPlan {
   readonly origin: ExportOrigin;
   readonly files: string[] = [];
   records = 0;
-  readonly #streams = new Map<StreamId, ExportStream>();
+  readonly #streams = new Map<StreamId, PlannedStream>();
 
   constructor(origin: ExportOrigin) {
     this.origin = origin;
   }
 
-  get streams(): ExportStream[] {
+  get streams(): PlannedStream[] {
     return [...this.#streams.values()];
   }
 
   begin(file: string, streams: readonly ExportStream[]): void {
     this.files.push(file);
-    for (const at of streams) {
-      const known = this.#streams.get(at.stream);
-      if (known === undefined || at.from < known.from) this.#streams.set(at.stream, at);
+    for (const { stream, topic, partition, sent } of streams) {
+      const had = union(this.#streams.get(stream)?.had ?? upTo(0), sent);
+      this.#streams.set(stream, { stream, topic, partition, had });
     }
   }
 

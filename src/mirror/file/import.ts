@@ -4,6 +4,7 @@ import type { StreamId } from '../../record.ts';
 import type { Slice } from '../../store/log.ts';
 import type { Rejection, Upstream, UpstreamSession } from '../upstream.ts';
 import { ExportContent } from './export-content.ts';
+import type { ExportRange } from './export-header.ts';
 import { readExport } from './export-files.ts';
 import type { ImportPlan } from './import-plan.ts';
 import { EXPORT_LIMITS } from '../../export-limits.ts';
@@ -33,11 +34,11 @@ export interface ImportResult {
 /**
  * Sends files into Kafka as their gateway would: in its transactions, with its positions, so that
  * what the centre has is left out, a broken import goes on where it stopped, and the gateway finds
- * its positions moved when it is back. Throws UPSTREAM_*.
+ * its positions moved when it is back. What the centre would have a hole before stays out. Throws
+ * UPSTREAM_*; UPSTREAM_MISMATCH for such a hole, once everything else is sent.
  */
 export async function importFiles(options: ImportOptions): Promise<ImportResult> {
   const { plan, upstream, signal } = options;
-  const streams = plan.streams.map((at) => ({ ...at, had: upTo(at.from) }));
   const names = new Map(plan.streams.map((at) => [at.stream, at]));
   const quarantine = (rejected: readonly Rejection[]): Promise<void> =>
     options.refused(
@@ -46,23 +47,67 @@ export async function importFiles(options: ImportOptions): Promise<ImportResult>
         return { topic, partition, offset, reason };
       }),
     );
-  const session = await upstream.connect(streams, signal, { seek: new Map(), quarantine });
+  const session = await upstream.connect(plan.streams, signal, { seek: new Map(), quarantine });
   const sending = new Sending(session, plan);
   session.broken.catch(() => {}); // Who sends is told.
   try {
     requireNoSample(session, plan);
-    for (const file of plan.files) {
-      for await (const piece of readExport(file, new ExportContent())) {
-        if (signal.aborted) throw new GatelogError('UPSTREAM_UNREACHABLE', 'broken off');
-        if (piece.kind === 'records') await sending.records(piece.slice);
-        else if (piece.kind === 'gap') sending.gap(piece.gap);
-      }
-    }
-    await sending.flush();
-    return { sent: sending.sent, skipped: sending.skipped };
+    await sendFiles(sending, plan.files, signal);
+    return { sent: sending.sent, skipped: plan.records - sending.taken };
   } finally {
     await session.close();
   }
+}
+
+/**
+ * A file written again after another was lost has a later name and earlier records: what can not
+ * go yet is looked at again after all files, for as long as that brings anything.
+ */
+async function sendFiles(
+  sending: Sending,
+  files: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  let left = files;
+  for (;;) {
+    const waiting: string[] = [];
+    const passedBefore = sending.passed;
+    let hole: Hole | undefined;
+    for (const file of left) {
+      const found = await sendFile(sending, file, signal);
+      hole ??= found;
+      if (found !== undefined) waiting.push(file);
+    }
+    await sending.flush();
+    if (hole === undefined) return;
+    if (sending.passed === passedBefore) throw sending.refusal(hole);
+    left = waiting;
+  }
+}
+
+/** The first place of it that nothing could follow on. */
+async function sendFile(
+  sending: Sending,
+  file: string,
+  signal: AbortSignal,
+): Promise<Hole | undefined> {
+  let hole: Hole | undefined;
+  for await (const piece of readExport(file, new ExportContent())) {
+    if (signal.aborted) throw new GatelogError('UPSTREAM_UNREACHABLE', 'broken off');
+    let found: Hole | undefined;
+    if (piece.kind === 'records') found = await sending.records(piece.slice);
+    // What is elsewhere is no gap: only the centre knows whether it has it.
+    else if (piece.kind === 'gap') found = sending.gap(piece.range);
+    hole ??= found;
+  }
+  return hole;
+}
+
+/** What the centre would never get if records from `goesOn` on were sent now. */
+interface Hole {
+  readonly stream: StreamId;
+  readonly from: number;
+  readonly goesOn: number;
 }
 
 /** Which of its records the centre has is known to the gateway alone. */
@@ -86,50 +131,65 @@ class Sending {
   #records = 0;
   #bytes = 0;
   sent = 0;
-  skipped = 0;
+  /** Records that the centre had not. */
+  taken = 0;
+  /** So often something was new to the centre. */
+  passed = 0;
 
   constructor(session: UpstreamSession, plan: ImportPlan) {
     this.#session = session;
     this.#plan = plan;
-    // Of a stream that the centre knows nothing of, it has what lies before the files.
-    const before = plan.streams.map((at) => [at.stream, upTo(at.from)] as const);
-    this.#had = new Map([...before, ...session.positions]);
+    // Of a stream that the centre knows nothing of, the gateway's own books say what it has.
+    const byBooks = plan.streams.map(({ stream, had }) => [stream, had] as const);
+    this.#had = new Map([...byBooks, ...session.positions]);
   }
 
-  gap({ stream, from, to }: { stream: StreamId; from: number; to: number }): void {
-    this.#requireNothingBefore(stream, from);
+  gap({ stream, from, to }: ExportRange): Hole | undefined {
+    if (holesIn(this.#coverage(stream), from, to).length === 0) return undefined;
+    const before = this.#holeBefore(stream, from);
+    if (before !== undefined) return before;
     this.#pass(stream, from, to);
+    return undefined;
   }
 
-  async records({ stream, records }: Slice): Promise<void> {
+  async records({ stream, records }: Slice): Promise<Hole | undefined> {
     const base = records[0]?.offset ?? 0;
     const end = base + records.length;
-    this.#requireNothingBefore(stream, base);
-    const holes = holesIn(this.#coverage(stream), base, end);
-    let wanted = 0;
-    for (const { from, to } of holes) {
+    const wanted = holesIn(this.#coverage(stream), base, end);
+    if (wanted.length === 0) return undefined;
+    const before = this.#holeBefore(stream, base);
+    if (before !== undefined) return before;
+    for (const { from, to } of wanted) {
       const slice = { stream, records: records.slice(from - base, to - base) };
       this.#slices.push(slice);
-      wanted += slice.records.length;
+      this.#records += slice.records.length;
       for (const { key, value, headers } of slice.records) {
         this.#bytes += (key?.length ?? 0) + (value?.length ?? 0) + headers.length;
       }
     }
-    this.#records += wanted;
-    this.skipped += records.length - wanted;
     this.#pass(stream, base, end);
     const { batchBytes, batchRecords } = EXPORT_LIMITS;
     if (this.#bytes >= batchBytes || this.#records >= batchRecords) await this.flush();
+    return undefined;
   }
 
   async flush(): Promise<void> {
     if (this.#after.size === 0) return;
     const { rejected } = await this.#session.send(this.#slices, this.#after);
     this.sent += this.#records - rejected.length;
+    this.taken += this.#records;
     this.#slices = [];
     this.#after = new Map();
     this.#records = 0;
     this.#bytes = 0;
+  }
+
+  refusal({ stream, from, goesOn }: Hole): GatelogError {
+    const at = this.#plan.streams.find((one) => one.stream === stream);
+    return new GatelogError(
+      'UPSTREAM_MISMATCH',
+      `the centre has ${at?.topic}/${at?.partition} of gateway '${this.#plan.origin.gateway}' up to ${from}, and these files go on at ${goesOn}: import the files in between first, or export again where these were made, or let the gateway send them when it is online; everything else of these files is there now`,
+    );
   }
 
   #coverage(stream: StreamId): Coverage {
@@ -137,20 +197,14 @@ class Sending {
   }
 
   #pass(stream: StreamId, from: number, to: number): void {
-    const before = this.#coverage(stream);
-    if (holesIn(before, from, to).length === 0) return;
-    const after = withRange(before, from, to);
+    const after = withRange(this.#coverage(stream), from, to);
     this.#had.set(stream, after);
     this.#after.set(stream, after);
+    this.passed++;
   }
 
-  #requireNothingBefore(stream: StreamId, from: number): void {
-    const [hole] = holesIn(this.#coverage(stream), 0, from);
-    if (hole === undefined) return;
-    const at = this.#plan.streams.find((one) => one.stream === stream);
-    throw new GatelogError(
-      'UPSTREAM_MISMATCH',
-      `the centre has ${at?.topic}/${at?.partition} of gateway '${this.#plan.origin.gateway}' up to ${hole.from}, and these files go on at ${from}: import the files in between first, or let the gateway send them when it is online`,
-    );
+  #holeBefore(stream: StreamId, goesOn: number): Hole | undefined {
+    const [hole] = holesIn(this.#coverage(stream), 0, goesOn);
+    return hole === undefined ? undefined : { stream, from: hole.from, goesOn };
   }
 }

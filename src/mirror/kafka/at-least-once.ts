@@ -1,6 +1,8 @@
 import { must } from '../../assert.ts';
 import type { StreamId } from '../../record.ts';
 import type { Slice } from '../../store/log.ts';
+import type { Clock } from '../../time.ts';
+import type { LargePatience } from '../large-patience.ts';
 import type { Receipt, Rejection } from '../upstream.ts';
 import { CODE, condemnsRecords } from './codes.ts';
 import type { Destinations } from './destinations.ts';
@@ -9,7 +11,7 @@ import type { Links } from './links.ts';
 import { rangesOf, targetsOf, wholeOf } from './plan.ts';
 import { refineCargo } from './refine-cargo.ts';
 import { refusal, type RefusalContext } from './refusal.ts';
-import { type Delivered, produceAll } from './rounds.ts';
+import { type Delivered, produceWithPatience } from './rounds.ts';
 
 /**
  * Delivery to services without transactions: acknowledged by all replicas, in order per partition,
@@ -18,11 +20,13 @@ import { type Delivered, produceAll } from './rounds.ts';
  * loss can put a later record before an earlier one.
  */
 export interface PlainParts {
+  readonly options: { readonly clock: Clock };
   readonly links: Links;
   readonly destinations: Destinations;
   readonly encoder: PieceEncoder;
   readonly refusals: RefusalContext;
   readonly requestTimeoutMs: number;
+  readonly patience: LargePatience;
   readonly quarantine: (rejected: readonly Rejection[]) => Promise<void>;
 }
 
@@ -80,11 +84,13 @@ export class AtLeastOnceDelivery {
   }
 
   #produce(cargo: readonly Cargo[]): Promise<Delivered[]> {
-    const { links, destinations, requestTimeoutMs } = this.#parts;
-    return produceAll(
+    const { links, destinations, requestTimeoutMs, patience, options } = this.#parts;
+    return produceWithPatience(
       {
         links,
-        purpose: 'requests',
+        patience,
+        clock: options.clock,
+        purpose: 'records',
         leaderOf: (topic, partition) => destinations.leaderOf(topic, partition),
         transactionalId: null,
         requestTimeoutMs,

@@ -1,4 +1,5 @@
 import type { StreamId } from '../../record.ts';
+import type { LargePatience } from '../large-patience.ts';
 import type { MirrorStream, Rejection } from '../upstream.ts';
 import type { Destinations } from './destinations.ts';
 import type { PieceEncoder } from './encode.ts';
@@ -26,5 +27,6 @@ export interface DeliveryParts {
   /** Told what takes longer than that, and what does not. */
   readonly timeout: Pick<TransactionTimeout, 'noteTooShort' | 'noteCommitted'>;
   readonly requestTimeoutMs: number;
+  readonly patience: LargePatience;
   readonly quarantine: (rejected: readonly Rejection[]) => Promise<void>;
 }

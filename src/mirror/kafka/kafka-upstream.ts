@@ -9,6 +9,7 @@ import type {
   UpstreamSession,
 } from '../upstream.ts';
 import { ConnectAttempts } from '../connect-attempts.ts';
+import { LargePatience } from '../large-patience.ts';
 import { AnswerPatience } from './answer-patience.ts';
 import { AtLeastOnceDelivery } from './at-least-once.ts';
 import { must } from '../../assert.ts';
@@ -52,6 +53,7 @@ class KafkaUpstream implements Upstream {
   readonly #known = new KnownCluster();
   readonly #timeout: TransactionTimeout;
   readonly #patience: AnswerPatience;
+  readonly #large: LargePatience;
   readonly tellsPace: boolean;
   readonly #partitions: PartitionWatch;
   readonly #slowness: () => string | undefined;
@@ -63,6 +65,11 @@ class KafkaUpstream implements Upstream {
     this.#options = { attempts: new ConnectAttempts(clock), throttle, ...options };
     this.#timeout = new TransactionTimeout(options.transactionTimeoutMs);
     this.#patience = new AnswerPatience(options.requestTimeoutMs);
+    const { requestTimeoutMs, transactionTimeoutMaxMs } = KAFKA_DEFAULTS;
+    this.#large = new LargePatience({
+      configuredMs: options.requestTimeoutMs ?? requestTimeoutMs,
+      mostMs: options.transactionTimeoutMs ?? transactionTimeoutMaxMs,
+    });
     this.tellsPace = options.delivery !== 'at-least-once';
     this.#slowness = () => throttle.text();
     this.#partitions = new PartitionWatch({ ...options, values: options.journal });
@@ -86,7 +93,8 @@ class KafkaUpstream implements Upstream {
     const breaking = Promise.withResolvers<never>();
     breaking.promise.catch(() => {});
     const onBroken = (error: GatelogError): void => breaking.reject(error);
-    const links = new Links(this.#options, onBroken, this.#known, this.#patience);
+    const options = { ...this.#options, recordTimeoutMs: this.#large.begin() };
+    const links = new Links(options, onBroken, this.#known, this.#patience);
     // Ends with the session; `signal` is about connecting only.
     const life = new AbortController();
     const end = (): void => {
@@ -156,9 +164,10 @@ class KafkaUpstream implements Upstream {
       judge: this.#judge,
       initialiser: this.#initialiser,
       refusals,
-      transactionTimeoutMs: this.#timeout.next(),
+      transactionTimeoutMs: this.#timeout.next(this.#large.isRaised ? this.#large.ms : 0),
       timeout: this.#timeout,
       requestTimeoutMs: options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs,
+      patience: this.#large,
       quarantine: connectOptions.quarantine,
     };
     const begun = await this.#begin(parts, opened, signal, connectOptions);
@@ -171,8 +180,7 @@ class KafkaUpstream implements Upstream {
 
   /** A connection that fails is told to who needs it. */
   #callLeaders(links: Links, leaders: readonly Address[]): void {
-    const purpose = this.#options.delivery === 'at-least-once' ? 'requests' : 'records';
-    for (const leader of leaders) links.to(leader, purpose).catch(() => {});
+    for (const leader of leaders) links.to(leader, 'records').catch(() => {});
   }
 
   async #begin(

@@ -3,7 +3,7 @@ import { CODE, codeName, isFenced } from './codes.ts';
 import type { Cargo } from './encode.ts';
 import type { DeliveryParts } from './delivery-parts.ts';
 import { refusal } from './refusal.ts';
-import { type Delivered, produceAll } from './rounds.ts';
+import { type Delivered, produceWithPatience } from './rounds.ts';
 import type { Producer, StagedPosition, TransactionClient } from './transaction.ts';
 
 interface Opened {
@@ -56,11 +56,13 @@ export class Lane {
 
   /** Every request is on its connection when this returns; none waits for anything before. */
   produce(cargo: readonly Cargo[]): Promise<Delivered[]> {
-    const { links, destinations, requestTimeoutMs } = this.#parts;
+    const { links, destinations, requestTimeoutMs, patience, options } = this.#parts;
     const { id, epoch } = this.#client.producer;
-    return produceAll(
+    return produceWithPatience(
       {
         links,
+        patience,
+        clock: options.clock,
         purpose: 'records',
         leaderOf: (topic, partition) => destinations.leaderOf(topic, partition),
         transactionalId: this.transactionalId,
@@ -84,7 +86,10 @@ export class Lane {
 
   async commit(): Promise<void> {
     this.check('EndTxn', await this.#client.end(true));
-    this.#parts.timeout.noteCommitted(this.#opened?.bytes ?? 0);
+    const { options, timeout } = this.#parts;
+    const { bytes = 0, monotonicMs = 0 } = this.#opened ?? {};
+    const openMs = options.clock.monotonicMs() - monotonicMs;
+    if (this.#opened !== undefined) timeout.noteCommitted(bytes, openMs);
     this.#opened = undefined;
   }
 

@@ -18,7 +18,7 @@ import { type Address, addressName, distinct } from './address.ts';
 import type { AnswerPatience } from './answer-patience.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { logIn } from './login.ts';
-import { connectionTrouble, foreignToKafka, requestTrouble } from './trouble.ts';
+import { connectionTrouble, foreignToKafka, LateAnswer, requestTrouble } from './trouble.ts';
 import { throttledMs } from './throttle.ts';
 import { KAFKA_DEFAULTS, type KafkaConnection, tlsOptions } from './options.ts';
 
@@ -38,6 +38,8 @@ interface Opened {
   /** Pending while it connects and logs in, also when it has to log in again. */
   ready: Promise<Connection>;
   relogin?: Timer;
+  /** Requests without an answer. */
+  awaited: number;
   /** Something was answered over it. Until then its failure is told to who waits for an answer. */
   used: boolean;
   /** Called with the first answer: the attempt to connect came to something. */
@@ -85,7 +87,6 @@ export class Links {
     this.#tlsSessions = known?.tlsSessions;
     this.#connectionOptions = {
       connectTimeout: options.connectTimeoutMs ?? KAFKA_DEFAULTS.connectTimeoutMs,
-      requestTimeout: requestTimeoutMs,
       // The usual five are for who sends a batch again, for brokers know a producer's last five
       // (KAFKA-5494). We never do; on a long link more must be under way.
       maxInflights: MIRROR_LIMITS.kafkaInflights,
@@ -104,10 +105,19 @@ export class Links {
     if (this.#closed) return Promise.reject(closedError());
     const connection = new Connection(this.#options.clientId ?? 'gatelog', {
       ...this.#connectionOptions,
+      requestTimeout: this.#answerMs(purpose),
       ...tlsFor(this.#options, address.host, this.#tlsSessions?.get(name)),
     });
     const ready = this.#connect(connection, address, key);
-    const opened: Opened = { address, purpose, connection, ready, used: false, worked: () => {} };
+    const opened: Opened = {
+      address,
+      purpose,
+      connection,
+      ready,
+      awaited: 0,
+      used: false,
+      worked: () => {},
+    };
     this.#open.set(key, opened);
     return ready;
   }
@@ -135,6 +145,7 @@ export class Links {
     // Last: once it is ready nothing may be waited for, or a renewed login may have begun on it.
     const connection = await this.to(address, purpose);
     if (this.#closed) throw closedError();
+    this.#awaited(key, connection, 1);
     try {
       const answer = await api.async(connection, ...args);
       throttle?.note(key, throttledMs(answer));
@@ -149,8 +160,11 @@ export class Links {
       }
       // The library tells a waiting request only that its connection closed; the socket said why.
       const telling = this.#socketErrors.get(connection) ?? error;
-      this.#noteLate(telling, connection);
-      throw requestTrouble(telling, address, this.#options, this.#watches.get(connection));
+      const asked = { ...this.#options, requestTimeoutMs: this.#answerMs(purpose) };
+      const trouble = requestTrouble(telling, address, asked, this.#watches.get(connection));
+      throw this.#noteLate(telling, connection) ? new LateAnswer(trouble) : trouble;
+    } finally {
+      this.#awaited(key, connection, -1);
     }
   }
 
@@ -168,10 +182,13 @@ export class Links {
 
   /**
    * Asks over one connection something small, or over every one. A request that fails over one in use
-   * ends the session; one that never answered is made anew by who needs it.
+   * ends the session; one that never answered is made anew by who needs it. What is asked behind
+   * records would wait for them, and they tell of their connection by themselves.
    */
   async probe(whom: 'one' | 'all'): Promise<void> {
-    const known = [...this.#open.values()];
+    const known = [...this.#open.values()]
+      .filter(({ purpose, awaited }) => purpose === 'requests' || awaited === 0)
+      .toSorted((one, other) => PURPOSES.indexOf(one.purpose) - PURPOSES.indexOf(other.purpose));
     await Promise.all(
       (whom === 'one' ? known.slice(0, 1) : known).map(async (opened) => {
         const { address, purpose } = opened;
@@ -184,6 +201,11 @@ export class Links {
       }),
     );
     this.progressed();
+  }
+
+  /** For so long an answer may take, with what belongs to it. */
+  get patienceMs(): number {
+    return this.#answerMs('requests') + this.#answerMs('records');
   }
 
   /** Something was delivered: whatever else fails, the far side answers in time. */
@@ -296,12 +318,23 @@ export class Links {
     socket?.on('session', (session) => this.#tlsSessions?.set(name, session));
   }
 
-  /** What never came to stand says nothing of how long answers take. */
-  #noteLate(error: unknown, connection: Connection): void {
-    if (this.#closed || this.#watches.get(connection)?.stage !== 'open') return;
-    if ([...causesOf(error)].some((cause) => cause instanceof TimeoutError)) {
-      this.#patience?.noteLate();
-    }
+  #answerMs(purpose: Purpose): number {
+    const { requestTimeoutMs = KAFKA_DEFAULTS.requestTimeoutMs, recordTimeoutMs = 0 } =
+      this.#options;
+    return purpose === 'records' ? Math.max(requestTimeoutMs, recordTimeoutMs) : requestTimeoutMs;
+  }
+
+  #awaited(key: string, connection: Connection, more: 1 | -1): void {
+    const known = this.#open.get(key);
+    if (known?.connection === connection) known.awaited += more;
+  }
+
+  /** True when it was. What never came to stand says nothing of how long answers take. */
+  #noteLate(error: unknown, connection: Connection): boolean {
+    if (this.#closed || this.#watches.get(connection)?.stage !== 'open') return false;
+    const isLate = [...causesOf(error)].some((cause) => cause instanceof TimeoutError);
+    if (isLate) this.#patience?.noteLate();
+    return isLate;
   }
 
   #answered(key: string, connection: Connection): void {

@@ -52,6 +52,8 @@ export interface KafkaConnection {
   readonly sasl?: KafkaSasl | undefined;
   readonly connectTimeoutMs?: number | undefined;
   readonly requestTimeoutMs?: number | undefined;
+  /** The same for connections over which records go. Default: no longer than that. */
+  readonly recordTimeoutMs?: number | undefined;
   /** Bounds attempts to connect across sessions. Absent: nothing does. */
   readonly attempts?: ConnectAttempts | undefined;
   /** Keeps to the cluster's quotas across sessions. Absent: nothing does. */
@@ -122,8 +124,8 @@ export const KAFKA_DEFAULTS = {
    * sweep (10 s), so it is short; batches are made so that those under way at once take less.
    */
   transactionTimeoutMs: 5000,
-  /** For a record that takes longer, it is doubled up to this (Kafka's usual limit is 15 min). */
-  transactionTimeoutMaxMs: 300_000,
+  /** For a record that takes longer, it grows up to this (what brokers allow unless told otherwise). */
+  transactionTimeoutMaxMs: 900_000,
   positionsTopic: 'gatelog.positions',
   maxBatchBytes: 921_600, // 900 KiB
 } as const;

@@ -1,10 +1,13 @@
 import { must } from '../../assert.ts';
+import type { Clock } from '../../time.ts';
+import type { LargePatience } from '../large-patience.ts';
 import { CODE } from './codes.ts';
 import type { Cargo } from './encode.ts';
 import type { Address } from './address.ts';
 import type { Links, Purpose } from './links.ts';
 import { type ProduceAnswer, produceApi, type ProduceTopic } from './produce.ts';
 import { type BatchStamp, sealBatch } from './record-batch.ts';
+import { isAlone, slowRecord } from './slow-record.ts';
 
 /**
  * Sends batches. A Produce request may hold one batch per partition, so a partition's batches go
@@ -31,11 +34,24 @@ export interface ProduceContext {
   readonly pipelined: boolean;
 }
 
-/** Answers of everything that was sent; rejects when an answer is missing. */
-export async function produceAll(
-  context: ProduceContext,
+/** As `produceAll`; a record alone that is late is waited for longer the next time. */
+export async function produceWithPatience(
+  context: ProduceContext & { readonly patience: LargePatience; readonly clock: Clock },
   cargo: readonly Cargo[],
 ): Promise<Delivered[]> {
+  const { patience, clock } = context;
+  const begunMs = clock.monotonicMs();
+  try {
+    const delivered = await produceAll(context, cargo);
+    patience.carried(isAlone(cargo) ? clock.monotonicMs() - begunMs : 0);
+    return delivered;
+  } catch (error) {
+    throw slowRecord(error, cargo, patience);
+  }
+}
+
+/** Answers of everything that was sent; rejects when an answer is missing. */
+async function produceAll(context: ProduceContext, cargo: readonly Cargo[]): Promise<Delivered[]> {
   const rounds = roundsOf(cargo);
   if (context.pipelined) {
     return (await Promise.all(rounds.map((round) => produceRound(context, round)))).flat();

@@ -87,6 +87,10 @@ export class KafkaSession implements UpstreamSession {
     return { answeredMs: this.#answeredMs, probedAfterMs: this.#probes.oneMs };
   }
 
+  get patienceMs(): number {
+    return this.#links.patienceMs;
+  }
+
   probe(): void {
     void this.#check('all', false);
   }

@@ -23,6 +23,13 @@ export function foreignToKafka(first: Buffer): Stranger | undefined {
   return length < 4 || length > LONGEST_ANSWER_BYTES ? 'other' : undefined;
 }
 
+/** A broker that stands did not answer a request in time. */
+export class LateAnswer extends GatelogError {
+  constructor({ code, message, cause }: GatelogError) {
+    super(code, message, { cause });
+  }
+}
+
 /** Why a connection could not be made. */
 export function connectionTrouble(
   error: unknown,

@@ -5,6 +5,7 @@ import { MIRROR_LIMITS } from '../../mirror-limits.ts';
 import type { Logger } from '../../telemetry.ts';
 import type { Clock } from '../../time.ts';
 import { ConnectAttempts } from '../connect-attempts.ts';
+import { LargePatience } from '../large-patience.ts';
 import type {
   Batching,
   ConnectOptions,
@@ -17,6 +18,7 @@ import { Blame } from './blame.ts';
 import { clientIdOf } from './client-id.ts';
 import { dial, type Dialled, type MqttConnection } from './dial.ts';
 import type { Handshakes } from './handshakes.ts';
+import { followLarge } from './large-records.ts';
 import type { OwnRecords, Place } from './own-records.ts';
 import type { PublicationRules } from './publication.ts';
 import { dispositionOf } from './reasons.ts';
@@ -57,6 +59,7 @@ export interface MqttUpstreamOptions extends MqttConnection {
 interface Memory {
   readonly blame: Blame;
   readonly attempts: ConnectAttempts;
+  readonly patience: LargePatience;
   /** Bytes that the last session had without an answer. */
   windowBytes: number | undefined;
 }
@@ -78,6 +81,10 @@ export function createMqttUpstream(options: MqttUpstreamOptions): Upstream {
   const memory: Memory = {
     blame: new Blame(),
     attempts: options.attempts ?? new ConnectAttempts(options.clock),
+    patience: new LargePatience({
+      configuredMs: options.ackTimeoutMs ?? LIMITS.mqttAckMs,
+      mostMs: MIRROR_LIMITS.mqttAckMostMs,
+    }),
     windowBytes: undefined,
   };
   return {
@@ -169,7 +176,7 @@ async function openClient(
       `${where}: the far side takes QoS 0 only, which confirms nothing; a mirror needs QoS 1`,
     );
   }
-  const { gateway, incarnation, own, clock, handshakes, ackTimeoutMs = LIMITS.mqttAckMs } = options;
+  const { gateway, incarnation, own, clock, logger, handshakes } = options;
   if (qos === 1) handshakes.forget();
   handshakes.isDurable = qos === 2;
   const { mqttWindowPackets311 } = MIRROR_LIMITS;
@@ -181,6 +188,9 @@ async function openClient(
   client.once('close', () => {
     memory.windowBytes = window.bytes;
   });
+  const { patience } = memory;
+  const keepaliveMs = (options.keepaliveSeconds ?? LIMITS.mqttKeepaliveSeconds) * 1000;
+  followLarge({ client, where, window, patience, keepaliveMs, clock, logger });
   return new MqttSession({
     client,
     where,
@@ -192,8 +202,8 @@ async function openClient(
     qos,
     window,
     smallMs: (tookMs / 2) * qos, // A handshake of QoS 2 takes two round trips.
-    ackMs: ackTimeoutMs,
-    keepaliveMs: (options.keepaliveSeconds ?? LIMITS.mqttKeepaliveSeconds) * 1000,
+    ackMs: patience.begin(),
+    keepaliveMs,
     sameId: options.sameId,
     blame: memory.blame,
     handshakes,

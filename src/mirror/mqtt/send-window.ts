@@ -25,12 +25,15 @@ export class SendWindow {
   #bytes: number;
   #packets = 0;
   #inFlight = 0;
+  /** Without an answer, oldest first. */
+  readonly #out = new Set<Flight>();
   #doubling = true;
   /** Fastest answers of this stretch of time and of the one before. */
   #fastestMs = Infinity;
   #fastestBeforeMs = Infinity;
   #stretchEndsMs = -Infinity;
   #shrunkMs = -Infinity;
+  #slowestMs: number | undefined;
 
   constructor({ packets, bytes = MIRROR_LIMITS.mqttWindowBytesFirst }: SendWindowOptions) {
     this.#mostPackets = packets;
@@ -51,17 +54,32 @@ export class SendWindow {
     return this.#packets < MIRROR_LIMITS.mqttWindowPacketsMin || this.#inFlight < this.#bytes;
   }
 
+  /** The longest that an answer took; undefined while there was none. */
+  get slowestMs(): number | undefined {
+    return this.#slowestMs;
+  }
+
   sent(bytes: number, nowMs: number): Flight {
     this.#packets++;
     this.#inFlight += bytes;
-    return { bytes, sentMs: nowMs };
+    const flight = { bytes, sentMs: nowMs };
+    this.#out.add(flight);
+    return flight;
   }
 
-  answered({ bytes, sentMs }: Flight, nowMs: number): void {
+  /** What has waited longest for its answer. */
+  get oldest(): Flight | undefined {
+    return this.#out.values().next().value;
+  }
+
+  answered(flight: Flight, nowMs: number): void {
+    const { bytes, sentMs } = flight;
+    this.#out.delete(flight);
     const wasFull = this.#inFlight >= this.#bytes / 2;
     this.#packets--;
     this.#inFlight -= bytes;
     const tookMs = nowMs - sentMs;
+    this.#slowestMs = Math.max(this.#slowestMs ?? 0, tookMs);
     this.#fastestMs = Math.min(this.#fastestMs, tookMs);
     if (nowMs >= this.#stretchEndsMs) this.#turn(nowMs);
     const { fastestMs } = this;

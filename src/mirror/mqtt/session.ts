@@ -68,6 +68,7 @@ interface Out {
  */
 export class MqttSession implements UpstreamSession {
   readonly positions: Coverages = new Map();
+  readonly patienceMs: number;
   readonly broken: Promise<never>;
   readonly #options: MqttSessionOptions;
   readonly #places: ReadonlyMap<StreamId, Place>;
@@ -88,6 +89,7 @@ export class MqttSession implements UpstreamSession {
 
   constructor(options: MqttSessionOptions) {
     this.#options = options;
+    this.patienceMs = options.ackMs;
     const { client } = options;
     this.#heardMs = options.clock.monotonicMs();
     this.#receipts = new Receipts(client, options.window, options.smallMs, options.clock);

@@ -1,20 +1,28 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { fromFlat, upTo } from '../../../src/coverage.ts';
+import { type Coverages, fromFlat, union, upTo } from '../../../src/coverage.ts';
 import { ExportContent } from '../../../src/mirror/file/export-content.ts';
 import { ExportFiles, listExports, nextNumber } from '../../../src/mirror/file/export-files.ts';
 import { heldExports } from '../../../src/mirror/file/export-had.ts';
-import { type ExportOrigin, gapFrame } from '../../../src/mirror/file/export-header.ts';
+import { type ExportOrigin, rangeFrame } from '../../../src/mirror/file/export-header.ts';
 import { exportFrames } from '../../../src/mirror/file/export-source.ts';
 import { FrameParser } from '../../../src/mirror/file/frames.ts';
 import { planImport } from '../../../src/mirror/file/import-plan.ts';
 import { importFiles } from '../../../src/mirror/file/import.ts';
 import { decodeRecords, encodeRecords } from '../../../src/mirror/file/records-body.ts';
 import { streamsOf } from '../../../src/mirror/selection.ts';
-import { type LogRecord, type StreamId, streamId } from '../../../src/record.ts';
+import { type LogRecord, streamId } from '../../../src/record.ts';
 import type { TopicInfo } from '../../../src/store/log.ts';
 import { systemClock } from '../../../src/time.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
@@ -50,14 +58,19 @@ function add(count: number): void {
   }
 }
 
-/** As the command does; the records written. */
-async function exportAll(
-  had: ReadonlyMap<StreamId, ReturnType<typeof upTo>> = new Map(),
-): Promise<number> {
+/** As the command does, `sent` by the gateway's books; the records written. */
+async function exportAll(sent: Coverages = new Map()): Promise<number> {
   const { reader } = log;
+  const had = new Map(sent);
+  for (const held of await heldExports(folder)) {
+    for (const [, partition, next, ahead] of held.had) {
+      const stream = topic.streams[partition] ?? streamId(-1);
+      had.set(stream, union(had.get(stream) ?? upTo(0), fromFlat(next, ahead)));
+    }
+  }
   const streams = streamsOf(reader.topics());
   const ends = new Map(streams.map(({ stream }) => [stream, reader.range(stream).endOffset]));
-  const asked = { reader, origin: ORIGIN, madeMs: 5, streams, had, ends, signal: NEVER };
+  const asked = { reader, origin: ORIGIN, madeMs: 5, streams, sent, had, ends, signal: NEVER };
   const content = new ExportContent();
   const parser = new FrameParser();
   let files: ExportFiles | undefined;
@@ -147,10 +160,8 @@ describe('from the log to the centre', () => {
     add(50);
     const [held] = await heldExports(folder);
     expect(held).toMatchObject({ gateway: 'gw', mirror: 'central' });
-    const had = new Map(
-      topic.streams.map((stream, at) => [stream, fromFlat(held?.had[at]?.[2] ?? -1)]),
-    );
-    expect(await exportAll(had)).toBe(50);
+    expect(await exportAll()).toBe(50);
+    expect(await exportAll()).toBe(0);
     expect(await importAll(upstream)).toEqual({ sent: 50, skipped: 100 });
     const seen = upstream.delivered.map(({ at, record }) => `${at.partition}/${record.offset}`);
     expect(new Set(seen).size).toBe(150);
@@ -173,7 +184,92 @@ describe('from the log to the centre', () => {
     await expect(importAll(upstream)).rejects.toThrow(
       "the centre has telemetry/0 of gateway 'gw' up to 4, and these files go on at 10",
     );
-    expect(upstream.delivered).toEqual([]);
+    expect(upstream.delivered.filter(({ at }) => at.partition === 0)).toEqual([]);
+  });
+});
+
+describe('what other files hold is not had because a file passes over it', () => {
+  const away = (): string => join(folder, 'away');
+  const fileOf = (number: number): string => `gw.central.00000${number}.gatelog`;
+  const carryOff = (number: number): void =>
+    renameSync(join(folder, fileOf(number)), join(away(), fileOf(number)));
+  const bringBack = (number: number): void =>
+    renameSync(join(away(), fileOf(number)), join(folder, fileOf(number)));
+  const offsets = ({ delivered }: SimulatedUpstream): number[] =>
+    delivered.map(({ record }) => record.offset);
+  const upToHere = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
+
+  beforeEach(() => {
+    log = new MemoryLog();
+    topic = log.topic('telemetry');
+    mkdirSync(away());
+  });
+
+  /** Files 1 to 3: offsets 0-9; 10-19; and, made while 1 was away, 0-9 and 20-29. */
+  async function threeFiles(): Promise<void> {
+    addToFirst(10);
+    await exportAll();
+    addToFirst(10);
+    await exportAll();
+    carryOff(1);
+    addToFirst(10);
+    expect(await exportAll()).toBe(20);
+  }
+
+  function addToFirst(count: number): void {
+    const [stream = streamId(-1)] = topic.streams;
+    for (let index = 0; index < count; index++) log.add(stream, `value ${index}`);
+  }
+
+  test('the centre has no hole where one of them was lost, and a file made again fills it', async () => {
+    await threeFiles();
+    carryOff(2);
+    const upstream = centre();
+    await expect(importAll(upstream)).rejects.toThrow(
+      "the centre has telemetry/0 of gateway 'gw' up to 10, and these files go on at 20",
+    );
+    expect(offsets(upstream)).toEqual(upToHere(10));
+    expect([...upstream.positions.values()]).toEqual([upTo(10)]);
+    bringBack(1);
+    expect(await exportAll()).toBe(10);
+    // The later file has the earlier records.
+    expect(await importAll(upstream)).toEqual({ sent: 20, skipped: 20 });
+    expect(offsets(upstream)).toEqual(upToHere(30));
+  });
+
+  test('whichever comes first', async () => {
+    await threeFiles();
+    bringBack(1);
+    const upstream = centre();
+    expect(await importAll(upstream)).toEqual({ sent: 30, skipped: 10 });
+    expect(offsets(upstream)).toEqual(upToHere(30));
+  });
+
+  test('a centre that knows nothing is not taken to have what an earlier file held', async () => {
+    await threeFiles();
+    carryOff(3);
+    const upstream = centre();
+    await expect(importAll(upstream)).rejects.toThrow('go on at 10');
+    expect(offsets(upstream)).toEqual([]);
+    bringBack(1);
+    expect(await importAll(upstream)).toEqual({ sent: 20, skipped: 0 });
+  });
+
+  test('of what the log no longer holds, that which another file holds is no gap', async () => {
+    addToFirst(10);
+    await exportAll();
+    addToFirst(10);
+    await exportAll();
+    carryOff(1);
+    log.trim(topic.streams[0] ?? streamId(-1), 15);
+    addToFirst(10);
+    expect(await exportAll()).toBe(10);
+    carryOff(2);
+    const upstream = centre();
+    await expect(importAll(upstream)).rejects.toThrow('up to 10, and these files go on at 20');
+    bringBack(2);
+    expect(await importAll(upstream)).toEqual({ sent: 20, skipped: 0 });
+    expect([...upstream.positions.values()]).toEqual([upTo(30)]);
   });
 });
 
@@ -214,6 +310,7 @@ test('one that is not finished has another name, and is no export', async () => 
     origin: ORIGIN,
     madeMs: 5,
     streams,
+    sent: new Map(),
     had: new Map(),
     ends,
     signal: NEVER,
@@ -223,8 +320,8 @@ test('one that is not finished has another name, and is no export', async () => 
       const piece = await content.take(frame);
       if (piece.kind !== 'header') continue;
       const files = new ExportFiles(folder, piece.header, 1);
-      const gap = { stream: streamId(0), from: 0, to: 1 };
-      await files.write(gapFrame(gap), { kind: 'gap', gap });
+      const range = { stream: streamId(0), from: 0, to: 1 };
+      await files.write(rangeFrame('gap', range), { kind: 'gap', range });
       await files.abandon();
     }
   }

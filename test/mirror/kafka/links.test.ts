@@ -3,7 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { GatelogError } from '../../../src/errors.ts';
 import { ConnectAttempts } from '../../../src/mirror/connect-attempts.ts';
 import { Links } from '../../../src/mirror/kafka/links.ts';
+import { produceApi } from '../../../src/mirror/kafka/produce.ts';
 import { type FakeBroker, startFakeBroker } from '../../support/kafka/fake-broker.ts';
+import { API } from '../../support/kafka/frames.ts';
 import { freePorts } from '../../support/ports.ts';
 
 /** Which failures of a connection break the session, and which are told to the caller alone. */
@@ -75,6 +77,20 @@ test('records have a connection of their own, and its end is the end of the sess
   expect(broken).toHaveLength(1);
   links.drop(alive);
   expect(links.addresses).toEqual([]);
+});
+
+test('whether the link lives is not asked behind records', async () => {
+  const alive = { host: HOST, port: broker.port };
+  await links.to(alive, 'records');
+  await links.to(alive);
+  const produced = links.callOver('records', alive, produceApi, null, 1000, []);
+  await expect.poll(() => broker.asked.flat()).toEqual([API.Produce]);
+  // This broker answers neither.
+  await Promise.allSettled([links.probe('one'), links.probe('all'), produced]);
+  expect(broker.asked.toSorted((one, other) => one.length - other.length)).toEqual([
+    [API.Produce],
+    [API.Metadata, API.Metadata],
+  ]);
 });
 
 test('one for records over which nothing was sent yet is no attempt in vain', async () => {

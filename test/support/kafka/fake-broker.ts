@@ -3,11 +3,13 @@ import type { FakeLogins } from './fake-logins.ts';
 import { API, FrameScanner, REQUEST_HEAD_BYTES, requestHeader } from './frames.ts';
 
 /**
- * A broker that knows one request, ApiVersions v3, and answers it with the versions given; whatever
- * else it is asked it leaves unanswered.
+ * A broker that knows ApiVersions v3, which it answers with the versions given, and, where it is said when,
+ * Produce v9 to partition 0 of `scans`; whatever else it is asked it leaves unanswered.
  */
 export interface FakeBroker {
   readonly port: number;
+  /** API keys of what was asked, by connection. */
+  readonly asked: readonly (readonly number[])[];
   /** Leaves every request from now on unanswered. */
   mute(): void;
   /** Closes the connections that there are. */
@@ -25,26 +27,38 @@ export interface FakeBrokerOptions {
   readonly throttleMs?: number;
   /** So much later than it could. */
   readonly answersAfterMs?: number;
+  /** Records are answered so long after they came, by the bytes of their request. */
+  readonly producesAfterMs?: (bytes: number) => number;
   /** Else nobody logs in. */
   readonly logins?: FakeLogins;
 }
 
 export async function startFakeBroker(
   apis: readonly ApiRange[] = [],
-  { throttleMs = 0, answersAfterMs = 0, logins }: FakeBrokerOptions = {},
+  { throttleMs = 0, answersAfterMs = 0, producesAfterMs, logins }: FakeBrokerOptions = {},
 ): Promise<FakeBroker> {
   const sockets = new Set<Socket>();
+  const asked: number[][] = [];
   let isMute = false;
   const server = createServer((socket) => {
     sockets.add(socket);
+    const keys: number[] = [];
+    asked.push(keys);
     socket.on('close', () => sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     const scanner = new FrameScanner(REQUEST_HEAD_BYTES);
     socket.on('data', (chunk: Buffer) => {
       for (const frame of scanner.scan(chunk)) {
         const { apiKey, correlationId } = requestHeader(frame);
+        keys.push(apiKey);
         const write = (bytes: Buffer): void => void socket.write(bytes);
         if (logins?.take(socket, apiKey, correlationId, write) === true) continue;
+        if (apiKey === API.Produce && producesAfterMs !== undefined) {
+          setTimeout(
+            () => write(produced(correlationId)),
+            producesAfterMs(frame.end - frame.start),
+          );
+        }
         if (isMute || apiKey !== API.ApiVersions) continue;
         const answer = versions(correlationId, apis, throttleMs);
         if (answersAfterMs === 0) socket.write(answer);
@@ -62,6 +76,7 @@ export async function startFakeBroker(
   if (address === null || typeof address !== 'object') throw new Error('it listens on a port');
   return {
     port: address.port,
+    asked,
     mute: () => {
       isMute = true;
     },
@@ -72,6 +87,20 @@ export async function startFakeBroker(
         hangUp();
       }),
   };
+}
+
+/** ProduceResponse v9: everything was taken. */
+function produced(correlationId: number): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeInt32BE(correlationId, 4); // then no tagged fields
+  const topic = Buffer.from('scans', 'utf8');
+  const start = Buffer.from([2, topic.length + 1]); // one topic
+  // One partition: number, code, base offset, log append time, log start, errors, message, tags.
+  const partition = Buffer.from([2, ...Buffer.alloc(4 + 2 + 8 + 8 + 8), 1, 0, 0]);
+  const end = Buffer.alloc(1 + 4 + 1); // tags of the topic, throttle time, tags
+  const frame = Buffer.concat([head, start, topic, partition, end]);
+  frame.writeInt32BE(frame.length - 4, 0);
+  return frame;
 }
 
 /** ApiVersionsResponse v3 with a response header v0. */
