@@ -83,7 +83,7 @@ export async function connectExactlyOnce(
     { laneOf, most, clock, ...growth(known, client.transactionalId, logger) },
     lanes,
   );
-  const delivery = new ExactlyOnceDelivery(parts, ring);
+  const delivery = new ExactlyOnceDelivery(parts, ring, positions);
   // Unknown ones too, before any record: from now on "no position" means that it was forgotten.
   const changed = new Map([...unknown, ...sought]);
   if (changed.size > 0) await delivery.commitPositions(changed);

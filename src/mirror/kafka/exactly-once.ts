@@ -46,11 +46,16 @@ export class ExactlyOnceDelivery {
   /** Not committed yet, in the order of the log. */
   readonly #flights: Flight[] = [];
   /** Where the streams stand that were moved on in this session, with records or past some. */
-  readonly #confirmed = new Map<StreamId, Coverage>();
+  readonly #confirmed: Map<StreamId, Coverage>;
 
-  constructor(parts: DeliveryParts, ring: Ring) {
+  /**
+   * `had`: where the streams stand as the session begins. The journal's word of them may be the only one
+   * in our books, and goes with the session's first transaction, whichever streams that is about.
+   */
+  constructor(parts: DeliveryParts, ring: Ring, had: Coverages) {
     this.#parts = parts;
     this.#ring = ring;
+    this.#confirmed = new Map(had);
     this.#pace = new Pace(parts.options.clock);
   }
 

@@ -110,6 +110,7 @@ function deliveryTo(far: FarSide, journal: Journal): ExactlyOnceDelivery {
   return new ExactlyOnceDelivery(
     parts,
     new Ring(rest, { first: lane, existing: [], unproven: [] }),
+    new Map([...far.positions].map(([stream, next]) => [streamId(stream), upTo(next)])),
   );
 }
 
@@ -216,6 +217,22 @@ describe('when the answer to the last EndTxn is lost', () => {
       expect(sent).toEqual(passed);
     }
   });
+});
+
+test('a session keeps the word of what the one before it left in doubt', async () => {
+  const far = new FarSide();
+  const journal = new Journal(new MemoryLog().keyValue);
+  // Two sessions, of each of which the only answer is lost, about different streams.
+  for (const stream of [streamId(0), streamId(1)]) {
+    far.breaksAt = far.commits + 1;
+    const delivery = deliveryTo(far, journal);
+    const shipment = await delivery.prepare([{ stream, records: [record(0)] }]);
+    await delivery.deliver(shipment, new Map([[stream, upTo(1)]])).catch(() => {});
+  }
+  const entry = await journal.read();
+  if (entry === undefined) throw new Error('there is an entry');
+  for (const at of STREAMS.slice(0, 2))
+    expect(() => requireOwnRecords({ gateway: 'g' }, at, upTo(1), entry)).not.toThrow();
 });
 
 test('positions alone that are no news leave the word of the transaction before', async () => {

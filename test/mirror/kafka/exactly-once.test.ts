@@ -176,7 +176,7 @@ function rig(random: Random, fails: () => boolean = () => false): Rig {
     },
     { first, existing: [], unproven: [] },
   );
-  return { far, delivery: new ExactlyOnceDelivery(parts, ring), quarantined };
+  return { far, delivery: new ExactlyOnceDelivery(parts, ring, new Map()), quarantined };
 }
 
 function batchesOf(count: number, random: Random, poison: number): Slice[][] {
