@@ -129,3 +129,14 @@ test('without that right one transaction goes after the other, and what to grant
   ).toHaveLength(1);
   expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
 });
+
+test('hundreds of transactions, and no broker takes one of ours for a repeat', async () => {
+  const gateway = await newGateway(kafka.cluster);
+  gateway.fill(2000);
+  await gateway.mirror(10);
+  const refusals = gateway.failures.filter((error) =>
+    /NOT_ENOUGH_REPLICAS|COORDINATOR_LOAD_IN_PROGRESS/u.test(String(error)),
+  );
+  expect(refusals).toEqual([]);
+  expectExactlyOnce(await committed(kafka.cluster, gateway), gateway);
+});

@@ -116,6 +116,8 @@ async function glance(
       .catch(() => {}); // Told to who needs it.
   }
   const { code, address } = await coordinators.find('group', group);
+  // Positions go with the records.
+  if (code === CODE.none) links.to(address, 'records').catch(() => {});
   const early = code === CODE.none ? await asked.glanceFrom(address) : undefined;
   return early?.code === CODE.none ? early : client.glance([...streams.keys()]);
 }

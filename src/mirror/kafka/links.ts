@@ -27,7 +27,8 @@ export type Versions = ReadonlyMap<number, { readonly min: number; readonly max:
 
 /**
  * What a connection is for. Records on a long or thin link take their time, and what is lost of them
- * holds up what comes after: the small requests of the same broker do not wait behind them.
+ * holds up what comes after: the small requests of the same broker do not wait behind them, but for the
+ * positions of the same transaction (transaction.ts).
  */
 export type Purpose = 'requests' | 'records';
 

@@ -134,6 +134,11 @@ export class TransactionClient {
   }
 
   /**
+   * Over the connection for records: a leader that is the group's coordinator, too, asks the
+   * transaction's coordinator about both, and takes a second question that comes meanwhile for a repeat
+   * after a broken connection (AddPartitionsToTxnManager): the first is refused then (NOT_ENOUGH_REPLICAS,
+   * COORDINATOR_LOAD_IN_PROGRESS). One connection's requests it takes one after the other.
+   *
    * `mayRepeat`: a busy answer is waited out. Not where a later transaction's positions are on their
    * way already: of two the group keeps what was appended last.
    */
@@ -150,7 +155,8 @@ export class TransactionClient {
       })),
     };
     const commit = async (coordinator: Address): Promise<{ code: number }> => {
-      const result = await this.#links.call(
+      const result = await this.#links.callOver(
+        'records',
         coordinator,
         txnOffsetCommitV3.api,
         transactionalId,
