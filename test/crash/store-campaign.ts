@@ -70,7 +70,10 @@ const VARIANTS: readonly Variant[] = [
 ];
 /** What a sync takes: long enough that a kill finds one under way. */
 const SYNC_US = 400;
-const REMOVAL_WITHIN_MS = 250;
+/** Ample: how soon retention has something to remove depends on the machine. */
+const REMOVAL_WITHIN_MS = 5000;
+/** Larger ones hold more than a life writes. */
+const REMOVED_SEGMENT_BYTES = 1_000_000;
 
 export async function runCampaign(options: CampaignOptions): Promise<CampaignResult> {
   return new Campaign(options).run();
@@ -139,7 +142,7 @@ class Campaign {
       const inRecovery = this.#life > 1 && this.#random.next() < 0.2;
       await life.said(inRecovery ? 'opening' : 'open');
       if (inRecovery) await pause(this.#random.next() * 25);
-      else if (this.#random.next() < 0.15) await this.#untilRemoval();
+      else if (this.#random.next() < 0.1) await this.#untilRemoval();
       else await pause(this.#random.next() * this.#variant.loadMs);
     } finally {
       await life.kill();
@@ -152,6 +155,7 @@ class Campaign {
   async #untilRemoval(): Promise<void> {
     const log = join(this.#data, 'log');
     if (!existsSync(log)) return;
+    if (this.#variant.segmentBytes > REMOVED_SEGMENT_BYTES) return pause(this.#variant.loadMs);
     const removal = Promise.withResolvers<void>();
     const watcher = watch(log, (_, name) => {
       if (name?.endsWith('.removed') === true) removal.resolve();
