@@ -15,6 +15,13 @@ const MIRROR_NAME = {
   describe: 'Name of the mirror',
 } as const;
 
+const MIRROR_TOPIC = {
+  string: true,
+  requiresArg: true,
+  demandOption: true,
+  describe: 'The topic',
+} as const;
+
 const MIRROR_FIGURES =
   'LAG: records that can still be sent, and LAG TIME the age of the oldest. MISSING: records that ' +
   'the log lost or dropped before they were sent, as met since the agent started and those yet to ' +
@@ -285,12 +292,7 @@ function addSkip(parser: Argv, context: CliContext): Argv {
     (skip) =>
       withPlace(skip)
         .positional('name', MIRROR_NAME)
-        .option('topic', {
-          string: true,
-          requiresArg: true,
-          demandOption: true,
-          describe: 'The topic',
-        })
+        .option('topic', MIRROR_TOPIC)
         .option('partition', {
           number: true,
           requiresArg: true,
@@ -317,12 +319,7 @@ function addSeek(parser: Argv, context: CliContext): Argv {
     (seek) =>
       withPlace(seek)
         .positional('name', MIRROR_NAME)
-        .option('topic', {
-          string: true,
-          requiresArg: true,
-          demandOption: true,
-          describe: 'The topic',
-        })
+        .option('topic', MIRROR_TOPIC)
         .option('partition', {
           number: true,
           requiresArg: true,
