@@ -36,7 +36,7 @@ export class WayToKafka {
     await net.run('ip', 'addr', 'add', `${far}/24`, 'dev', INTERFACE);
     await net.run('ip', 'link', 'set', INTERFACE, 'up');
     // Else the kernel lets nothing from or to loopback over an interface.
-    await net.run('sysctl', '-qw', 'net.ipv4.conf.all.route_localnet=1');
+    await net.run('sh', '-c', 'echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet');
     const ports = cluster.nodes.map((node) => node.ports.proxy).join(', ');
     const rules = [
       'add table ip way',
