@@ -48,6 +48,8 @@ export class Batch {
 
   /** To be written without further waiting. */
   urgent = false;
+  /** Since when one of them is waited for, monotonic ms; -1: none is. */
+  sinceMs = -1;
   /** At least one entry is acknowledged only when synced. */
   needsSync = false;
   /** At least one entry is acknowledged when written. */
@@ -134,6 +136,7 @@ export class Batch {
     this.bytes = 0;
     this.waiting = 0;
     this.urgent = false;
+    this.sinceMs = -1;
     this.needsSync = false;
     this.hasWritten = false;
     this.producers = undefined;

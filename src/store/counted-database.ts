@@ -7,6 +7,8 @@ export class CountedDatabase implements Database {
   syncs = 0;
   /** Goes along with every write. */
   mark: SyncMark | undefined;
+  /** Writes that have no answer yet. */
+  readonly #open = new Set<Promise<void>>();
 
   constructor(inner: Database) {
     this.#inner = inner;
@@ -17,9 +19,21 @@ export class CountedDatabase implements Database {
     else await this.#inner.put(key, value, false);
   }
 
+  /** Resolves when the writes that are under way now have ended, well or not. */
+  async answered(): Promise<void> {
+    await Promise.allSettled(this.#open);
+  }
+
   async write(writes: readonly Write[]): Promise<void> {
     const beside = this.mark?.beside();
-    await this.#inner.write(beside === undefined ? writes : [...writes, ...beside.writes]);
+    const all = beside === undefined ? writes : [...writes, ...beside.writes];
+    const written = this.#inner.write(all);
+    this.#open.add(written);
+    try {
+      await written;
+    } finally {
+      this.#open.delete(written);
+    }
     this.syncs++;
     beside?.noted();
   }

@@ -75,10 +75,14 @@ export class DiskReserve {
     const waitMs = this.#startedMs + LIMITS.reserveDelayMs - clock.monotonicMs();
     if (waitMs > 0) await clock.sleep(waitMs, signal);
     if (space === undefined) return;
+    // One for all chunks, as a fresh one for each stays in memory until the next collection. Nothing in it
+    // repeats, so that no file system makes it smaller.
+    const noise = new Uint8Array(LIMITS.reserveChunkBytes);
     try {
       while (this.#mayGrow && !this.complete && !signal.aborted) {
         const size = Math.min(LIMITS.reserveChunkBytes, this.targetBytes - this.bytes);
-        await space.grow(noise(size, random));
+        random.fillBytes(noise);
+        await space.grow(noise.subarray(0, size));
         this.bytes = await space.bytes();
         if (!this.complete) await clock.sleep(LIMITS.reserveChunkMs, signal);
       }
@@ -93,11 +97,4 @@ export class DiskReserve {
     if (!this.complete) return;
     logger.info({ event: 'disk.reserve', bytes: this.bytes }, 'the reserve on the disk is whole');
   }
-}
-
-/** Nothing in it repeats, so that no file system makes it smaller. */
-function noise(bytes: number, random: Random): Uint8Array {
-  const words = new Uint32Array(Math.ceil(bytes / 4));
-  for (let index = 0; index < words.length; index++) words[index] = random.next() * 4_294_967_296;
-  return new Uint8Array(words.buffer, 0, bytes);
 }

@@ -1,6 +1,7 @@
-import { lstat, mkdir, open, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { lstat, open, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { systemCodeOf } from '../errors.ts';
+import { makeFolders } from '../make-folders.ts';
 import { troubleOf } from './damage.ts';
 import type { DiskRoom } from './database.ts';
 
@@ -18,25 +19,9 @@ export async function syncPath(path: string): Promise<void> {
   }
 }
 
-/** Not mkdir's own recursion: it never ends where a parent can't be made, as below /proc. */
-export async function makeFolder(path: string): Promise<void> {
-  const make = async (): Promise<void> => {
-    try {
-      await mkdir(path);
-      await syncPath(dirname(path));
-    } catch (error) {
-      // Something is there: if it is no folder, the next step says so.
-      if (systemCodeOf(error) !== 'EEXIST') throw error;
-    }
-  };
-  try {
-    await make();
-  } catch (error) {
-    const parent = dirname(path);
-    if (systemCodeOf(error) !== 'ENOENT' || parent === path) throw error;
-    await makeFolder(parent);
-    await make();
-  }
+/** With those above it, durably; by default for nobody else, as payloads are in it. */
+export function makeFolder(path: string, mode: number = 0o700): Promise<void> {
+  return makeFolders(path, (folder) => syncPath(dirname(folder)), mode);
 }
 
 /** What is at the path; links are followed. */

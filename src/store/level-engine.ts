@@ -10,6 +10,7 @@ import type { Database, DiskRoom, Engine, ExamineHow } from './database.ts';
 import { bytesOf, kindOf, makeFolder, roomOf, syncPath, takesWrites } from './files.ts';
 import { openLevel, opensLevel, repairLevel } from './level-database.ts';
 import { lockedError, openError, suspectError } from './level-errors.ts';
+import { noteFormat } from './format-file.ts';
 import { NOTHING_KNOWN, type KnowsLog } from './log-knowledge.ts';
 import type { Extent } from './mend-tables.ts';
 import { cutTornEnd, isOfOtherFiles } from './manifest.ts';
@@ -137,7 +138,8 @@ class LevelEngine implements Engine {
     await restWritten(this.#state);
     await this.aside.make();
     await this.aside.clear(this.#log, 'log', 'folder');
-    await makeFolder(this.#log);
+    // Who is let into the folder around it may look.
+    await makeFolder(this.#log, 0o777);
     await syncPath(this.folder);
   }
 
@@ -215,6 +217,7 @@ class LevelEngine implements Engine {
   }
 
   async opened(): Promise<void> {
+    if (this.#mayCreate) noteFormat(this.folder);
     this.#isPatient = true;
     for (const copy of this.#mayCreate ? await copiesIn(this.#state) : []) {
       const why = this.stateDamage ?? 'it is a copy of an altered write-ahead file';

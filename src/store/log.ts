@@ -1,10 +1,11 @@
 import type { Coverage, Coverages } from '../coverage.ts';
+import type { LatencyCounts } from '../latency-counts.ts';
 import type { LedgerEntry, Loss, LossTotals } from '../loss.ts';
 import type { OffsetRange } from '../range-set.ts';
 import type { Durability, LogRecord, StreamId } from '../record.ts';
 
 /**
- * The store's narrow door: what the agent and the mirror know of the log. Interfaces only.
+ * The store's narrow door: what the agent and the mirror know of the log. Interfaces, and a few words.
  *
  * The one procedure is **append → commit → durable**: appends wait, one synced commit takes
  * everything that waits (all partitions), then they are acknowledged in arrival order, and only
@@ -44,6 +45,33 @@ export interface TopicInfo {
  */
 export type AppendDone = (error: Error | null, offset: number, last?: number) => void;
 
+/** Begins the names of this machine's own producers; no gateway's id begins so. */
+export const OWN_PRODUCER = '~';
+
+/**
+ * Begins the names of devices that number their messages: `~device/WHOSE/WHICH`. Beyond
+ * LIMITS.deviceProducers whoever has most of them gives one up.
+ */
+export const DEVICE_PRODUCER = '~device/';
+
+/** Who appends idempotently. */
+export interface ProducerBook {
+  /** The last sequence that it appended; -1: it is not known. */
+  last(name: string): number;
+  /** Those whose name begins so, and their last sequences, as committed. */
+  startingWith(prefix: string): Iterable<readonly [name: string, sequence: number]>;
+  /** They append no more. What an older checkpoint knows of them may come back with a start. */
+  forget(names: Iterable<string>): void;
+  /** Those that begin with DEVICE_PRODUCER. */
+  devices(): DeviceProducerCounts;
+}
+
+export interface DeviceProducerCounts {
+  readonly remembered: number;
+  /** Given up for others since start. */
+  readonly forgotten: number;
+}
+
 export interface LogWriter {
   /**
    * Creates the topic, or changes its options, and returns it; takes effect in memory at once and
@@ -77,7 +105,9 @@ export interface LogWriter {
    * else it is a repeat: nothing is stored and `done` is called (offset -1, no error, `last`)
    * once the original is durable. The producer's last sequence is stored in the same commit as the record,
    * so this holds across crashes (the idea of Kafka's idempotent producer, KIP-98). `timeIsGiven`
-   * is true by default: the producer's.
+   * is true by default: the producer's. Names that begin with OWN_PRODUCER are counted apart.
+   * What follows on a refused append of the same producer is refused too until `done` told of that:
+   * taken before it, it would make a repeat of what is sent again.
    */
   appendOnce(
     producer: string,
@@ -91,6 +121,8 @@ export interface LogWriter {
     done: AppendDone,
     timeIsGiven?: boolean,
   ): void;
+
+  readonly producers: ProducerBook;
 
   /** Calls `done` when everything appended before it is settled: keeps acknowledgements in order. */
   settled(done: AppendDone): void;
@@ -179,6 +211,10 @@ export interface PositionStore {
   readonly lost: boolean;
   /** Only of streams below this number, which were there then; 0 when nothing was lost. */
   readonly lostBelow: number;
+  /** The stream's position was lost, and nobody has told since where it stands: what is stored is a guess. */
+  isLost(stream: StreamId): boolean;
+  /** Where these stand is known again. Durable when resolved. */
+  found(streams: Iterable<StreamId>): Promise<void>;
   /** undefined when the reader has none for that stream. */
   get(stream: StreamId): number | undefined;
   all(): ReadonlyMap<StreamId, number>;
@@ -204,6 +240,20 @@ export interface KeyValueSpace extends KeyValue {
   entries(): Promise<readonly (readonly [key: string, value: Uint8Array])[]>;
   /** In one step. */
   deleteAll(keys: readonly string[]): Promise<void>;
+}
+
+/** `value` undefined deletes the key. */
+export interface KeyWrite {
+  readonly key: string;
+  readonly value: Uint8Array | undefined;
+}
+
+/** One of many values, written together and walked through without holding all of them. */
+export interface OrderedSpace extends KeyValueSpace {
+  /** In one step, synced when resolved. */
+  write(writes: readonly KeyWrite[]): Promise<void>;
+  /** Those whose key begins so, in the order of the keys' bytes. */
+  scan(prefix: string): AsyncIterable<readonly [key: string, value: Uint8Array]>;
 }
 
 /** The account of everything that will never be delivered; each entry goes to the topic `_gaps` too. */
@@ -287,6 +337,9 @@ export interface StoreCounters {
   readonly recordsAppended: number;
   readonly bytesAppended: number;
   readonly commits: number;
+  /** Writing and syncing one, and the longest that anything in one waited for it to be done. */
+  readonly commitLatency: LatencyCounts;
+  readonly appendLatency: LatencyCounts;
   /**
    * Times the disk was asked to make something durable: for commits, and for what stands beside the
    * log (positions, journals, starts). LevelDB's own, for tables, are not counted.
@@ -316,7 +369,7 @@ export interface Store {
   positions(name: string, options: { readonly pins?: boolean }): Promise<PositionStore>;
   /** Removes a reader's positions, and its hold on retention. */
   forgetPositions(name: string): Promise<void>;
-  keyValue(space: string): KeyValueSpace;
+  keyValue(space: string): OrderedSpace;
   readonly ledger: LossLedger;
   /** What was wrong with the state database, and so with the ledger, when it was opened. */
   readonly stateDamage: string | undefined;
@@ -325,7 +378,12 @@ export interface Store {
   /** Runs retention once; resolves when the bounded steps it decided on are done. */
   retain(): Promise<void>;
   counters(): StoreCounters;
-  /** The same with the disk looked at just now, unless it does not answer soon. Never rejects. */
+  /**
+   * Resolves when what the disk was asked to write until now has ended, well or not: at once where
+   * nothing is under way. Writes nothing. Never rejects.
+   */
+  answered(): Promise<void>;
+  /** The counters with the disk looked at just now, unless it does not answer soon. Never rejects. */
   measured(): Promise<StoreCounters>;
   /** Commits what waits, closes, releases the folder. Idempotent. */
   close(): Promise<void>;

@@ -16,6 +16,7 @@ import { endScratch, newScratch } from './look-scratch.ts';
 import { holdsData, lookAtBooks } from './look-books.ts';
 import { mendTables } from './mend-tables.ts';
 import { listAside, type AsideItem } from './quarantine-folder.ts';
+import { FORMAT_FILE } from './format-file.ts';
 import { MARKERS_FILE, readDeaths, type Deaths } from './start-markers.ts';
 import { readIdentity, type StoredIdentity } from './state.ts';
 import { saveRest } from './wal-rest.ts';
@@ -61,6 +62,7 @@ const OURS = new Map<string, 'folder' | 'file' | 'other'>([
   ['agent.sock', 'other'],
   ['reserve', 'file'],
   [MARKERS_FILE, 'file'],
+  [FORMAT_FILE, 'file'],
   [ANSWER_FILE, 'file'], // Of a process that was killed while it asked.
 ]);
 const LOCK = 'LOCK';

@@ -10,6 +10,13 @@ import { nameOf, type Segments } from './segments.ts';
 /** A segment's place, as failed reads are counted: its checkpoints, wherever they stand. */
 const BOOKS = -1;
 
+/** Where a search for a stream's records begins. */
+export interface Place {
+  readonly commit: number;
+  /** Of the stream: none before it stands there. */
+  readonly offset: number;
+}
+
 interface KnownCheckpoints {
   readonly list: readonly Checkpoint[];
   /** The segment was not written to any more when they were read. */
@@ -87,26 +94,30 @@ export class Lookup {
    * A commit number from which reading forward surely meets `offset` of the stream, and soon: by
    * binary search over the segments and then over the segment's checkpoints.
    */
-  commitBefore(stream: number, offset: number): Promise<number> {
-    return this.#commitAfterLast((checkpoint) => (checkpoint.next[stream] ?? 0) <= offset);
+  async commitBefore(stream: number, offset: number): Promise<number> {
+    const found = await this.#afterLast((checkpoint) => (checkpoint.next[stream] ?? 0) <= offset);
+    return found.commit;
   }
 
   /**
    * A commit number from which reading forward surely meets the stream's first record at or after
-   * `timestampMs`. The latest timestamp so far only grows, so this may halve whatever clocks did;
+   * `timestampMs`, and which offset of the stream comes next there. The latest timestamp so far only grows, so this may halve whatever clocks did;
    * what times became by correction since they were written has a bound that only grows, too.
    */
-  commitBeforeTime(stream: number, timestampMs: number): Promise<number> {
+  async placeBeforeTime(stream: number, timestampMs: number): Promise<Place> {
     const { boots } = this.#state;
-    return this.#commitAfterLast(
+    const { commit, after } = await this.#afterLast(
       ({ newest, clock }) =>
         (newest[stream] ?? -1) < timestampMs &&
         (clock === undefined || boots.latestMs(clock.stamp) < timestampMs),
     );
+    return { commit, offset: after?.next[stream] ?? 0 };
   }
 
   /** `holds` MUST be true up to some checkpoint and false after it. */
-  async #commitAfterLast(holds: (checkpoint: Checkpoint) => boolean): Promise<number> {
+  async #afterLast(
+    holds: (checkpoint: Checkpoint) => boolean,
+  ): Promise<{ readonly commit: number; readonly after?: Checkpoint | undefined }> {
     const { firsts } = this.#segments;
     let low = 0;
     let high = firsts.length;
@@ -118,10 +129,10 @@ export class Lookup {
       else high = middle;
     }
     const first = firsts[Math.max(0, low - 1)];
-    if (first === undefined) return 1;
+    if (first === undefined) return { commit: 1 };
     const checkpoints = await this.checkpoints(first);
-    const found = checkpoints.findLast(holds);
-    return found === undefined ? first : found.commit + 1;
+    const after = checkpoints.findLast(holds);
+    return { commit: after === undefined ? first : after.commit + 1, after };
   }
 
   /** A segment that the engine can't read is no help either: the search goes on without it. */

@@ -11,10 +11,10 @@ import type { DiskKeeper } from './disk-keeper.ts';
 import type { DiskUsage } from './disk-usage.ts';
 import type { Ledger } from './ledger.ts';
 import type {
-  KeyValueSpace,
   LogReader,
   LogWriter,
   LossLedger,
+  OrderedSpace,
   PositionStore,
   Store,
   StoreCounters,
@@ -106,7 +106,7 @@ export class OpenStore implements Store {
     return this.#parts.positions.forget(name);
   }
 
-  keyValue(space: string): KeyValueSpace {
+  keyValue(space: string): OrderedSpace {
     return new StateSpace(this.#parts.database, space);
   }
 
@@ -140,6 +140,8 @@ export class OpenStore implements Store {
       recordsAppended: state.recordsAppended,
       bytesAppended: state.bytesAppended,
       commits: state.commits,
+      commitLatency: writer.meter.commits.status(),
+      appendLatency: writer.meter.appends.status(),
       syncs: state.syncs,
       stateSyncs: database.syncs,
       recordsDropped: retention.dropped.records,
@@ -159,6 +161,12 @@ export class OpenStore implements Store {
     await Promise.race([looked, this.#clock.sleep(LIMITS.statusDiskMs, done.signal)]);
     done.abort();
     return this.counters();
+  }
+
+  async answered(): Promise<void> {
+    const { writer, database } = this.#parts;
+    const settled = new Promise<void>((resolve) => writer.settled(() => resolve()));
+    await Promise.all([writer.recovered(), settled, database.answered()]);
   }
 
   close(): Promise<void> {

@@ -52,15 +52,17 @@ export class Positions {
         if (batch.length === 0) return;
         for (const [key, value] of batch) {
           const name = Buffer.from(key).toString('utf8').slice(PREFIX.length);
-          const [pins, positions, lost] = unpacked(value) as [
+          const [pins, positions, lost, found = []] = unpacked(value) as [
             boolean,
             StoredPosition[],
             boolean | number | undefined,
+            /** Where something was lost; earlier programs wrote none. */
+            (number[] | undefined)?,
           ];
           // What a repair gives back may be older than what was there.
           const lostBelow = Math.max(lost === true ? Infinity : Number(lost ?? 0), this.lostBelow);
           const reader = new Reader(name, this.#options, lostBelow);
-          reader.restore(pins, positions);
+          reader.restore(pins, positions, found);
           this.#readers.set(name, reader);
         }
       }
@@ -144,6 +146,8 @@ class Reader implements PositionStore {
   #positions = new Map<StreamId, Coverage>();
   #changing: Promise<void> = Promise.resolve();
   #forgotten = false;
+  /** Of those below `lostBelow`: where they stand has been told since. */
+  #found = new Set<StreamId>();
   pins = false;
   lostBelow: number;
 
@@ -157,13 +161,26 @@ class Reader implements PositionStore {
     return this.lostBelow > 0;
   }
 
-  async lose(below: number): Promise<void> {
-    this.lostBelow = below;
+  isLost(stream: StreamId): boolean {
+    return stream < this.lostBelow && !this.#found.has(stream);
+  }
+
+  async found(streams: Iterable<StreamId>): Promise<void> {
+    const news = [...streams].filter((stream) => this.isLost(stream));
+    if (news.length === 0) return;
+    for (const stream of news) this.#found.add(stream);
     await this.#change(new Map(), false);
   }
 
-  restore(pins: boolean, positions: readonly StoredPosition[]): void {
+  async lose(below: number): Promise<void> {
+    this.lostBelow = below;
+    this.#found.clear();
+    await this.#change(new Map(), false);
+  }
+
+  restore(pins: boolean, positions: readonly StoredPosition[], found: readonly number[]): void {
     this.pins = pins;
+    this.#found = new Set(found.map(streamId));
     this.#positions = new Map(
       positions.map(([stream, ...stored]) => [streamId(stream), fromFlat(...stored)]),
     );
@@ -232,7 +249,8 @@ class Reader implements PositionStore {
   async #write(positions: Coverages): Promise<void> {
     const lost = this.lostBelow === Infinity ? true : this.lostBelow;
     const stored = [...positions].map(([stream, at]): StoredPosition => [stream, ...flat(at)]);
-    const value = packed([this.pins, stored, lost]);
+    const found = this.#found.size === 0 ? [] : [[...this.#found]];
+    const value = packed([this.pins, stored, lost, ...found]);
     try {
       await this.#options.database.write([{ key: keyOf(this.#name), value }]);
     } catch (error) {

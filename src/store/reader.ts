@@ -63,11 +63,11 @@ export class Reader implements LogReader {
 
   async offsetAtTime(stream: StreamId, timestampMs: number): Promise<number> {
     const { startOffset, endOffset } = this.range(stream);
-    const cursor = new Cursor(
-      this.#options,
-      new Map([[stream, startOffset]]),
-      await this.#options.lookup.commitBeforeTime(stream, timestampMs),
-    );
+    const { commit, offset } = await this.#options.lookup.placeBeforeTime(stream, timestampMs);
+    // From the offset that comes next there: from an older one what was passed over would count as missing.
+    const from = Math.max(startOffset, offset);
+    if (from >= endOffset) return endOffset;
+    const cursor = new Cursor(this.#options, new Map([[stream, from]]), commit);
     try {
       for (;;) {
         const { slices, gaps } = await cursor.next(SEARCH_LIMITS);

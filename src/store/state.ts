@@ -1,6 +1,6 @@
 import { GatelogError } from '../errors.ts';
 import type { Database, Write } from './database.ts';
-import type { KeyValueSpace } from './log.ts';
+import type { KeyWrite, OrderedSpace } from './log.ts';
 import { packed, unpacked } from './pack.ts';
 
 /** The version of everything in the data folder. A newer one is refused. */
@@ -95,13 +95,23 @@ async function entriesUnder(
   prefix: string,
 ): Promise<(readonly [key: string, value: Uint8Array])[]> {
   const found: (readonly [key: string, value: Uint8Array])[] = [];
-  const entries = database.entries({ gte: Buffer.from(prefix), lte: Buffer.from(`${prefix}~`) });
+  for await (const entry of walkUnder(database, prefix)) found.push(entry);
+  return found;
+}
+
+async function* walkUnder(
+  database: Database,
+  prefix: string,
+): AsyncGenerator<readonly [key: string, value: Uint8Array]> {
+  const gte = Buffer.from(prefix);
+  // No UTF-8 text holds that byte, and keys may hold any text.
+  const entries = database.entries({ gte, lte: Buffer.concat([gte, Buffer.from([0xff])]) });
   try {
     for (;;) {
       const batch = await entries.next();
-      if (batch.length === 0) return found;
+      if (batch.length === 0) return;
       for (const [key, value] of batch) {
-        found.push([Buffer.from(key).toString('utf8').slice(prefix.length), value]);
+        yield [Buffer.from(key.subarray(gte.length)).toString('utf8'), value];
       }
     }
   } finally {
@@ -124,7 +134,7 @@ function startKey(stream: number): Buffer {
   return Buffer.from(START_PREFIX + String(stream));
 }
 
-export class StateSpace implements KeyValueSpace {
+export class StateSpace implements OrderedSpace {
   readonly #database: Database;
   readonly #prefix: string;
 
@@ -152,6 +162,17 @@ export class StateSpace implements KeyValueSpace {
   async deleteAll(keys: readonly string[]): Promise<void> {
     if (keys.length === 0) return;
     await this.#database.write(keys.map((key) => ({ key: this.#key(key), value: undefined })));
+  }
+
+  async write(writes: readonly KeyWrite[]): Promise<void> {
+    if (writes.length === 0) return;
+    await this.#database.write(writes.map(({ key, value }) => ({ key: this.#key(key), value })));
+  }
+
+  async *scan(prefix: string): AsyncGenerator<readonly [key: string, value: Uint8Array]> {
+    for await (const [rest, value] of walkUnder(this.#database, this.#prefix + prefix)) {
+      yield [prefix + rest, value];
+    }
   }
 
   #key(key: string): Buffer {

@@ -18,3 +18,9 @@ export interface WriterOptions {
   /** The durable end moved. */
   readonly onDurable: () => void;
 }
+
+/**
+ * ready → (failed write) recovering → ready, or → broken → (retry) recovering …; closing → closed.
+ * Appends are taken in `ready` only.
+ */
+export type WriterPhase = 'ready' | 'recovering' | 'broken' | 'closing' | 'closed';

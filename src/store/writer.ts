@@ -4,9 +4,11 @@ import { LIMITS } from '../limits.ts';
 import type { Durability, StreamId } from '../record.ts';
 import type { Timer } from '../time.ts';
 import { bytesOf, type Batch } from './batch.ts';
-import type { AppendDone, LogWriter, TopicInfo, TopicOptions } from './log.ts';
+import { CommitMeter } from './commit-meter.ts';
+import type { AppendDone, LogWriter, ProducerBook, TopicInfo, TopicOptions } from './log.ts';
 import type { LogState } from './log-state.ts';
 import { failing, Queue, repeated } from './queue.ts';
+import { UntoldRefusals } from './untold-refusals.ts';
 import {
   brokenError,
   closedError,
@@ -15,13 +17,7 @@ import {
   readOnlyError,
   tooLarge,
 } from './write-errors.ts';
-import type { WriterOptions } from './writer-options.ts';
-
-/**
- * ready → (failed write) recovering → ready, or → broken → (retry) recovering …; closing → closed.
- * Appends are taken in `ready` only.
- */
-type Phase = 'ready' | 'recovering' | 'broken' | 'closing' | 'closed';
+import type { WriterOptions, WriterPhase } from './writer-options.ts';
 
 const NOTHING: AppendDone = () => {};
 
@@ -30,15 +26,15 @@ const NOTHING: AppendDone = () => {};
  * commits grow by themselves when the disk is slow. Work is per commit, not per record.
  */
 export class Writer implements LogWriter {
+  readonly producers: ProducerBook;
   readonly #options: WriterOptions;
   readonly #state: LogState;
   readonly #queue = new Queue();
-  #phase: Phase = 'ready';
+  readonly #refusals = new UntoldRefusals();
+  #phase: WriterPhase = 'ready';
   #running = false;
   #woken = false;
   #lingerTimer: Timer | undefined;
-  /** Since when the gathering batch has something that somebody waits for. */
-  #gathersSinceMs: number | undefined;
   #memoryTimer: Timer | undefined;
   #syncTimer: Timer | undefined;
   #retryTimer: Timer | undefined;
@@ -47,9 +43,12 @@ export class Writer implements LogWriter {
   /** Why the log can't be written at present, for people; null when it can. */
   trouble: string | null = null;
 
+  readonly meter: CommitMeter;
   constructor(options: WriterOptions) {
+    this.meter = new CommitMeter(options.clock);
     this.#options = options;
     this.#state = options.state;
+    this.producers = options.state.producers;
   }
 
   defineTopic(name: string, options: TopicOptions): TopicInfo {
@@ -70,7 +69,8 @@ export class Writer implements LogWriter {
     given: boolean = false,
   ): void {
     const bytes = bytesOf(key, value, headers);
-    if (this.#refuses(stream, bytes, done)) return;
+    const refusal = this.#refusalOf(stream, bytes);
+    if (refusal !== undefined) return this.#refuse(refusal, done);
     const batch = this.#room(bytes);
     this.#add(batch, stream, timestampMs, key, value, headers, bytes, durability, given, done);
   }
@@ -88,7 +88,10 @@ export class Writer implements LogWriter {
     given: boolean = true,
   ): void {
     const bytes = bytesOf(key, value, headers);
-    if (this.#refuses(stream, bytes, done)) return;
+    const refusal = this.#refusals.of(producer) ?? this.#refusalOf(stream, bytes);
+    if (refusal !== undefined) {
+      return this.#refuse(refusal, this.#refusals.telling(producer, refusal, done));
+    }
     const { producers } = this.#state;
     const last = producers.last(producer);
     if (sequence <= last) {
@@ -141,10 +144,15 @@ export class Writer implements LogWriter {
     this.#wake();
   }
 
+  /** Resolves when no recovery is under way. */
+  async recovered(): Promise<void> {
+    while (this.#phase === 'recovering') await this.#untilIdle();
+  }
+
   /** Commits what waits and ends. After it every append is refused. */
   async close(): Promise<void> {
     if (this.#phase === 'closed') return;
-    while (this.#phase === 'recovering') await this.#untilIdle();
+    await this.recovered();
     if (this.#phase === 'ready' && !this.#options.readOnly) await this.#finish();
     this.#phase = 'closed';
     const timers = [this.#lingerTimer, this.#memoryTimer, this.#syncTimer, this.#retryTimer];
@@ -171,19 +179,18 @@ export class Writer implements LogWriter {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** A refusal keeps its place in the order. */
-  #refuses(stream: StreamId, bytes: number, done: AppendDone): boolean {
+  #refusalOf(stream: StreamId, bytes: number): GatelogError | undefined {
     const { readOnly, gate } = this.#options;
     const ready = this.#phase === 'ready' && !readOnly && gate.refusalOf(stream) === undefined;
-    if (ready && bytes <= LIMITS.recordBytes) return false;
-    const error = ready ? tooLarge(bytes) : this.#refusal(stream);
-    if (this.#queue.waiting === 0) {
-      done(error, -1);
-    } else {
-      this.#queue.mark(failing(error, done));
-      this.#wake();
-    }
-    return true;
+    if (ready && bytes <= LIMITS.recordBytes) return undefined;
+    return ready ? tooLarge(bytes) : this.#refusal(stream);
+  }
+
+  /** A refusal keeps its place in the order. */
+  #refuse(error: GatelogError, done: AppendDone): void {
+    if (this.#queue.waiting === 0) return done(error, -1);
+    this.#queue.mark(failing(error, done));
+    this.#wake();
   }
 
   #refusal(stream: StreamId | undefined): GatelogError {
@@ -250,13 +257,13 @@ export class Writer implements LogWriter {
   /** What is left of the wait: a commit under way meanwhile is part of it, not on top. */
   #lingerMs(): number {
     const { clock, lingerMs } = this.#options;
-    const since = this.#gathersSinceMs;
-    return lingerMs() - (since === undefined ? 0 : clock.monotonicMs() - since);
+    const { sinceMs } = this.#queue.gathering;
+    return lingerMs() - (sinceMs === -1 ? 0 : clock.monotonicMs() - sinceMs);
   }
 
   /** The commit begins after the sockets that are readable now were read: they share it. */
   #wake(): void {
-    this.#gathersSinceMs ??= this.#options.clock.monotonicMs();
+    this.meter.waits(this.#queue.gathering);
     if (this.#running || this.#woken || this.#phase !== 'ready') return;
     if (this.#lingers()) {
       this.#lingerTimer ??= this.#options.clock.after(this.#lingerMs(), this.#begin);
@@ -278,14 +285,14 @@ export class Writer implements LogWriter {
     this.#running = true;
     for (;;) {
       const batch = this.#queue.take(this.#definitionsOnClosing());
-      const { urgent } = this.#queue.gathering;
-      this.#gathersSinceMs = urgent ? this.#options.clock.monotonicMs() : undefined;
       if (batch === undefined) break;
+      this.meter.begins();
       const failure = await this.#commit(batch);
       if (failure !== undefined) {
         await this.#fail(failure.cause);
         break;
       }
+      this.meter.done(batch);
       this.#queue.settle(batch, null);
       if (this.#lingers()) break;
     }

@@ -9,6 +9,7 @@ import type { StreamId } from '../../src/record.ts';
 import { CheckedDatabase } from '../../src/store/checked-database.ts';
 import type { Database } from '../../src/store/database.ts';
 import { levelEngine } from '../../src/store/level-engine.ts';
+import type { PositionStore, Store } from '../../src/store/log.ts';
 import { packed, unpacked } from '../../src/store/pack.ts';
 import { readTail } from '../../src/store/recovery.ts';
 import { Segments } from '../../src/store/segments.ts';
@@ -255,6 +256,42 @@ test('a position that was altered is known to be lost also when the first openin
   const last = await place.open(options);
   const positions = await last.positions('mirror.up', { pins: true });
   expect(positions).toMatchObject({ lost: true, lostBelow: FOREVER.partitions });
+  await last.close();
+});
+
+test('where a lost position is known again stays known, until it is lost again', async () => {
+  const rot = async (): Promise<void> => {
+    const raw = await levelEngine(place.folder, false).openState();
+    await raw.put(Buffer.from('position/mirror.up'), Buffer.from('rotten'), true);
+    await raw.close();
+  };
+  const positionsOf = (store: Store): Promise<PositionStore> =>
+    store.positions('mirror.up', { pins: true });
+  const store = await place.open();
+  const topic = store.writer.defineTopic('t', { ...FOREVER, partitions: 2 });
+  const [one, other] = topic.streams as [StreamId, StreamId];
+  await append(store, one);
+  await (await positionsOf(store)).advance(new Map([[one, 1]]));
+  expect((await positionsOf(store)).isLost(one)).toBe(false);
+  await store.close();
+  await rot();
+
+  const again = await place.open();
+  const positions = await positionsOf(again);
+  expect([one, other].map((stream) => positions.isLost(stream))).toEqual([true, true]);
+  await positions.found([one]);
+  const [later] = again.writer.defineTopic('later', FOREVER).streams as [StreamId];
+  expect([one, other, later].map((at) => positions.isLost(at))).toEqual([false, true, false]);
+  await again.close();
+  const third = await place.open();
+  const kept = await positionsOf(third);
+  expect([one, other, later].map((at) => kept.isLost(at))).toEqual([false, true, false]);
+  await third.close();
+
+  await rot();
+  const last = await place.open();
+  const lost = await positionsOf(last);
+  expect([one, other, later].map((at) => lost.isLost(at))).toEqual([true, true, true]);
   await last.close();
 });
 
