@@ -2,6 +2,12 @@ import { assert } from './assert.ts';
 
 /** Bounds of the mirrors that `limits.ts` has no room for; the same rules hold. */
 export const MIRROR_LIMITS = {
+  // States.
+  /** What is on its way for longer counts as a backlog: a mirror is `live` only where there is none. */
+  liveWithinMs: 3000,
+  /** Nothing of a topic was settled for so long: nobody knows when the rest will be. */
+  etaWithinMs: 10_000,
+
   // Connecting.
   /** Attempts to connect of one mirror, all brokers together, that came to nothing. */
   connectAttemptsPerMinute: 60,
@@ -86,10 +92,18 @@ export const MIRROR_LIMITS = {
   // Batches by what the link carries (batch-size.ts), where the far side's receipts tell its pace.
   /** A session begins with batches of so many bytes as read. */
   startBytes: 32_768, // 32 KiB
+  /** Where something may have to overtake them: at 64 kbit/s this is a second. */
+  startPromptBytes: 8192, // 8 KiB
+  /** Or with this share of what the one before it came to carry, where that is more. */
+  startShare: 0.5,
   /** Most batches sent and not settled: one for each transaction that travels, and one being made. */
   window: 7,
   /** How long the link should be busy with one batch: what comes later waits for it. */
   carryMs: 800,
+  /** Less where something may have to overtake it. */
+  carryPromptMs: 500,
+  /** At least so many round trips: transactions are ended one after the other. */
+  carryTrips: 1.6,
   /** One that took so many times as long says that the link became slow. */
   lateCarries: 2.5,
   /**
@@ -98,13 +112,25 @@ export const MIRROR_LIMITS = {
    * overtake them.
    */
   queueMs: 2000,
-  queuePromptMs: 600,
+  queuePromptMs: 350,
   /** Up to this size, as read, of a batch that keeps the link busy for a while the link is thin. */
   thinBytes: 131_072, // 128 KiB
+  /** Where most of them take longer than this share of the timeout, fewer travel at once. */
+  timeoutShare: 0.88,
+  /** Of the most that went over the link this is left after a stretch. */
+  bestMemory: 0.9,
+  /** More again where most take less than this share of that. */
+  shortShare: 0.9,
+  /** Of so many the one in the middle counts. */
+  underWaySample: 5,
   /** More by this while a size is tried. */
   trialShare: 1.15,
   /** All that are under way, as read: they are in memory until they are settled. */
   underWayBytes: 44_040_192, // 42 MiB
+  /** With less memory than this there is less of it, in smaller batches (test:small-memory). */
+  smallMemoryBytes: 536_870_912, // 512 MiB
+  smallUnderWayBytes: 8_388_608, // 8 MiB
+  smallBatchBytes: 2_097_152, // 2 MiB
   /** By this a size grows at once, at most. */
   growth: 4,
   /** A size is measured over so many batches at least. */
@@ -121,6 +147,8 @@ export const MIRROR_LIMITS = {
   patienceMost: 16,
   /** What a batch's time weighs when the next one's is added to it. */
   paceMemory: 0.75,
+  /** At the start the one in the middle of so many counts. */
+  paceSample: 5,
   /** Below so much idle time two batches at once, and one being read, fill a link. */
   shortIdleMs: 100,
   /** Idle time beyond this is a broker's that is slow, not the link's: more under way do not help. */

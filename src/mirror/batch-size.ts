@@ -1,5 +1,6 @@
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import { MIRROR_LIMITS } from '../mirror-limits.ts';
 import type { Logger } from '../telemetry.ts';
 import { formatSize } from '../units.ts';
 import type { MirrorBatch } from './mirror-cursor.ts';
@@ -18,6 +19,8 @@ export interface BatchSizeOptions {
   readonly logger: Logger;
   /** Something may have to overtake what waits: little of it is to be under way. */
   readonly isPrompt: boolean;
+  /** All batches under way, where their number follows the link; default MIRROR_LIMITS.underWayBytes. */
+  readonly underWayBytes?: number | undefined;
 }
 
 /**
@@ -38,6 +41,7 @@ export class BatchSize implements Batching {
   readonly #name: string;
   readonly #logger: Logger;
   readonly #isPrompt: boolean;
+  readonly #underWayBytes: number | undefined;
   #bytes: number;
   /** The size was grown into, and nothing of it got through yet. */
   #isTrial = false;
@@ -45,10 +49,15 @@ export class BatchSize implements Batching {
   #carried = 0;
   #wanted = 1;
   #isReduced = false;
+  /** Of full batches that an earlier session carried; 0: not known. */
+  #learntBytes = 0;
   /** By the link's pace, where that is told. */
   #paced: PacedSize | undefined;
 
-  constructor(configured: Partial<Batching>, { name, logger, isPrompt }: BatchSizeOptions) {
+  constructor(
+    configured: Partial<Batching>,
+    { name, logger, isPrompt, underWayBytes }: BatchSizeOptions,
+  ) {
     const { maxRecords, maxBytes, maxWaitMs } = { ...DEFAULT, ...configured };
     this.maxRecords = maxRecords;
     this.maxWaitMs = maxWaitMs;
@@ -57,6 +66,7 @@ export class BatchSize implements Batching {
     this.#bytes = maxBytes;
     this.#name = name;
     this.#isPrompt = isPrompt;
+    this.#underWayBytes = underWayBytes;
     this.#logger = logger;
   }
 
@@ -69,12 +79,20 @@ export class BatchSize implements Batching {
     return this.#paced?.window ?? LIMITS.mirrorWindow;
   }
 
-  /** A session begins whose receipts tell the link's pace: what an earlier one measured is old. */
+  /**
+   * A session begins whose receipts tell the link's pace. What an earlier one measured is old: it
+   * begins well below that, and with little where nothing of it got through.
+   */
   begin(): void {
+    const { startBytes, startPromptBytes, startShare } = MIRROR_LIMITS;
+    const leastBytes = this.#isPrompt ? startPromptBytes : startBytes;
+    this.#learntBytes = this.#paced?.carriedBytes ?? this.#learntBytes;
     this.#paced = new PacedSize({
+      startBytes: Math.max(leastBytes, Math.floor(this.#learntBytes * startShare)),
       smallest: this.#smallest,
       largest: () => this.#bytes,
       isPrompt: this.#isPrompt,
+      underWayBytes: this.#underWayBytes,
     });
   }
 
@@ -102,6 +120,7 @@ export class BatchSize implements Batching {
    */
   undelivered(error: unknown, { bytes, forMs }: Owed): void {
     if (forMs < LIMITS.mirrorSlowMs || !isByTime(error)) return;
+    if (this.#paced?.carriedBytes === undefined) this.#learntBytes = 0;
     const tried = Math.min(bytes, this.#bytes);
     if (tried <= this.#smallest) return;
     // One that was sent before the size was grown into says nothing of the trial.

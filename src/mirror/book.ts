@@ -1,11 +1,20 @@
 import { assert, must } from '../assert.ts';
 import { type Coverage, covers } from '../coverage.ts';
 import { LIMITS } from '../limits.ts';
+import { MIRROR_LIMITS } from '../mirror-limits.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader, LossLedger, TopicInfo } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import type { Decisions } from './decisions.ts';
+import {
+  type Answers,
+  type Entered,
+  goingState,
+  isCurrent,
+  isFlowing,
+  presentState,
+} from './present-state.ts';
 import type { Refused, Settlement } from './pump.ts';
 import { groupRefused, type RefusedGroup } from './rejections.ts';
 import type { Sampling } from './sampling.ts';
@@ -53,8 +62,7 @@ export interface Circumstances {
   readonly name: string;
   readonly topics: readonly TopicInfo[];
   readonly decisions: Decisions | undefined;
-  /** For how long the far side has kept silent that should have answered; 0: it has not. */
-  readonly silentMs: number;
+  readonly answers: Answers;
   readonly slowness: string | undefined;
 }
 
@@ -73,7 +81,7 @@ export interface MirrorBookOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly treatmentOf: (topic: string) => Treatment;
-  readonly sampling: Pick<Sampling, 'statusOf' | 'keptAhead'>;
+  readonly sampling: Pick<Sampling, 'statusOf' | 'keptAhead' | 'holdOf'>;
 }
 
 /** A mirror's account of itself: state, counts, gaps, stopped topics. Decides nothing. */
@@ -94,12 +102,13 @@ export class MirrorBook {
   readonly #startedMs: number;
   #state: MirrorState = 'stopped';
   #since: Moment;
-  /** When the last session ended, or the first was begun; undefined while one stands or none is wanted. */
+  /** Since when there is no session: the last answer of the one before, or when the first was begun; undefined while one stands or none is wanted. */
   #down: Moment | undefined;
   #reason: string | undefined;
   #nextTryMs: number | undefined;
   #lastError: MirrorStatus['lastError'];
   #sessions = 0;
+  #failures = 0;
   #bytesSent = 0;
 
   constructor({ reader, ledger, clock, logger, treatmentOf, sampling }: MirrorBookOptions) {
@@ -132,7 +141,14 @@ export class MirrorBook {
   }
 
   failed(text: string): void {
+    this.#failures++;
     this.#lastError = { text, atMs: this.#clock.nowMs() };
+  }
+
+  /** It stood until the far side gave its last answer, whenever that was found out. */
+  sessionLost(silentMs: number): void {
+    const { wallMs, monotonicMs } = this.#now();
+    this.#down ??= { wallMs: wallMs - silentMs, monotonicMs: monotonicMs - silentMs };
   }
 
   sessionBegun(): void {
@@ -207,25 +223,21 @@ export class MirrorBook {
     return this.#progress.values();
   }
 
-  status({ name, topics, decisions, silentMs, slowness }: Circumstances): MirrorStatus {
+  status({ name, topics, decisions, answers, slowness }: Circumstances): MirrorStatus {
     const nowMs = this.#clock.nowMs();
     const monotonicMs = this.#clock.monotonicMs();
-    const isStalled = silentMs > 0;
     const downForMs =
       this.#down === undefined ? undefined : Math.round(monotonicMs - this.#down.monotonicMs);
-    const statuses = topics.map((topic) => this.#topic(topic, decisions, nowMs));
+    const statuses = topics.map((topic) => this.#topic(topic, { decisions, answers, nowMs }));
     const partitions = statuses.flatMap((topic) => topic.partitions);
     return {
       name,
-      state: isStalled ? 'stalled' : this.#state,
-      sinceMs: isStalled ? Math.round(nowMs - silentMs) : this.#since.wallMs,
-      forMs: Math.round(isStalled ? silentMs : monotonicMs - this.#since.monotonicMs),
+      ...this.#present(answers, statuses, { wallMs: nowMs, monotonicMs }),
       downForMs,
       slowness,
-      reason: this.#reason,
       lastError: this.#lastError,
-      nextTryMs: this.#nextTryMs,
       reconnects: Math.max(0, this.#sessions - 1),
+      failures: this.#failures,
       recordsSent: sum(partitions, (partition) => partition.recordsSent),
       bytesSent: this.#bytesSent,
       recordsRejected: sum(partitions, (partition) => partition.recordsRejected),
@@ -237,11 +249,29 @@ export class MirrorBook {
       gaps: this.#gaps,
       rejections: [...this.#rejections.values()],
       pendingSeeks: decisions?.seeks ?? [],
+      pendingSkips: decisions?.skips ?? [],
       topics: statuses,
     };
   }
 
-  #topic(topic: TopicInfo, decisions: Decisions | undefined, nowMs: number): TopicStatus {
+  #present(answers: Answers, topics: readonly TopicStatus[], now: Moment): Entered {
+    const entered: Entered = {
+      state: this.#state,
+      sinceMs: this.#since.wallMs,
+      forMs: Math.round(now.monotonicMs - this.#since.monotonicMs),
+      reason: this.#reason,
+      nextTryMs: this.#nextTryMs,
+    };
+    const waits = topics
+      .filter(({ state }) => state !== 'paused' && state !== 'stopped')
+      .map(({ topic, lagRecords }) => ({ lagRecords, hold: this.#sampling.holdOf(topic) }));
+    return presentState(entered, answers, waits, now.wallMs);
+  }
+
+  #topic(
+    topic: TopicInfo,
+    { decisions, answers, nowMs }: Pick<Circumstances, 'decisions' | 'answers'> & { nowMs: number },
+  ): TopicStatus {
     const stop = this.#stops.get(topic.name);
     const pausedMs = decisions?.topicPausedSinceMs(topic.name);
     const partitions = topic.streams.flatMap((stream) => {
@@ -250,21 +280,36 @@ export class MirrorBook {
     });
     const treatment = this.#treatmentOf(topic.name);
     const lagRecords = sum(partitions, (partition) => partition.lagRecords);
-    const perMs = this.#rateOf(topic.name).at(this.#clock.monotonicMs());
+    const hold = this.#sampling.holdOf(topic.name);
+    const sample = this.#sampling.statusOf(topic.name);
+    const isOut = pausedMs !== undefined || stop?.out === true;
+    const isGoing = !isOut && hold === undefined && isFlowing(this.#state, answers);
     const base = {
       topic: topic.name,
       reason: stop?.reason,
       class: treatment.class,
       drain: treatment.drain,
-      sample: this.#sampling.statusOf(topic.name),
+      sample,
       lagRecords,
       lagMs: greatestLag(partitions),
-      etaMs: lagRecords === 0 ? 0 : perMs === 0 ? undefined : Math.round(lagRecords / perMs),
+      etaMs: lagRecords === 0 ? 0 : isGoing ? this.#etaMs(topic.name, lagRecords) : undefined,
+      heldUntilMs: hold?.untilMs,
       partitions,
     };
     if (pausedMs !== undefined) return { ...base, state: 'paused', sinceMs: pausedMs };
     if (stop?.out === true) return { ...base, state: 'stopped', sinceMs: stop.sinceMs };
-    return { ...base, state: 'mirrored', sinceMs: stop?.sinceMs ?? this.#startedMs };
+    const isMirrorCurrent = isCurrent(this.#state, answers);
+    const state = goingState({ lagRecords, hold }, sample?.now === true, isMirrorCurrent);
+    return { ...base, state, sinceMs: stop?.sinceMs ?? this.#startedMs };
+  }
+
+  /** undefined: nothing moves. */
+  #etaMs(topic: string, records: number): number | undefined {
+    const rate = this.#rateOf(topic);
+    const nowMs = this.#clock.monotonicMs();
+    const perMs = rate.at(nowMs);
+    if (perMs === 0 || nowMs - rate.lastMs > MIRROR_LIMITS.etaWithinMs) return undefined;
+    return Math.round(records / perMs);
   }
 
   #tellLoss({ topic, partition }: MirrorStream, from: number, to: number, reason: GapReason): void {

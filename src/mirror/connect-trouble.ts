@@ -47,7 +47,7 @@ export function connectTrouble(
     const text = certificateText(refused, messageOf(chain.at(-1)), facts);
     return { kind: 'certificate', text };
   }
-  const alert = codes.find((code) => code.includes('ALERT'));
+  const alert = codes.find((code) => code.includes('ALERT')) ?? alertIn(chain);
   if (alert !== undefined) return alertTrouble(alert, facts);
   const text = strangerText(chain, codes, facts) ?? wayText(chain, codes, facts);
   return text === undefined ? undefined : { kind: 'unreachable', text };
@@ -111,6 +111,16 @@ function clockText({ clock }: ConnectFacts, otherwise: string): string {
   return `${shows}: if that is wrong ${set}, else ${otherwise}`;
 }
 
+/** Some errors of TLS have their alert only in OpenSSL's words; a code is made of it as others have it. */
+function alertIn(chain: readonly unknown[]): string | undefined {
+  const words = chain
+    .map((one) => /\balert ([a-z ]+)/u.exec(messageOf(one))?.[1])
+    .find((found) => found !== undefined);
+  return words === undefined
+    ? undefined
+    : `ALERT_${words.trim().replaceAll(' ', '_').toUpperCase()}`;
+}
+
 /** The far side ended the handshake: about our certificate, or about TLS itself. */
 function alertTrouble(code: string, facts: ConnectFacts): ConnectTrouble {
   const { where } = facts;
@@ -132,7 +142,7 @@ const PORTAL =
 function strangerText(
   chain: readonly unknown[],
   codes: readonly string[],
-  { where, protocol, secure }: ConnectFacts,
+  { where, protocol, secure, watch }: ConnectFacts,
 ): string | undefined {
   const wantsTls = chain.some((one) => messageOf(one).includes('requires TLS'));
   const found = chain.find((one) => one instanceof StrangerError)?.stranger;
@@ -147,10 +157,14 @@ function strangerText(
     case 'other':
       return `${where} does not speak ${protocol}: check the port`;
   }
-  if (secure && codes.some((code) => /WRONG_VERSION_NUMBER|PACKET_LENGTH|^EPROTO$/u.test(code))) {
-    return `${where} does not speak TLS: is this a plaintext listener? then leave tls out; if it is none, ${PORTAL}`;
+  if (!secure) return undefined;
+  const plain = `is this a plaintext listener? then ${protocol === 'MQTT' ? 'write mqtt:// or ws:// and ' : ''}leave tls out`;
+  if (codes.some((code) => /WRONG_VERSION_NUMBER|PACKET_LENGTH|^EPROTO$/u.test(code))) {
+    return `${where} does not speak TLS: ${plain}; if it is none, ${PORTAL}`;
   }
-  return undefined;
+  // A plaintext broker takes the begin of TLS for a broken packet, and hangs up.
+  if (watch?.stage !== 'securing' || !codes.includes('ECONNRESET')) return undefined;
+  return `${where} hangs up when TLS begins, as one that does not speak TLS: ${plain}; if it is none, it goes down, or something on the way lets no TLS through`;
 }
 
 /** How far it came. */

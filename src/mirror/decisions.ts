@@ -53,6 +53,10 @@ export class Decisions {
       : undefined;
   }
 
+  get pausedTopics(): string[] {
+    return Object.keys(this.#stored.pausedTopics);
+  }
+
   get seeks(): readonly PendingSeek[] {
     return this.#stored.seeks;
   }

@@ -1,6 +1,7 @@
 import { type ErrorCode, GatelogError, systemCodeOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { Link } from './link.ts';
+import type { Answers } from './present-state.ts';
 import type { PumpFailure } from './pump.ts';
 import type { Disposition, MirrorStream, Upstream } from './upstream.ts';
 
@@ -42,6 +43,12 @@ export function waitingState({ error, local }: PumpFailure): 'refused' | 'backin
   return isRefusal ? 'refused' : 'backing off';
 }
 
+/** What a session's far side has answered, and what not yet. */
+export function answersOf(link: Link | undefined, nowMs: number): Answers {
+  const underWayMs = nowMs - (link?.underWaySinceMs ?? nowMs);
+  return { silentMs: silentForMs(link, nowMs), underWayMs };
+}
+
 /**
  * How long a far side has kept silent that should not have: it owes an answer, or has not answered
  * a probe. 0 while it may still count as connected.
@@ -53,4 +60,12 @@ export function silentForMs(link: Link | undefined, nowMs: number): number {
   if (nowMs - waitingSinceMs >= LIMITS.mirrorStalledMs) return nowMs - waitingSinceMs;
   const isOverdue = nowMs - answeredMs >= probedAfterMs + LIMITS.mirrorStalledMs;
   return isOverdue ? nowMs - answeredMs : 0;
+}
+
+/** For how long the far side had not answered when its session ended: what it owed, or a probe. */
+export function unansweredForMs(link: Link, nowMs: number): number {
+  const { waitingSinceMs = nowMs, liveness } = link;
+  const { answeredMs = nowMs, probedAfterMs = 0 } = liveness ?? {};
+  const probed = nowMs - answeredMs >= probedAfterMs ? nowMs - answeredMs : 0;
+  return Math.max(nowMs - waitingSinceMs, probed);
 }

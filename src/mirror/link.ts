@@ -10,7 +10,7 @@ import type { Clock } from '../time.ts';
 import { formatDuration } from '../units.ts';
 import { ExpiringCursor } from './expiring-cursor.ts';
 import { LaneCursor } from './lane-cursor.ts';
-import { isEmpty, type MirrorCursor, NOTHING } from './mirror-cursor.ts';
+import { isEmpty, type MirrorBatch, type MirrorCursor, NOTHING } from './mirror-cursor.ts';
 import type { LinkPolicy } from './policy/link-policy.ts';
 import { PositionSaver, resumeFrom, type Resumption } from './positions.ts';
 import { type Owed, Pump, type PumpFailure, type PumpObserver } from './pump.ts';
@@ -80,6 +80,11 @@ export class Link {
   /** Monotonic ms since when the far side owes an answer. */
   get waitingSinceMs(): number | undefined {
     return this.#pump?.waitingSinceMs;
+  }
+
+  /** Monotonic ms since when the oldest batch without a receipt is on its way. */
+  get underWaySinceMs(): number | undefined {
+    return this.#pump?.underWaySinceMs;
   }
 
   /** undefined while there is no session, and where only receipts tell. */
@@ -195,6 +200,7 @@ export class Link {
     await observer.resuming(resumption);
     if (resumption.backward.size > 0) await store.seek(resumption.backward);
     if (resumption.forward.size > 0) await store.advance(resumption.forward);
+    await store.found(resumption.positions.keys());
     await observer.begun(resumption);
     return resumption.positions;
   }
@@ -204,8 +210,7 @@ export class Link {
     session: UpstreamSession,
     signal: AbortSignal,
   ): Promise<PumpFailure | undefined> {
-    const { reader, clock, batching, window, sendMs, drainMs, observer } = this.#options;
-    const { treatmentOf, laneBounds: bounds, sampling } = this.#options;
+    const { clock, batching, window, sendMs, drainMs, sampling, observer } = this.#options;
     const saver = new PositionSaver(this.#options.positions, clock, (error) =>
       pump.fail({ error, local: true }),
     );
@@ -233,18 +238,19 @@ export class Link {
       { ...NOTHING, gaps: [...left, ...unknown] },
       { ...NOTHING, sampled: givenUp },
     ].filter((batch) => !isEmpty(batch));
-    const lanes = new LaneCursor({
-      reader,
-      from: afterAll(from, first),
-      treatmentOf,
-      bounds,
-      sampling: { ...sampling, clock, signal },
+    // What waits for receipts, as a policy does, waits no longer than there is who gives some.
+    const failed = new AbortController();
+    const cursor = this.#cursorFrom(from, first, AbortSignal.any([signal, failed.signal]));
+    const pump = new Pump({
+      cursor,
+      from,
+      batching,
+      window,
+      sendMs,
+      clock,
+      observer: watching,
+      failed,
     });
-    const classOf = (stream: StreamId): TopicClass => treatmentOf(stream).class;
-    const timely = new ExpiringCursor(lanes, this.#options.expiryNowMs);
-    const allowed = this.#options.policy?.cursor(timely, classOf, signal) ?? timely;
-    const cursor = new SkippingCursor(allowed, first);
-    const pump = new Pump({ cursor, from, batching, window, sendMs, clock, observer: watching });
     this.#saver = saver;
     this.#cursor = cursor;
     this.#pump = pump;
@@ -263,6 +269,22 @@ export class Link {
     signal.removeEventListener('abort', onAbort);
     over.abort();
     return failure;
+  }
+
+  /** `first` is told before anything is read; `life` ends with the session. */
+  #cursorFrom(from: Coverages, first: readonly MirrorBatch[], life: AbortSignal): MirrorCursor {
+    const { reader, clock, treatmentOf, laneBounds: bounds, sampling, policy } = this.#options;
+    const lanes = new LaneCursor({
+      reader,
+      from: afterAll(from, first),
+      treatmentOf,
+      bounds,
+      sampling: { ...sampling, clock, signal: life },
+    });
+    const classOf = (stream: StreamId): TopicClass => treatmentOf(stream).class;
+    const timely = new ExpiringCursor(lanes, this.#options.expiryNowMs);
+    const allowed = policy?.cursor(timely, classOf, life) ?? timely;
+    return new SkippingCursor(allowed, first);
   }
 }
 

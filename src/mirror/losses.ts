@@ -1,5 +1,13 @@
 import { must } from '../assert.ts';
-import { type Coverage, type Coverages, holesIn, union, upTo, without } from '../coverage.ts';
+import {
+  type Coverage,
+  type Coverages,
+  holesIn,
+  topOf,
+  union,
+  upTo,
+  without,
+} from '../coverage.ts';
 import type { Loss, LossReason } from '../loss.ts';
 import { type OffsetRange, RangeSet } from '../range-set.ts';
 import type { StreamId } from '../record.ts';
@@ -84,11 +92,15 @@ export class MirrorLosses {
     }
   }
 
-  /** What the mirror has behind it is not told again. */
+  /** What the mirror has had, also ahead of a rest that it owes, is not told again. */
   passed(positions: Coverages): void {
     for (const [stream, told] of this.#sampled) {
-      const next = positions.get(stream)?.next ?? 0;
-      told.forgetLowest(told.within(0, next).filter(({ to }) => to < next).length);
+      const had = positions.get(stream);
+      if (had === undefined) continue;
+      const ranges = told.within(0, topOf(had));
+      // What follows on one may be told yet, and become one with it.
+      const first = ranges.findIndex(({ from, to }) => holesIn(had, from, to + 1).length > 0);
+      told.forgetLowest(first < 0 ? ranges.length : first);
     }
   }
 
@@ -134,9 +146,10 @@ export class MirrorLosses {
       }
     }
     if (this.#untold.length === 0) return;
-    const told = this.#untold;
-    await this.#ledger.record(told);
-    this.#untold = this.#untold.slice(told.length);
+    // Others may come to it meanwhile, whose own telling fails.
+    const told = new Set(this.#untold);
+    await this.#ledger.record([...told]);
+    this.#untold = this.#untold.filter((one) => !told.has(one));
   }
 
   #loss(

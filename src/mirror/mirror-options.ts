@@ -40,6 +40,8 @@ export interface MirrorOptions {
   readonly policy?: LinkPolicy | undefined;
   readonly batching?: Partial<Batching>;
   readonly window?: number;
+  /** See BatchSizeOptions. */
+  readonly underWayBytes?: number | undefined;
   readonly laneBounds?: LaneBounds;
   /** Wall clock in ms by which records expire; undefined: none does at present. */
   readonly expiryNowMs?: () => number | undefined;

@@ -10,7 +10,7 @@ import { formatDuration } from '../units.ts';
 import { BatchSize } from './batch-size.ts';
 import { MirrorBook } from './book.ts';
 import { Decisions, type PendingSeek } from './decisions.ts';
-import { dispositionOf, silentForMs, waitingState } from './disposition.ts';
+import { answersOf, dispositionOf, unansweredForMs, waitingState } from './disposition.ts';
 import { Link, type LinkOptions } from './link.ts';
 import { MirrorLosses } from './losses.ts';
 import { Pacer } from './pacer.ts';
@@ -21,11 +21,12 @@ import type { Resumption } from './positions.ts';
 import { Quarantine } from './quarantine.ts';
 import type { MirrorOptions } from './mirror-options.ts';
 import { Sampling } from './sampling.ts';
-import { type SeekRequest, seekOffsets } from './seek.ts';
+import type { SeekRequest } from './seek.ts';
 import { sendsSomeFirst, streamsOf, type Treatment } from './selection.ts';
 import { planSession } from './session-plan.ts';
-import { type PendingSkip, type SkipRequest, skipOf } from './skip.ts';
+import type { PendingSkip, SkipRequest } from './skip.ts';
 import type { MirrorStatus } from './status.ts';
+import { type Resumed, Steering } from './steering.ts';
 import { TopicChoice } from './topic-choice.ts';
 import type { MirrorStream } from './upstream.ts';
 
@@ -44,6 +45,7 @@ export class Mirror {
   readonly #quarantine: Quarantine;
   readonly #losses: MirrorLosses;
   readonly #sampling: Sampling;
+  readonly #steering: Steering;
   readonly #pacer: Pacer;
   readonly #batchSize: BatchSize;
   #decisions: Decisions | undefined;
@@ -52,6 +54,8 @@ export class Mirror {
   #change = new AbortController();
   #stopping = false;
   #halted: string | undefined;
+  /** Why the session before ended, or did not come about; until one stands. */
+  #trouble: string | undefined;
   #link: Link | undefined;
   readonly #timers = new Set<Timer>();
   #unsubscribe: () => void = () => {};
@@ -67,9 +71,22 @@ export class Mirror {
     this.#sampling = sampling;
     this.#book = new MirrorBook({ reader, ledger, clock, logger, treatmentOf, sampling });
     this.#pacer = new Pacer(options);
+    this.#steering = new Steering({
+      reader,
+      clock,
+      choice: this.#choice,
+      book: this.#book,
+      decisions: () => this.#decided,
+      log: this.#log.bind(this),
+      kick: () => this.#kick(),
+      freed: (topic) => {
+        if (topic === undefined) this.#halted = undefined;
+        this.#pacer.succeeded();
+      },
+    });
     this.#batchSize = new BatchSize(
       { ...options.upstream.batching, ...options.batching },
-      { name, logger: options.logger, isPrompt: sendsSomeFirst(options.topics) },
+      { ...options, isPrompt: sendsSomeFirst(options.topics) },
     );
     this.#quarantine = new Quarantine({
       ...options.quarantine,
@@ -88,8 +105,7 @@ export class Mirror {
     this.#losses = new MirrorLosses(ledger, name, hadOf);
     const { sendMs = LIMITS.mirrorSendMs } = options;
     const window = (): number => options.window ?? this.#batchSize.window;
-    const { drainMs = LIMITS.drainMs } = options;
-    const { laneBounds, expiryNowMs } = options;
+    const { drainMs = LIMITS.drainMs, laneBounds, expiryNowMs } = options;
     const batching = policy?.batching(this.#batchSize) ?? this.#batchSize;
     const limits = { batching, window, sendMs, drainMs, laneBounds, expiryNowMs };
     this.#linkOptions = { upstream, reader, positions, clock, logger, policy, ...limits };
@@ -123,13 +139,16 @@ export class Mirror {
     this.#book.enter('stopped');
   }
 
+  /** Resolves when it writes nothing any more, which may be later than `stop`. */
+  get ended(): Promise<void> | undefined {
+    return this.#running;
+  }
+
   status(): MirrorStatus {
-    const { name, clock, upstream } = this.#options;
-    const silentMs = silentForMs(this.#link, clock.monotonicMs());
-    const topics = this.#choice.topics();
-    const slowness = upstream.slowness?.();
-    const { policy } = this.#options;
-    const sources = { name, topics, decisions: this.#decisions, silentMs, slowness };
+    const { name, clock, upstream, policy } = this.#options;
+    const answers = answersOf(this.#link, clock.monotonicMs());
+    const told = { name, decisions: this.#decisions, slowness: upstream.slowness?.() };
+    const sources = { ...told, answers, topics: this.#choice.topics() };
     return { ...this.#book.status(sources), link: policy?.status() };
   }
 
@@ -139,61 +158,20 @@ export class Mirror {
     return this.status();
   }
 
-  /** The whole mirror, or one topic; survives restarts. Durable when resolved. */
-  async pause(topic?: string): Promise<void> {
-    if (topic !== undefined) this.#choice.require(topic);
-    const nowMs = this.#options.clock.nowMs();
-    const written =
-      topic === undefined ? this.#decided.pause(nowMs) : this.#decided.pauseTopic(topic, nowMs);
-    this.#log('info', 'mirror.pause', { topic }, `paused ${topic ?? 'the whole mirror'}`);
-    this.#kick();
-    await written;
+  pause(topic?: string): Promise<void> {
+    return this.#steering.pause(topic);
   }
 
-  /**
-   * Undoes `pause` of the same scope, and brings back what a failure stopped: without a topic the
-   * whole mirror (halted, backing off) and all stopped topics.
-   */
-  async resume(topic?: string): Promise<void> {
-    if (topic !== undefined) this.#choice.require(topic);
-    const written = topic === undefined ? this.#decided.resume() : this.#decided.resumeTopic(topic);
-    if (topic === undefined) this.#halted = undefined;
-    this.#book.retryTopic(topic);
-    this.#pacer.succeeded();
-    this.#log('info', 'mirror.resume', { topic }, `resumed ${topic ?? 'the whole mirror'}`);
-    this.#kick();
-    await written;
+  resume(topic?: string): Promise<Resumed> {
+    return this.#steering.resume(topic);
   }
 
-  /**
-   * Goes on from another place. Durable when resolved; takes effect with the next session, which
-   * begins at once unless the mirror is paused or the far side away. Forward skips records,
-   * backward sends them again. Throws NOT_FOUND and USAGE.
-   */
-  async seek(request: SeekRequest): Promise<readonly PendingSeek[]> {
-    const topic = this.#choice.require(request.topic);
-    const seeks = await seekOffsets(this.#options.reader, topic, request.partition, request.to);
-    const written = this.#decided.addSeeks(seeks);
-    this.#log('warn', 'mirror.seek', { seeks }, `a person moved the position of ${topic.name}`);
-    this.#kick();
-    await written;
-    return seeks;
+  seek(request: SeekRequest): Promise<readonly PendingSeek[]> {
+    return this.#steering.seek(request);
   }
 
-  /**
-   * Leaves out the oldest records that were not sent, ledgered, and lets their topic take part again if
-   * a failure had stopped it. Durable when resolved. What the far side turns out to have is not left
-   * out. Throws NOT_FOUND and USAGE.
-   */
-  async skip(request: SkipRequest): Promise<PendingSkip> {
-    const topic = this.#choice.require(request.topic);
-    const skip = skipOf(this.#options.reader, topic, request, (one) => this.#book.hadOf(one));
-    const written = this.#decided.addSkip(skip);
-    this.#book.retryTopic(topic.name);
-    this.#log('warn', 'mirror.skip', { skip }, `a person has records of ${topic.name} left out`);
-    this.#kick();
-    await written;
-    return skip;
+  skip(request: SkipRequest): Promise<PendingSkip> {
+    return this.#steering.skip(request);
   }
 
   get #decided(): Decisions {
@@ -254,9 +232,23 @@ export class Mirror {
     if (this.#halted !== undefined) this.#book.enter('halted', this.#halted);
     else if (this.#decided.pausedSinceMs !== undefined) this.#book.enter('paused');
     else if (hold !== undefined) this.#book.enter(hold.cause, hold.reason, hold.untilMs);
-    else if (streams.length === 0) this.#book.enter('idle', 'no topic to mirror');
+    else if (streams.length === 0) this.#enterWithoutTopics();
     else return false;
     return true;
+  }
+
+  #enterWithoutTopics(): void {
+    const { name, stoppedTopicRetryMs: retryMs = LIMITS.stoppedTopicRetryMs } = this.#options;
+    const topics = this.#choice.topics().map((topic) => topic.name);
+    const going = topics.filter((topic) => this.#decided.topicPausedSinceMs(topic) === undefined);
+    if (going.some((topic) => this.#book.isStopped(topic))) {
+      const every = formatDuration(retryMs);
+      const text = `tried again every ${every}, and at once with gatelog mirror resume ${name}`;
+      this.#book.enter('refused', `no topic can go on; ${text}`);
+    } else {
+      const isPaused = topics.length > 0 && going.length === 0;
+      this.#book.enter('idle', isPaused ? 'a person paused every topic' : 'no topic to mirror');
+    }
   }
 
   #scanTopics(): void {
@@ -308,9 +300,13 @@ export class Mirror {
         atEnd: (atEnd) => this.#book.enter(atEnd ? 'live' : 'catching up'),
       },
     });
-    this.#book.enter('connecting');
+    this.#book.enter('connecting', this.#trouble);
     this.#link = link;
-    const failure = await this.#pacer.timed(() => link.run(streams, seek, signal));
+    const failure = await link.run(streams, seek, signal);
+    this.#pacer.over();
+    if (failure !== undefined) {
+      this.#book.sessionLost(unansweredForMs(link, this.#options.clock.monotonicMs()));
+    }
     this.#link = undefined;
     return failure;
   }
@@ -332,6 +328,8 @@ export class Mirror {
     this.#quarantine.passed(positions);
     await this.#decided.seeksDone(seeks);
     if (this.#options.upstream.tellsPace === true) this.#batchSize.begin();
+    this.#pacer.stands();
+    this.#trouble = undefined;
     this.#book.sessionBegun();
     this.#book.enter('catching up');
     this.#log('info', 'mirror.connected', { streams: streams.size }, 'the far side is connected');
@@ -362,8 +360,10 @@ export class Mirror {
         return;
       case 'stop-topic':
         this.#stopTopic(disposition.topic, text);
+        disposition.others?.forEach((reason, topic) => this.#stopTopic(topic, reason));
         return;
       case 'retry':
+        this.#trouble = text;
         await this.#pacer.wait(text, signal, (waitMs) =>
           this.#book.enter(waitingState(failure), text, this.#options.clock.nowMs() + waitMs),
         );

@@ -1,5 +1,6 @@
 import { LIMITS } from '../limits.ts';
 import { MIRROR_LIMITS } from '../mirror-limits.ts';
+import { Bearable } from './bearable.ts';
 import type { MirrorBatch } from './mirror-cursor.ts';
 import type { LinkPace } from './upstream.ts';
 
@@ -20,6 +21,10 @@ export interface PacedSizeOptions {
   readonly largest: () => number;
   /** Something may have to overtake what waits: little of it is to be under way. */
   readonly isPrompt: boolean;
+  /** Of the first batches. */
+  readonly startBytes?: number;
+  /** Default MIRROR_LIMITS.underWayBytes. */
+  readonly underWayBytes?: number | undefined;
 }
 
 export interface Followed {
@@ -32,26 +37,35 @@ export interface Followed {
  * How large the batches of a session are, and how many travel at once, by what the far side's
  * receipts tell of the link.
  *
- * The first batches are small. As long as one surely kept the link busy for less than
- * MIRROR_LIMITS.carryMs, they grow at once. Beyond that what a batch took says little: loss makes it
- * late, a busy broker answers late, and several travel at once. So sizes are tried: what goes over
- * the link in a stretch with one size is held against the stretch before. Where a larger size carries
+ * The first batches are small. As long as they keep the link busy for less than
+ * MIRROR_LIMITS.carryMs, they grow at once, with few under way, so that those of the next size come
+ * soon. Beyond that what a batch took says little: loss makes it late, a busy broker answers late, and
+ * several travel at once. So sizes are tried: what goes over the link in a stretch with one size is
+ * held against the stretch before, and the most that lately did is taken for what the link carries,
+ * for each stretch has its own losses. Where a larger size carries
  * much more, the link was waiting for us and not we for it, and a larger one still is tried; where it
  * does not, the link is full, and the right size is what it carries in carryMs: what comes later waits
  * no longer than that, and a broken link loses no more. In the same way a smaller size that carries
  * less is given up again: batches that are late whatever their size do not become ever smaller.
  *
- * So many travel at once as it takes to keep the link busy; one where there is no backlog, so that
- * what comes meanwhile gathers.
+ * So many travel at once as it takes to keep the link busy, and as are not under way for too long
+ * (bearable.ts); one where there is no backlog, so that what comes meanwhile gathers.
  */
 export class PacedSize {
   readonly #options: PacedSizeOptions;
   #bytes: number;
+  #carriedBytes: number | undefined;
   #window: number = LIMITS.mirrorWindow;
   #recent = new Recent();
+  #carryMs: number = MIRROR_LIMITS.carryMs;
+  /** The size grows at once: nothing was measured yet. */
+  #isStarting = true;
+  readonly #bearable = new Bearable();
   #stretch = new Stretch(0);
   /** What went over the link in the last stretch. */
   #bytesPerMs = Number.POSITIVE_INFINITY;
+  /** The most that lately did: what a link may carry that is not filled yet. */
+  #bestBytesPerMs = 0;
   /** Before the last change of size. */
   #before: Measured | undefined;
   /** What the last change of size told; undefined: nothing yet. */
@@ -62,11 +76,16 @@ export class PacedSize {
 
   constructor(options: PacedSizeOptions) {
     this.#options = options;
-    this.#bytes = Math.min(MIRROR_LIMITS.startBytes, options.largest());
+    this.#bytes = Math.min(options.startBytes ?? MIRROR_LIMITS.startBytes, options.largest());
   }
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Of the last batch that was full; undefined: none was. */
+  get carriedBytes(): number | undefined {
+    return this.#carriedBytes;
   }
 
   /** Batches sent and not settled, at most. */
@@ -80,10 +99,14 @@ export class PacedSize {
       this.#followSmall(pace, bytes);
       return;
     }
-    this.#recent.add(pace.leastMs, pace.mostMs, bytes);
+    this.#carriedBytes = bytes;
+    this.#recent.add(pace, bytes);
     this.#stretch.add(pace.answeredMs, bytes);
+    const { carryMs, carryPromptMs, carryTrips } = MIRROR_LIMITS;
+    this.#carryMs = this.#isPrompt ? carryPromptMs : Math.max(carryMs, pace.tripMs * carryTrips);
     if (!this.#growAtOnce(bytes)) this.#measure(pace.leastMs);
-    this.#openWindow(pace.idleMs);
+    this.#bearable.add(pace, { size: this.#bytes, window: this.#window });
+    this.#openWindow(pace);
   }
 
   /** Without a backlog: what comes while one is under way goes together, and small ones tell little. */
@@ -99,32 +122,41 @@ export class PacedSize {
   }
 
   #growAtOnce(bytes: number): boolean {
-    const { carryMs, growth, leastChange } = MIRROR_LIMITS;
+    const { growth, leastChange } = MIRROR_LIMITS;
     // One that was read before the size last grew says nothing of the size.
     if (bytes * 2 <= this.#bytes || this.#bytes >= this.#options.largest()) return false;
-    const by = Math.min(carryMs / this.#recent.mostMs(this.#bytes), growth);
+    // It can't be said to carry more while what is under way already takes too long.
+    if (!this.#isStarting && !this.#bearable.hasRoom) return false;
+    const isBold = this.#isStarting && !this.#isPrompt;
+    const tookMs = isBold ? this.#recent.likelyMs(this.#bytes) : this.#recent.mostMs(this.#bytes);
+    const by = Math.min(this.#carryMs / tookMs, growth);
     if (by < leastChange) return false;
     this.#before = undefined;
     this.#isLinkFull = undefined;
-    this.#bytesPerMs *= by;
-    this.#resize(this.#bytes * by);
+    const before = this.#bytes;
+    this.#resize(before * by);
+    this.#bytesPerMs *= this.#bytes / before;
+    this.#bearable.scale(this.#bytes / before);
     return true;
   }
 
   #measure(leastMs: number): void {
-    const { carryMs, lateCarries, stretchBatches } = MIRROR_LIMITS;
+    const { lateCarries, stretchBatches } = MIRROR_LIMITS;
     const { bytesPerMs, batches } = this.#stretch;
     if (bytesPerMs === undefined) return;
     // On a link that became much slower it is not measured to the end.
     const isOver = batches >= Math.max(this.#window, stretchBatches);
-    if (!isOver && leastMs <= carryMs * lateCarries) return;
+    if (!isOver && leastMs <= this.#carryMs * lateCarries) return;
     const underWay = this.#stretch.meanBytes * this.#window;
+    const best = isOver ? this.#bestBytesPerMs * MIRROR_LIMITS.bestMemory : 0;
+    this.#bestBytesPerMs = Math.max(bytesPerMs, best);
     this.#judge({ size: this.#bytes, underWay, bytesPerMs });
   }
 
   /** A stretch with one size is over. */
   #judge(now: Measured): void {
-    const fitting = now.bytesPerMs * MIRROR_LIMITS.carryMs;
+    const fitting = this.#bestBytesPerMs * this.#carryMs;
+    this.#isStarting = false;
     const before = this.#before;
     this.#before = undefined;
     this.#bytesPerMs = now.bytesPerMs;
@@ -157,8 +189,8 @@ export class PacedSize {
     const mayShrink = this.#smaller.isOver();
     if (share < 1 / leastChange && mayShrink) this.#try(now, fitting);
     else if (share > leastChange) this.#try(now, Math.min(fitting, now.size * doubling));
-    else if (this.#larger.isOver() && !(this.#isPrompt && share <= 1))
-      this.#try(now, now.size * this.#step(1));
+    else if (this.#bearable.hasRoom && this.#larger.isOver() && !(this.#isPrompt && share <= 1))
+      this.#try(now, now.size * MIRROR_LIMITS.smallStep);
   }
 
   /** On a thin link little is to be under way; on another filling it takes more, and less time. */
@@ -191,24 +223,36 @@ export class PacedSize {
     return Math.floor(Math.min(Math.max(bytes, smallest), largest()));
   }
 
-  #openWindow(idleMs: number): void {
-    const { shortIdleMs, longIdleMs, underWayBytes, window } = MIRROR_LIMITS;
-    const { queueMs, queuePromptMs, trialShare } = MIRROR_LIMITS;
-    const isPrompt = this.#isPrompt;
-    const recentMs = isPrompt
-      ? this.#recent.mostMs(this.#bytes)
-      : this.#recent.leastMs(this.#bytes);
-    const eachMs = Math.max(recentMs, this.#bytes / this.#bytesPerMs);
+  #openWindow({ idleMs, tripMs }: LinkPace): void {
+    const { shortIdleMs, window } = MIRROR_LIMITS;
+    const { underWayBytes = MIRROR_LIMITS.underWayBytes } = this.#options;
+    const eachMs = Math.max(this.#eachMs(), tripMs);
     // Loss and brokers at work make it twice the time; and one is being read and compressed meanwhile.
     const needed = Math.ceil((2 * idleMs) / eachMs) + 2;
-    const wanted = idleMs < shortIdleMs ? LIMITS.mirrorWindow + 1 : Math.min(needed, window);
-    const mayQueueMs = isPrompt ? queuePromptMs : queueMs;
+    const few = LIMITS.mirrorWindow + 1;
+    const wanted = idleMs < shortIdleMs || this.#isStarting ? few : Math.min(needed, window);
+    const inTime = this.#inTime(idleMs, eachMs);
+    const bearable = Math.min(inTime, Math.floor(underWayBytes / this.#bytes));
+    this.#window = Math.min(wanted, Math.max(bearable, LIMITS.mirrorWindow), this.#window + 1);
+  }
+
+  /** For so long the link is busy with one, at least. */
+  #eachMs(): number {
+    const recent = this.#recent;
+    const tookMs = this.#isPrompt ? recent.mostMs(this.#bytes) : recent.leastMs(this.#bytes);
+    return Math.max(tookMs, this.#bytes / Math.max(this.#bytesPerMs, this.#bestBytesPerMs));
+  }
+
+  /** So many at once are not under way for too long: by arithmetic, and where it is known by how long it took. */
+  #inTime(idleMs: number, eachMs: number): number {
+    const { longIdleMs, queueMs, queuePromptMs, trialShare } = MIRROR_LIMITS;
+    const mayQueueMs = this.#isPrompt ? queuePromptMs : queueMs;
     const inTimeMs = Math.min(idleMs, longIdleMs) + mayQueueMs;
     // One that is tried is not known to take longer, but must not be open for long if it does.
     const isTrial = this.#before !== undefined;
-    const inTime = Math.round((inTimeMs / eachMs) * (isTrial ? trialShare : 1));
-    const bearable = Math.min(inTime, Math.floor(underWayBytes / this.#bytes));
-    this.#window = Math.min(wanted, Math.max(bearable, LIMITS.mirrorWindow), this.#window + 1);
+    const predicted = Math.round((inTimeMs / eachMs) * (isTrial ? trialShare : 1));
+    if (this.#isPrompt || this.#isStarting) return predicted;
+    return Math.round(this.#bearable.bytesOr(predicted * this.#bytes) / this.#bytes);
   }
 }
 
@@ -271,22 +315,36 @@ class Stretch {
 /** What the last few batches took together: the answers to two may come at once, late by a loss before. */
 class Recent {
   #leastMs = 0;
+  /** For each byte, of each of the last few. */
+  #likelyMs: number[] = [];
   #mostMs = 0;
   #bytes = 0;
 
-  add(leastMs: number, mostMs: number, bytes: number): void {
-    const { paceMemory } = MIRROR_LIMITS;
+  add({ leastMs, mostMs, isAlone }: LinkPace, bytes: number): void {
+    const { paceMemory, paceSample } = MIRROR_LIMITS;
     this.#leastMs = this.#leastMs * paceMemory + leastMs;
+    this.#likelyMs.push((isAlone ? mostMs : leastMs) / bytes);
+    if (this.#likelyMs.length > paceSample) this.#likelyMs.shift();
     this.#mostMs = this.#mostMs * paceMemory + mostMs;
     this.#bytes = this.#bytes * paceMemory + bytes;
   }
 
   /** For so many bytes as read; at least 1 ms. */
   leastMs(bytes: number): number {
-    return Math.max((this.#leastMs / this.#bytes) * bytes, 1);
+    return this.#of(this.#leastMs, bytes);
+  }
+
+  /** Where several travel the link is busy with one until the next one's turn. Losses make few of them late. */
+  likelyMs(bytes: number): number {
+    const sorted = this.#likelyMs.toSorted((a, b) => a - b);
+    return Math.max((sorted[Math.floor(sorted.length / 2)] ?? 0) * bytes, 1);
   }
 
   mostMs(bytes: number): number {
-    return Math.max((this.#mostMs / this.#bytes) * bytes, 1);
+    return this.#of(this.#mostMs, bytes);
+  }
+
+  #of(ms: number, bytes: number): number {
+    return Math.max((ms / this.#bytes) * bytes, 1);
   }
 }

@@ -22,6 +22,7 @@ export class Pacer {
   #attempt = 0;
   #lastFailure = '';
   #waiting: AbortController | undefined;
+  #standsSinceMs: number | undefined;
 
   constructor(options: PacerOptions) {
     this.#options = options;
@@ -34,12 +35,20 @@ export class Pacer {
     this.#lastFailure = '';
   }
 
-  /** A session that outlived the longest wait was a good one, even if it had nothing to send. */
-  async timed<T>(session: () => Promise<T>): Promise<T> {
-    const begunMs = this.#options.clock.monotonicMs();
-    const result = await session();
-    if (this.#options.clock.monotonicMs() - begunMs > this.#limits.maxMs) this.#attempt = 0;
-    return result;
+  /** A session stands. */
+  stands(): void {
+    this.#standsSinceMs = this.#options.clock.monotonicMs();
+  }
+
+  /**
+   * The session is over, or none came about. One that outlived the longest wait was a good one, even
+   * if it had nothing to send; the time until one stood says nothing good.
+   */
+  over(): void {
+    const sinceMs = this.#standsSinceMs;
+    this.#standsSinceMs = undefined;
+    if (sinceMs === undefined) return;
+    if (this.#options.clock.monotonicMs() - sinceMs > this.#limits.maxMs) this.#attempt = 0;
   }
 
   /** Something changed that may let the next try through: it is made now, and is the first again. */

@@ -82,12 +82,15 @@ export interface PumpOptions {
   readonly sendMs: number;
   readonly clock: Clock;
   readonly observer: PumpObserver;
+  /** Aborted with the first failure: nobody answers any more what the cursor may be waiting for. */
+  readonly failed?: AbortController;
 }
 
 interface Flight {
   readonly batch: MirrorBatch;
   readonly after: Coverages;
   readonly isFull: boolean;
+  readonly sentMs: number;
   /** `stream:offset` → stream. */
   readonly quarantined: Map<string, StreamId>;
 }
@@ -105,7 +108,7 @@ export class Pump {
   #session: UpstreamSession | undefined;
   #failure: PumpFailure | undefined;
   /** Aborts with the first failure. */
-  readonly #failed = new AbortController();
+  readonly #failed: AbortController;
   #over = false;
   #chain: Promise<void> = Promise.resolve();
   #handling: Promise<void> = Promise.resolve();
@@ -117,12 +120,18 @@ export class Pump {
   constructor(options: PumpOptions) {
     assert(options.window() >= 1, 'a pump may send at least one batch');
     this.#options = options;
+    this.#failed = options.failed ?? new AbortController();
     this.#sent = new Map(options.from);
   }
 
   /** Milliseconds (monotonic) since when the far side owes an answer; undefined when it owes none. */
   get waitingSinceMs(): number | undefined {
     return this.#flights.length === 0 ? undefined : this.#oldestSentMs;
+  }
+
+  /** Milliseconds (monotonic) since when the oldest batch without a receipt is on its way. */
+  get underWaySinceMs(): number | undefined {
+    return this.#flights[0]?.sentMs;
   }
 
   /** undefined when nothing is. */
@@ -228,7 +237,8 @@ export class Pump {
 
   #dispatch(batch: MirrorBatch, full: boolean): void {
     const after = takeAlong(this.#sent, batch);
-    const flight: Flight = { batch, after, isFull: full, quarantined: new Map() };
+    const sentMs = this.#options.clock.monotonicMs();
+    const flight: Flight = { batch, after, isFull: full, sentMs, quarantined: new Map() };
     this.#flights.push(flight);
     if (this.#flights.length === 1) this.#watch();
     const sent = this.#send(batch, after);

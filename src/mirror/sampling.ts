@@ -71,6 +71,15 @@ export class Sampling {
     return { allowed, hold: policy?.restOf(classes) };
   }
 
+  /** What keeps the topic's records back, or of a sampled one those that are to come later. */
+  holdOf(topic: string): HoldStatus | undefined {
+    const { policy, treatmentOf } = this.#options;
+    const rule = this.ruleOf(topic);
+    const { class: topicClass } = treatmentOf(topic);
+    const hold = policy?.holdOf(topicClass, rule !== undefined);
+    return hold ?? (rule?.rest === 'later' ? policy?.holdOf(topicClass) : undefined);
+  }
+
   statusOf(topic: string): SampleStatus | undefined {
     const { sample } = this.#options.treatmentOf(topic);
     if (sample === undefined) return undefined;

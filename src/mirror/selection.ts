@@ -1,3 +1,4 @@
+import { METRICS } from '../health.ts';
 import { GAPS } from '../loss.ts';
 import type { LogReader, TopicInfo } from '../store/log.ts';
 import { sameRule, type SampleRule } from './sample-rule.ts';
@@ -32,6 +33,12 @@ export type TopicPattern = string | TopicRule;
 
 export const DEFAULT_TREATMENT: Treatment = { class: 'normal', drain: 'backlog-first' };
 
+/** How a gateway is goes when nothing of its devices waits, unless a person wrote otherwise. */
+const BEHIND_ALL: Treatment = { class: 'bulk', drain: 'backlog-first' };
+
+/** Names of the product's own that go with the rest. */
+const GOES_ALONG: ReadonlySet<string> = new Set([GAPS, METRICS]);
+
 export function matchOf(pattern: TopicPattern): string {
   return typeof pattern === 'string' ? pattern : pattern.match;
 }
@@ -65,16 +72,19 @@ export function treatmentBy(
     treatment: treatmentOf(pattern),
     matches: topicMatcher([pattern]),
   }));
+  const exact = new Set(patterns.map(matchOf));
   return (topic) => {
     const treatment = rules.find(({ matches }) => matches(topic))?.treatment;
-    return treatment === undefined || topic !== GAPS ? treatment : unsampled(treatment);
+    if (treatment === undefined) return undefined;
+    if (topic === METRICS && !exact.has(METRICS)) return BEHIND_ALL;
+    return topic === GAPS ? unsampled(treatment) : treatment;
   };
 }
 
 /**
  * Which topics a mirror sends: patterns in which `*` stands for any run of characters. A name that
  * begins with `_` (the product's own, as `_quarantine`) matches only when it is written out; but the
- * account of what is missing goes with the rest.
+ * account of what is missing, and how the gateway is, go with the rest.
  */
 export function topicMatcher(given: readonly TopicPattern[]): (topic: string) => boolean {
   const patterns = given.map(matchOf);
@@ -82,7 +92,7 @@ export function topicMatcher(given: readonly TopicPattern[]): (topic: string) =>
   const globs = patterns.filter((pattern) => pattern.includes('*')).map(globExpression);
   return (topic) =>
     exact.has(topic) ||
-    ((!topic.startsWith('_') || topic === GAPS) && globs.some((glob) => glob.test(topic)));
+    ((!topic.startsWith('_') || GOES_ALONG.has(topic)) && globs.some((glob) => glob.test(topic)));
 }
 
 function globExpression(pattern: string): RegExp {

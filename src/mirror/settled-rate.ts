@@ -7,14 +7,21 @@ export class SettledRate {
   readonly #counts = Array.from<number>({ length: BUCKETS }).fill(0);
   readonly #startedMs: number;
   #bucket: number;
+  #lastMs = Number.NEGATIVE_INFINITY;
 
   constructor(nowMs: number) {
     this.#startedMs = nowMs;
     this.#bucket = bucketOf(nowMs);
   }
 
+  /** When something was settled last. */
+  get lastMs(): number {
+    return this.#lastMs;
+  }
+
   note(records: number, nowMs: number): void {
     this.#turnTo(nowMs);
+    this.#lastMs = nowMs;
     this.#counts[this.#bucket % BUCKETS] = (this.#counts[this.#bucket % BUCKETS] ?? 0) + records;
   }
 

@@ -1,4 +1,4 @@
-import { type Coverage, holesIn } from '../coverage.ts';
+import { type Coverage, holesIn, upTo, withRange } from '../coverage.ts';
 import { GatelogError } from '../errors.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader, TopicInfo } from '../store/log.ts';
@@ -20,12 +20,33 @@ export interface PendingSkip {
   readonly toOffset: number;
 }
 
+interface Place {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** What a person decided before, and no session has taken over. */
+interface Decided {
+  readonly seeks: readonly (Place & { readonly offset: number })[];
+  readonly skips: readonly PendingSkip[];
+}
+
+/** What will have been had of a partition when what a person decided about it before is done. */
+export function hadThen(had: Coverage, at: Place, { seeks, skips }: Decided): Coverage {
+  const isHere = (one: Place): boolean => one.topic === at.topic && one.partition === at.partition;
+  const seek = seeks.find(isHere);
+  const start = seek === undefined ? had : upTo(seek.offset);
+  return skips
+    .filter(isHere)
+    .reduce((all, { fromOffset, toOffset }) => withRange(all, fromOffset, toOffset), start);
+}
+
 /** The oldest records that the mirror has not sent. Throws NOT_FOUND and USAGE. */
 export function skipOf(
   reader: LogReader,
   { name, streams }: TopicInfo,
   { partition, count = 1 }: SkipRequest,
-  hadOf: (stream: StreamId) => Coverage,
+  hadOf: (stream: StreamId, partition: number) => Coverage,
 ): PendingSkip {
   const last = streams.length - 1;
   if (partition === undefined && last > 0) {
@@ -39,7 +60,7 @@ export function skipOf(
     throw new GatelogError('USAGE', `expected a number of records to leave out, found ${count}`);
   }
   const { startOffset, endOffset } = reader.range(stream);
-  const [hole] = holesIn(hadOf(stream), startOffset, endOffset);
+  const [hole] = holesIn(hadOf(stream, partition ?? 0), startOffset, endOffset);
   if (hole === undefined) {
     throw new GatelogError('USAGE', `${name}/${partition ?? 0} has nothing that waits to be sent`);
   }

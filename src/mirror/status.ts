@@ -2,38 +2,45 @@ import { type Coverage, holesIn } from '../coverage.ts';
 import { type OffsetRange, RangeSet } from '../range-set.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader, LossLedger } from '../store/log.ts';
+import type { PendingSeek } from './decisions.ts';
 import type { MirrorGap } from './mirror-cursor.ts';
-import type { HoldCause, LinkStatus } from './policy/link-status.ts';
+import type { LinkStatus } from './policy/link-status.ts';
 import type { SampleRule } from './sample-rule.ts';
 import type { Drain, TopicClass } from './selection.ts';
+import type { PendingSkip } from './skip.ts';
 import type { MirrorStream } from './upstream.ts';
 
 /**
  * - `connecting`: on the way to the far side, nothing flows.
- * - `live`: everything durable is sent; `catching up`: there is a backlog. Both only while the far
- *   side answers: receipts, or the probe of an idle session.
+ * - `live`: everything durable is there, or on its way for less than MIRROR_LIMITS.liveWithinMs;
+ *   `catching up`: there is a backlog. Both only while the far side answers: receipts, or the probe of
+ *   an idle session.
  * - `stalled`: a session stands, and the far side has owed an answer for LIMITS.mirrorStalledMs.
  * - `backing off`: the far side can't be reached; waits before it connects again.
- * - `refused`: the far side answered and said no (credentials, rights, a certificate); tried again
- *   likewise.
- * - `idle`: no topic to mirror (none matches, or all are paused or stopped).
+ * - `refused`: the far side answered and said no (credentials, rights, a certificate), or to every
+ *   topic (rights, one that is not there); tried again likewise.
+ * - `idle`: no topic to mirror (none matches, or all are paused).
  * - `paused`: by a person. `halted`: by a failure that only a person can mend.
- * - `over budget`, `waiting for schedule`, `metered`: the link's policy lets nothing go at present;
- *   where it lets some classes go, `link.holds` says which it does not.
+ * - `over budget`, `waiting for schedule`, `metered`: the link's policy holds back what waits; other
+ *   classes may go, and `link.holds` says which do not.
  * - `stopped`: the service has ended.
  */
-export type MirrorState =
-  | 'connecting'
-  | 'live'
-  | 'catching up'
-  | 'stalled'
-  | 'backing off'
-  | 'refused'
-  | 'idle'
-  | 'paused'
-  | 'halted'
-  | HoldCause
-  | 'stopped';
+export const MIRROR_STATES = [
+  'connecting',
+  'live',
+  'catching up',
+  'stalled',
+  'backing off',
+  'refused',
+  'idle',
+  'paused',
+  'halted',
+  'over budget',
+  'waiting for schedule',
+  'metered',
+  'stopped',
+] as const;
+export type MirrorState = (typeof MIRROR_STATES)[number];
 
 /** `far-behind`: the far side stands at an offset that the log, gone on since, no longer holds. */
 export type GapReason = MirrorGap['reason'] | 'far-behind';
@@ -95,7 +102,11 @@ export interface SampleStatus {
 
 export interface TopicStatus {
   readonly topic: string;
-  readonly state: 'mirrored' | 'paused' | 'stopped';
+  /**
+   * `mirrored`: everything is there, or about to be; `behind`: records wait; `held`: by the link's policy;
+   * `sampled`: only a sample goes at present; `paused` by a person, `stopped` by a failure of its own.
+   */
+  readonly state: 'mirrored' | 'behind' | 'held' | 'sampled' | 'paused' | 'stopped';
   readonly sinceMs: number;
   /** Why it stopped. */
   readonly reason: string | undefined;
@@ -107,8 +118,10 @@ export interface TopicStatus {
   readonly lagRecords: number;
   /** Age of the oldest of these, in ms; 0 without any; undefined until measured. */
   readonly lagMs: number | undefined;
-  /** Until they are sent at the rate of the last minute, in ms; undefined while none are. */
+  /** Until they are sent at the rate of the last minute, in ms; undefined while none are sent. */
   readonly etaMs: number | undefined;
+  /** When what holds it back is to end: wall clock, ms. */
+  readonly heldUntilMs: number | undefined;
   readonly partitions: readonly PartitionStatus[];
 }
 
@@ -130,6 +143,8 @@ export interface MirrorStatus {
   readonly nextTryMs: number | undefined;
   /** Sessions begun after the first one. */
   readonly reconnects: number;
+  /** Sessions that failed, or did not come about, since this process began. */
+  readonly failures: number;
   readonly recordsSent: number;
   readonly bytesSent: number;
   readonly recordsRejected: number;
@@ -147,11 +162,9 @@ export interface MirrorStatus {
   readonly gaps: readonly GapReport[];
   /** The latest kinds of reasons; LIMITS.rejectionKinds at most. */
   readonly rejections: readonly RejectionReport[];
-  readonly pendingSeeks: readonly {
-    readonly topic: string;
-    readonly partition: number;
-    readonly offset: number;
-  }[];
+  /** What a person decided and no session has taken over yet. */
+  readonly pendingSeeks: readonly PendingSeek[];
+  readonly pendingSkips: readonly PendingSkip[];
   readonly topics: readonly TopicStatus[];
   /** undefined: nothing is set about the link. */
   readonly link?: LinkStatus | undefined;

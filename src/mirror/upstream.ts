@@ -43,6 +43,13 @@ export interface LinkPace {
   readonly mostMs: number;
   /** For so long it would have had nothing to do, had the batch travelled alone. */
   readonly idleMs: number;
+  /** What a request takes that carries next to nothing. */
+  readonly tripMs: number;
+  /** Nothing was under way when it was sent: of a round trip more it can't be told what it was. */
+  readonly isAlone: boolean;
+  /** From its beginning until it was settled, and what would be too long. */
+  readonly underWayMs: number;
+  readonly tooLongMs: number;
   /** When it was answered, monotonic. */
   readonly answeredMs: number;
 }
@@ -135,7 +142,12 @@ export interface UpstreamSession {
  */
 export type Disposition =
   | { readonly kind: 'retry' }
-  | { readonly kind: 'stop-topic'; readonly topic: string }
+  | {
+      readonly kind: 'stop-topic';
+      readonly topic: string;
+      /** More topics that can't go on, and why: a session for each to find out costs round trips. */
+      readonly others?: ReadonlyMap<string, string>;
+    }
   | { readonly kind: 'halt' };
 
 export interface Upstream {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { GatelogError } from '../../src/errors.ts';
 import { LIMITS } from '../../src/limits.ts';
+import { MIRROR_LIMITS } from '../../src/mirror-limits.ts';
 import { BatchSize } from '../../src/mirror/batch-size.ts';
 import type { Upstream, UpstreamSession } from '../../src/mirror/upstream.ts';
 import { streamId } from '../../src/record.ts';
@@ -158,6 +159,33 @@ describe('the size of a batch', () => {
     const { size, fails } = sizes(1000);
     fails();
     expect(size.maxBytes).toBe(1000);
+  });
+
+  test('where something may have to overtake them a session begins with smaller ones', () => {
+    const size = new BatchSize({}, { name: 'm', logger: silentLogger, isPrompt: true });
+    size.begin();
+    expect(size.maxBytes).toBe(MIRROR_LIMITS.startPromptBytes);
+  });
+
+  test('a session begins with a share of what the one before it carried, unless nothing got through', () => {
+    const { size, fails } = sizes(4 * MIB);
+    const pace = { leastMs: 1, mostMs: 1, idleMs: 300, tripMs: 100, isAlone: false };
+    const carry = (): void => {
+      const bytes = size.maxBytes;
+      const batch = { slices: [], gaps: [], records: 1, bytes };
+      size.follow({ ...pace, answeredMs: 1, underWayMs: 1, tooLongMs: 9 }, { batch, isFull: true });
+    };
+    size.begin();
+    expect(size.maxBytes).toBe(MIRROR_LIMITS.startBytes);
+    for (let count = 0; count < 8; count++) carry();
+    expect(size.maxBytes).toBe(4 * MIB);
+    size.begin();
+    expect(size.maxBytes).toBe(2 * MIB);
+    size.begin();
+    expect(size.maxBytes).toBe(2 * MIB);
+    fails(8 * KIB);
+    size.begin();
+    expect(size.maxBytes).toBe(MIRROR_LIMITS.startBytes);
   });
 });
 

@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest';
 import { Claims } from '../../src/mirror/claims.ts';
 import { clusterClaims } from '../../src/mirror/kafka/cluster-claims.ts';
+import { Journal } from '../../src/mirror/kafka/journal.ts';
 import type { KafkaUpstreamOptions } from '../../src/mirror/kafka/options.ts';
+import { requireRightCluster } from '../../src/mirror/kafka/right-cluster.ts';
 import { streamId } from '../../src/record.ts';
+import { memorySpace } from './policy/memory-space.ts';
 
 const STREAMS = [{ stream: streamId(0), topic: 'telemetry', partition: 0 }];
 
@@ -40,4 +43,23 @@ test('another cluster is another matter', () => {
   const claims = new Claims();
   claims.take('a', claimsOf({}));
   expect(refused(claims, claimsOf({}, 'two'))).toBe('');
+});
+
+test('a mirror that is led to a cluster that is not its own claims nothing there, and changes nothing', async () => {
+  const claims = new Claims();
+  const space = memorySpace();
+  const reaches = (id: string, clusterId?: string): Promise<void> => {
+    const claim = claims.take.bind(claims, 'a');
+    return requireRightCluster(id, claimsOf({}, id), { clusterId, claim }, new Journal(space));
+  };
+  await reaches('one');
+  await expect(reaches('two')).rejects.toMatchObject({ code: 'UPSTREAM_MISMATCH' });
+  await expect(reaches('two', 'one')).rejects.toMatchObject({ code: 'UPSTREAM_MISMATCH' });
+  expect(refused(claims, claimsOf({}, 'two'))).toBe('');
+  expect(refused(claims, claimsOf({}, 'one'))).toContain('mirror "a"');
+  // Nor does it move on to one that another mirror holds.
+  await expect(reaches('two', 'two')).rejects.toMatchObject({ code: 'UPSTREAM_MISMATCH' });
+  expect(await new Journal(space).clusterId()).toBe('one');
+  await reaches('three', 'three');
+  expect(await new Journal(space).clusterId()).toBe('three');
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { stillPausedLines } from '../../src/cli/mirror.ts';
 import { upTo } from '../../src/coverage.ts';
 import { GatelogError } from '../../src/errors.ts';
 import { streamId } from '../../src/record.ts';
@@ -33,6 +34,19 @@ describe('whose position counts', () => {
     await clock.until(() => texts().length === 5);
     expect(texts()).toEqual(['a', 'b', 'c', 'b', 'c']);
     await clock.settled(second.stop());
+  });
+
+  test('where a lost position is known again when a session stood that had the stream', async () => {
+    const { clock, log, mirror } = rig();
+    const streams = [...log.topic('t').streams, ...log.topic('paused').streams];
+    for (const stream of streams) log.lostPositions.add(stream);
+    await mirror.start();
+    await mirror.pause('paused');
+    await clock.until(() => mirror.status().state === 'live');
+    expect([...log.lostPositions]).toEqual(streams.slice(1));
+    await mirror.resume('paused');
+    await clock.until(() => log.lostPositions.size === 0);
+    await clock.settled(mirror.stop());
   });
 
   test('a far side beyond the end of this log halts the mirror: an older copy of the folder', async () => {
@@ -185,7 +199,12 @@ describe('what a person decides', () => {
     await clock.advance(LONG_MS);
     expect(second.status().state).toBe('paused');
     expect(texts()).toEqual([]);
-    await second.resume();
+    expect(await second.resume('one')).toEqual({ pausedTopics: [], isMirrorPaused: true });
+    const resumed = await second.resume();
+    expect(resumed).toEqual({ pausedTopics: ['two'], isMirrorPaused: false });
+    expect(stillPausedLines('central', resumed)).toEqual([
+      'topic two stays paused: resume it with gatelog mirror resume central --topic two',
+    ]);
     await clock.until(() => texts().length === 1);
     expect(texts()).toEqual(['of one']);
     expect(second.status().topics).toMatchObject([{ state: 'mirrored' }, { state: 'paused' }]);

@@ -3,6 +3,7 @@ import { type ErrorCode, GatelogError } from '../../src/errors.ts';
 import { LIMITS } from '../../src/limits.ts';
 import { type Network, NetworkWatch } from '../../src/mirror/network-watch.ts';
 import type { Liveness, UpstreamSession } from '../../src/mirror/upstream.ts';
+import { silentLogger, type Logger } from '../../src/telemetry.ts';
 import type { SimulatedUpstream } from '../support/simulated-upstream.ts';
 import { SimClock } from '../support/sim-clock.ts';
 import { rig } from './mirror-rig.ts';
@@ -154,6 +155,85 @@ describe('states', () => {
     await clock.settled(mirror.stop());
     expect(mirror.status()).toMatchObject({ state: 'stopped', downForMs: undefined });
   });
+});
+
+test('where every topic was refused, so is the mirror, and it says when it tries again', async () => {
+  const { clock, log, mirror, upstream } = rig({ fate: () => 'fail-before' });
+  upstream.dispositions = () => ({ kind: 'stop-topic', topic: 't' });
+  const [stream] = log.topic('t').streams;
+  log.topic('other');
+  log.add(stream ?? (0 as never), 'x');
+  await mirror.start();
+  await clock.until(() => mirror.status().topics.some(({ state }) => state === 'stopped'));
+  expect(mirror.status().state).not.toBe('refused');
+  await mirror.pause('other');
+  await clock.until(() => mirror.status().state === 'refused');
+  expect(mirror.status()).toMatchObject({
+    lagRecords: 1,
+    reason:
+      'no topic can go on; tried again every 5m, and at once with gatelog mirror resume central',
+  });
+  await mirror.pause('t');
+  await clock.settled(mirror.resume('t'));
+  await clock.settled(mirror.pause('t'));
+  await clock.until(() => mirror.status().state === 'idle');
+  expect(mirror.status().reason).toBe('a person paused every topic');
+  await clock.settled(mirror.stop());
+});
+
+test('while it connects again the last reason stands beside it, until a session does', async () => {
+  const { clock, log, mirror, upstream } = rig({
+    connectFails: failing('UPSTREAM_UNREACHABLE', 'no way there'),
+  });
+  log.topic('t');
+  await mirror.start();
+  await clock.until(() => mirror.status().state === 'backing off');
+  const held = new AbortController();
+  const connect = upstream.connect.bind(upstream);
+  upstream.connect = async (...asked) => {
+    await clock.sleep(1e9, held.signal);
+    return connect(...asked);
+  };
+  upstream.options = { ...upstream.options, connectFails: () => undefined };
+  await clock.until(() => mirror.status().state === 'connecting');
+  expect(mirror.status().reason).toBe('no way there');
+  held.abort();
+  await clock.until(() => mirror.status().state === 'live');
+  expect(mirror.status().reason).toBeUndefined();
+  await clock.settled(mirror.stop());
+});
+
+test('it is down since the far side answered last, not since that was found out', async () => {
+  const { clock, log, mirror, upstream } = rig(
+    {
+      fate: () => 'silent',
+      connectFails: (count) => (count === 0 ? undefined : new Error('gone')),
+    },
+    { sendMs: 20 * SECOND },
+  );
+  const [stream] = log.topic('t').streams;
+  log.add(stream ?? (0 as never), 'x');
+  await mirror.start();
+  await clock.until(() => upstream.sends === 1);
+  await clock.until(() => mirror.status().state === 'backing off');
+  expect(mirror.status().downForMs).toBeGreaterThanOrEqual(20 * SECOND);
+  await clock.settled(mirror.stop());
+});
+
+test('waits grow while no session comes about, however long each attempt takes', async () => {
+  const attempts: unknown[] = [];
+  const note = ({ attempt }: { attempt?: unknown }): void => void attempts.push(attempt);
+  const logger: Logger = { ...silentLogger, warn: note, debug: note, child: () => logger };
+  const { clock, log, mirror, upstream } = rig({}, { logger });
+  log.topic('t');
+  upstream.connect = async (_streams, signal) => {
+    await clock.sleep(LIMITS.backoffMaxMs + SECOND, signal);
+    throw new GatelogError('UPSTREAM_UNREACHABLE', 'no way there');
+  };
+  await mirror.start();
+  await clock.until(() => attempts.length === 4);
+  expect(attempts).toEqual([0, 1, 2, 3]);
+  await clock.settled(mirror.stop());
 });
 
 describe('the network comes back', () => {

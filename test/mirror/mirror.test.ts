@@ -259,6 +259,35 @@ describe('failures of the far side', () => {
     await clock.settled(mirror.stop());
   });
 
+  test('topics that the far side refuses together are stopped by one session', async () => {
+    const { clock, log, mirror, upstream, texts } = rig({ connectFails: () => undefined });
+    const [good = streamId(-1)] = log.topic('good').streams;
+    for (const topic of ['one', 'two', 'three']) log.topic(topic);
+    upstream.options = {
+      ...upstream.options,
+      connectFails: () =>
+        upstream.connects.at(-1)?.some(({ topic }) => topic !== 'good') === true
+          ? new GatelogError('UPSTREAM_TOPIC_MISSING', 'no topic one')
+          : undefined,
+    };
+    const others = new Map([
+      ['two', 'no topic two'],
+      ['three', 'no topic three'],
+    ]);
+    upstream.dispositions = () => ({ kind: 'stop-topic', topic: 'one', others });
+    log.add(good, 'g');
+    await mirror.start();
+    await clock.until(() => texts().length === 1);
+    expect(upstream.connects).toHaveLength(2);
+    expect(mirror.status().topics).toMatchObject([
+      { topic: 'good', state: 'mirrored' },
+      { topic: 'one', state: 'stopped', reason: 'no topic one' },
+      { topic: 'two', state: 'stopped', reason: 'no topic two' },
+      { topic: 'three', state: 'stopped', reason: 'no topic three' },
+    ]);
+    await clock.settled(mirror.stop());
+  });
+
   test('a refused record goes to quarantine with its reason, and the others go on', async () => {
     const { clock, log, mirror, quarantine, texts } = rig({
       reject: (_at, record) => (record.offset === 1 ? 'too large for the far side' : undefined),

@@ -11,6 +11,8 @@ interface Link {
   readonly idleMs: number;
   /** Of every batch, whatever its size. */
   readonly lateMs?: number;
+  /** Of what a batch may be under way, for so long each of those that travel is. */
+  readonly longShare?: number;
 }
 
 /** Batches over a link, one after the other as far as it is concerned. */
@@ -18,12 +20,13 @@ class Line {
   readonly size: PacedSize;
   #nowMs = 0;
 
-  constructor() {
-    this.size = new PacedSize({ smallest: 8 * KIB, largest: () => 6 * MIB, isPrompt: false });
+  constructor(largest = 6 * MIB, underWayBytes?: number) {
+    const bounds = { smallest: 8 * KIB, largest: () => largest, underWayBytes };
+    this.size = new PacedSize({ ...bounds, isPrompt: false });
   }
 
   carry(
-    { bytesPerSecond, idleMs, lateMs = 0 }: Link,
+    { bytesPerSecond, idleMs, lateMs = 0, longShare = 0 }: Link,
     { batches = 1, bytes = this.size.bytes, isFull = true } = {},
   ): void {
     for (let count = 0; count < batches; count++) {
@@ -32,7 +35,16 @@ class Line {
       this.#nowMs += Math.max(busyMs, lateMs / this.size.window);
       const batch = { slices: [], gaps: [], records: 1, bytes };
       const [leastMs, mostMs] = [busyMs, busyMs + lateMs];
-      this.size.follow({ leastMs, mostMs, idleMs, answeredMs: this.#nowMs }, { batch, isFull });
+      const pace = {
+        leastMs,
+        mostMs,
+        idleMs,
+        tripMs: idleMs / 3,
+        isAlone: false,
+        underWayMs: longShare * this.size.window,
+        tooLongMs: 1,
+      };
+      this.size.follow({ ...pace, answeredMs: this.#nowMs }, { batch, isFull });
       bytes = this.size.bytes;
     }
   }
@@ -90,17 +102,37 @@ test('batches that are small for other reasons are no reason to send fewer, or o
   const { bytes, window } = line.size;
   for (let count = 0; count < 60; count++) line.carry(link, { bytes: 100 * KIB });
   expect(line.size.bytes).toBe(bytes);
-  expect(line.size.window).toBe(window);
+  expect(line.size.window).toBeGreaterThanOrEqual(window);
+});
+
+test('so many travel at once as are not under way for too long', () => {
+  const line = new Line();
+  const link = { bytesPerSecond: 200 * MIB, idleMs: 1800 };
+  line.carry({ ...link, longShare: 0.2 }, { batches: 200 });
+  expect(line.size.window).toBeGreaterThanOrEqual(4);
+  expect(line.size.window).toBeLessThanOrEqual(5);
+  line.carry({ ...link, longShare: 0.32 }, { batches: 100 });
+  expect(line.size.window).toBeLessThanOrEqual(3);
+  line.carry(link, { batches: 100 });
+  expect(line.size.window).toBe(MIRROR_LIMITS.window);
 });
 
 test('without a backlog one batch is under way, and the next gathers', () => {
   const line = new Line();
   const link = { bytesPerSecond: 200 * MIB, idleMs: 1800 };
-  line.carry(link, { batches: 12 });
+  line.carry(link, { batches: 60 });
   expect(line.size.window).toBe(MIRROR_LIMITS.window);
   line.carry(link, { bytes: 300, isFull: false });
   expect(line.size.window).toBe(1);
   expect(line.size.bytes).toBe(6 * MIB);
   line.carry({ bytesPerSecond: 100, idleMs: 1800 }, { bytes: 300, isFull: false });
   expect(line.size.bytes).toBe(8 * KIB);
+});
+
+test('where memory is little, less is under way, on a link that would carry more', () => {
+  const { smallBatchBytes, smallUnderWayBytes } = MIRROR_LIMITS;
+  const line = new Line(smallBatchBytes, smallUnderWayBytes);
+  line.carry({ bytesPerSecond: 200 * MIB, idleMs: 1800 }, { batches: 200 });
+  expect(line.size.bytes).toBe(smallBatchBytes);
+  expect(line.size.window).toBe(smallUnderWayBytes / smallBatchBytes);
 });

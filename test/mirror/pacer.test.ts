@@ -13,7 +13,7 @@ function rig(): {
   const clock = new SimClock();
   const loud: string[] = [];
   const logger: Logger = { ...silentLogger, warn: (_fields, message) => void loud.push(message) };
-  const random = { next: () => 0.5, hex: () => '' };
+  const random = { next: () => 0.5, hex: () => '', fillBytes: () => {} };
   const backoff = { firstMs: 100, maxMs: 1000 };
   const pacer = new Pacer({ name: 'm', backoff, clock, random, logger });
   const waits: number[] = [];
@@ -38,11 +38,26 @@ test('success, or a session that lasted, begins anew; a short one does not', asy
   pacer.succeeded();
   await next();
   await next();
-  await clock.settled(pacer.timed(() => clock.sleep(900)));
+  pacer.stands();
+  await clock.advance(900);
+  pacer.over();
   await next();
-  await clock.settled(pacer.timed(() => clock.sleep(1001)));
+  pacer.stands();
+  await clock.advance(1001);
+  pacer.over();
   await next();
   expect(waits).toEqual([50, 100, 50, 100, 200, 50]);
+});
+
+test('an attempt that took long and came to nothing does not begin anew', async () => {
+  const { pacer, clock, waits, next } = rig();
+  await next();
+  await clock.advance(60_000);
+  pacer.over();
+  await next();
+  pacer.over();
+  await next();
+  expect(waits).toEqual([50, 100, 200]);
 });
 
 test('the same failure again is said aloud only now and then', async () => {

@@ -99,6 +99,8 @@ function saverRig(): SaverRig {
   const store: PositionStore = {
     lost: false,
     lostBelow: 0,
+    isLost: () => false,
+    found: () => Promise.resolve(),
     get: () => undefined,
     all: () => new Map(),
     coverage: () => undefined,

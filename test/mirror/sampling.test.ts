@@ -72,7 +72,7 @@ describe('while the link is metered', () => {
     expect(arrived(on)).toEqual(sample);
     expect(arrived(on, 'other')).toEqual([]);
     const status = mirror.status();
-    expect(status).toMatchObject({ state: 'live', recordsSampled: 30, lagRecords: 31 });
+    expect(status).toMatchObject({ state: 'metered', recordsSampled: 30, lagRecords: 31 });
     expect(status.link?.holds).toMatchObject([{ cause: 'metered', sparesSamples: true }]);
     expect(
       must(
@@ -80,6 +80,7 @@ describe('while the link is metered', () => {
         'mirrored',
       ),
     ).toMatchObject({
+      state: 'sampled',
       sample: { keep: 'last per key per 1m', rest: 'later', now: true },
       partitions: [{ position: 0, recordsAhead: 6, lagRecords: 30 }],
     });

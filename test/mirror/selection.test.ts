@@ -6,6 +6,8 @@ test.for([
   [['*'], '_quarantine', false],
   [['_*'], '_quarantine', false],
   [['*'], '_gaps', true],
+  [['*'], '_metrics', true],
+  [['tele*'], '_metrics', false],
   [['tele*'], '_gaps', false],
   [['_quarantine'], '_quarantine', true],
   [['tele*'], 'telemetry', true],
@@ -30,4 +32,14 @@ test('what is missing is told in full, whatever is sampled', () => {
   ]);
   expect(treatment('telemetry')?.sample).toBe(sample);
   expect(treatment('_gaps')).toEqual({ class: 'high', drain: 'backlog-first' });
+});
+
+test('how the gateway is goes behind everything else, unless it is written out', () => {
+  const sample = { when: 'always', perMs: 1000, rest: 'ledger' } as const;
+  const all = { match: '*', class: 'high', drain: 'backlog-first', sample } as const;
+  const own = { match: '_metrics', class: 'alarm', drain: 'newest-first' } as const;
+  const behind = { class: 'bulk', drain: 'backlog-first' };
+  expect(treatmentBy([all])('_metrics')).toEqual(behind);
+  expect(treatmentBy(['*'])('_metrics')).toEqual(behind);
+  expect(treatmentBy([own, all])('_metrics')).toMatchObject({ class: 'alarm' });
 });

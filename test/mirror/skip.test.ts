@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { pendingLines } from '../../src/cli/status.ts';
 import { GatelogError } from '../../src/errors.ts';
 import { streamId } from '../../src/record.ts';
 import { LONG_MS, rig } from './mirror-rig.ts';
@@ -115,5 +116,30 @@ test('a topic with several partitions asks which one; foreign ones and nonsense 
   expect(await code({ topic: 't', partition: 1, count: 0 })).toBe('USAGE');
   expect(await code({ topic: 't', partition: 0 })).toBe('USAGE');
   expect(await code({ topic: 'other' })).toBe('NOT_FOUND');
+  await clock.settled(mirror.stop());
+});
+
+test('while it is paused the status shows what is decided, and a second skip goes on from the first', async () => {
+  const { clock, log, mirror, texts } = rig();
+  const [stream = streamId(-1)] = log.topic('t').streams;
+  for (const text of ['a', 'b', 'c', 'd', 'e', 'f']) log.add(stream, text);
+  await mirror.start();
+  await mirror.pause();
+  await clock.until(() => mirror.status().state === 'paused');
+  const place = { topic: 't', partition: 0 };
+  expect(await mirror.skip({ topic: 't' })).toEqual({ ...place, fromOffset: 0, toOffset: 1 });
+  expect(await mirror.skip({ topic: 't' })).toEqual({ ...place, fromOffset: 1, toOffset: 2 });
+  await mirror.seek({ topic: 't', to: 3 });
+  expect(await mirror.skip({ topic: 't' })).toEqual({ ...place, fromOffset: 3, toOffset: 4 });
+  expect(pendingLines(mirror.status())).toEqual([
+    't/0 is to go on from offset 3, with the next session',
+    't/0 is to leave out 0, with the next session',
+    't/0 is to leave out 1, with the next session',
+    't/0 is to leave out 3, with the next session',
+  ]);
+  await mirror.resume();
+  await clock.until(() => mirror.status().lagRecords === 0);
+  expect(texts()).toEqual(['e', 'f']);
+  expect(pendingLines(mirror.status())).toEqual([]);
   await clock.settled(mirror.stop());
 });

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import { type FileHandle, open, readdir, rename } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { GatelogError, messageOf } from '../../errors.ts';
+import { GatelogError, messageOf, systemCodeOf } from '../../errors.ts';
 import type { StreamId } from '../../record.ts';
 import type { ExportContent, ExportPiece } from './export-content.ts';
-import { endFrame, type ExportHeader, type ExportOrigin, headerFrame } from './export-header.ts';
+import { endFrame, type ExportHeader, headerFrame } from './export-header.ts';
 import { encodeFrame, type Frame, FrameParser } from './frames.ts';
 import { EXPORT_LIMITS } from '../../export-limits.ts';
 
@@ -12,10 +13,19 @@ const SUFFIX = '.gatelog';
 const PART = '.part';
 const MAGIC = Buffer.from('gatelog export\n', 'utf8');
 const DIGITS = 6;
+/** Digits of what a name has of its export. */
+const OWN = 8;
 
-/** What files of an origin are called: `GATEWAY.MIRROR.000001.gatelog`. */
-function nameOf({ gateway, mirror }: ExportOrigin, number: number): string {
-  return `${gateway}.${mirror}.${String(number).padStart(DIGITS, '0')}${SUFFIX}`;
+/**
+ * What files of an export are called: `GATEWAY.MIRROR.000001-1a2b3c4d.gatelog`. The number is for their
+ * order, the rest for one export alone: files that were carried on different sticks may be copied into one
+ * folder, also where the gateway's books, and so the numbers, were lost in between. Earlier programs
+ * left the rest out.
+ */
+function nameOf(header: ExportHeader, number: number): string {
+  const { gateway, mirror } = header;
+  const own = createHash('sha256').update(headerFrame(header).body).digest('hex').slice(0, OWN);
+  return `${gateway}.${mirror}.${String(number).padStart(DIGITS, '0')}-${own}${SUFFIX}`;
 }
 
 export interface ListedFiles {
@@ -31,24 +41,39 @@ export async function listExports(folder: string): Promise<ListedFiles> {
   try {
     names = (await readdir(folder)).toSorted();
   } catch (error) {
-    throw new GatelogError('NOT_FOUND', `can't read the folder ${folder}: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new GatelogError('NOT_FOUND', unreadable(folder, error), { cause: error });
   }
   const ending = (suffix: string): string[] =>
     names.filter((name) => name.endsWith(suffix)).map((name) => join(folder, name));
   return { whole: ending(SUFFIX), parts: ending(SUFFIX + PART) };
 }
 
-/** The number of an origin's next file. */
-export async function nextNumber(folder: string, origin: ExportOrigin): Promise<number> {
+function unreadable(folder: string, error: unknown): string {
+  const what = 'name the folder that gatelog export wrote to, or a copy of it';
+  const code = systemCodeOf(error);
+  if (code === 'ENOENT') return `there is no folder ${folder}: ${what}`;
+  if (code === 'ENOTDIR') return `${folder} is a file: name a folder`;
+  if (code === 'EACCES' || code === 'EPERM') {
+    return `the folder ${folder} may not be read by this user: give it the right, or run as one who has it`;
+  }
+  return `can't read the folder ${folder}: ${messageOf(error)}`;
+}
+
+/**
+ * The number of an export's first file: behind those of its origin that are in the folder, and in one that was
+ * emptied not before the export's own.
+ */
+export async function nextNumber(folder: string, header: ExportHeader): Promise<number> {
   const { whole } = await listExports(folder);
-  const start = `${origin.gateway}.${origin.mirror}.`;
+  const { gateway, mirror, number: own = 1 } = header;
+  const start = `${gateway}.${mirror}.`;
   const numbers = whole
     .map((file) => basename(file))
     .filter((name) => name.startsWith(start))
-    .map((name) => Number(name.slice(start.length, -SUFFIX.length)));
-  return Math.max(0, ...numbers.filter(Number.isSafeInteger)) + 1;
+    .map((name) => /^(\d+)(?:-[\da-f]+)?$/u.exec(name.slice(start.length, -SUFFIX.length)))
+    .map((found) => Number(found?.[1] ?? 0))
+    .filter(Number.isSafeInteger);
+  return Math.max(own - 1, ...numbers) + 1;
 }
 
 /**

@@ -32,6 +32,8 @@ export interface ExportStream extends MirrorStream {
 }
 
 export interface ExportHeader extends ExportOrigin {
+  /** Of the export, by the gateway's books, from 1. Earlier programs wrote none. */
+  readonly number?: number;
   /** Wall clock, ms: for people. */
   readonly madeMs: number;
   readonly streams: readonly ExportStream[];

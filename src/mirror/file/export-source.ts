@@ -17,6 +17,8 @@ import type { MirrorStream } from '../upstream.ts';
 export interface ExportRequest {
   readonly reader: LogReader;
   readonly origin: ExportOrigin;
+  /** Of this export, by the gateway's books. */
+  readonly number: number;
   readonly madeMs: number;
   readonly streams: readonly MirrorStream[];
   /** What the far side has by our own books. */
@@ -69,13 +71,13 @@ class ExportWriting {
   }
 
   get header(): ExportHeader {
-    const { origin, madeMs, streams, sent } = this.#request;
+    const { origin, number, madeMs, streams, sent } = this.#request;
     const listed = streams.map((at) => ({
       ...at,
       from: this.#written.get(at.stream) ?? 0,
       sent: coverageIn(sent, at.stream),
     }));
-    return { ...origin, madeMs, streams: listed };
+    return { ...origin, number, madeMs, streams: listed };
   }
 
   get isDone(): boolean {

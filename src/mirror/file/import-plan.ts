@@ -12,6 +12,8 @@ export interface ImportPlan {
   /** Each with what the far side had by the gateway's own books, when the last of them was written. */
   readonly streams: readonly PlannedStream[];
   readonly records: number;
+  /** How many topics these are of: the books tell of others too. */
+  readonly topics: number;
 }
 
 export interface PlannedStream extends MirrorStream {
@@ -23,7 +25,9 @@ export async function planImport(folder: string): Promise<ImportPlan[]> {
   const plans = new Map<string, Gathered>();
   for (const file of (await listExports(folder)).whole) {
     const content = new ExportContent();
+    let plan: Gathered | undefined;
     for await (const piece of readExport(file, content)) {
+      if (piece.kind === 'records') plan?.holds(piece.slice.stream);
       if (piece.kind !== 'header') continue;
       const { gateway, incarnation, mirror, target } = piece.header;
       const origin = { gateway, incarnation, mirror, target };
@@ -31,9 +35,9 @@ export async function planImport(folder: string): Promise<ImportPlan[]> {
       const gathered = plans.get(name) ?? new Gathered(origin);
       gathered.begin(file, piece.header.streams);
       plans.set(name, gathered);
+      plan = gathered;
     }
-    const { gateway = '', incarnation = '', mirror = '', target } = content.header ?? {};
-    plans.get(JSON.stringify({ gateway, incarnation, mirror, target }))?.end(content);
+    plan?.end(content);
   }
   return [...plans.values()];
 }
@@ -43,6 +47,8 @@ class Gathered implements ImportPlan {
   readonly files: string[] = [];
   records = 0;
   readonly #streams = new Map<StreamId, PlannedStream>();
+  /** Those of which there are records. */
+  readonly #holding = new Set<StreamId>();
 
   constructor(origin: ExportOrigin) {
     this.origin = origin;
@@ -58,6 +64,15 @@ class Gathered implements ImportPlan {
       const had = union(this.#streams.get(stream)?.had ?? upTo(0), sent);
       this.#streams.set(stream, { stream, topic, partition, had });
     }
+  }
+
+  get topics(): number {
+    const names = [...this.#holding].map((stream) => this.#streams.get(stream)?.topic);
+    return new Set(names).size;
+  }
+
+  holds(stream: StreamId): void {
+    this.#holding.add(stream);
   }
 
   end(content: ExportContent): void {

@@ -1,13 +1,13 @@
-import { type Coverage, holesIn, upTo, withRange } from '../../coverage.ts';
-import { GatelogError } from '../../errors.ts';
+import { type ErrorCode, GatelogError, messageOf } from '../../errors.ts';
+import { EXPORT_LIMITS } from '../../export-limits.ts';
 import type { StreamId } from '../../record.ts';
-import type { Slice } from '../../store/log.ts';
-import type { Rejection, Upstream, UpstreamSession } from '../upstream.ts';
+import type { Clock } from '../../time.ts';
+import type { Pacer } from '../pacer.ts';
+import type { MirrorStream, Rejection, Upstream, UpstreamSession } from '../upstream.ts';
 import { ExportContent } from './export-content.ts';
-import type { ExportRange } from './export-header.ts';
 import { readExport } from './export-files.ts';
 import type { ImportPlan } from './import-plan.ts';
-import { EXPORT_LIMITS } from '../../export-limits.ts';
+import { type Hole, ImportAccount, ImportSending } from './import-sending.ts';
 
 export interface ImportOptions {
   readonly plan: ImportPlan;
@@ -15,6 +15,12 @@ export interface ImportOptions {
   readonly upstream: Upstream;
   /** Keeps records that the centre refuses, durably; or rejects, and the import ends there. */
   readonly refused: (rejected: readonly RefusedRecord[]) => Promise<void>;
+  /** How long to wait after an error that passes, as a mirror does. */
+  readonly pacer: Pacer;
+  readonly clock: Clock;
+  /** It ends over such an error when nothing got through for so long since the first one. */
+  readonly patienceMs?: number;
+  /** Ends it in good order: what is there is there. */
   readonly signal: AbortSignal;
 }
 
@@ -31,32 +37,120 @@ export interface ImportResult {
   readonly skipped: number;
 }
 
+/** The way there or a broker's part in the cluster: the same may get through in a moment. */
+const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'UPSTREAM_UNREACHABLE',
+  'UPSTREAM_UNCERTAIN',
+]);
+
 /**
  * Sends files into Kafka as their gateway would: in its transactions, with its positions, so that
  * what the centre has is left out, a broken import goes on where it stopped, and the gateway finds
- * its positions moved when it is back. What the centre would have a hole before stays out. Throws
- * UPSTREAM_*; UPSTREAM_MISMATCH for such a hole, once everything else is sent.
+ * its positions moved when it is back. What the centre would have a hole before stays out. After an
+ * error that passes another session begins, for as long as `patienceMs` without anything new at the
+ * centre. Throws UPSTREAM_*; UPSTREAM_MISMATCH for such a hole, once everything else is sent.
  */
 export async function importFiles(options: ImportOptions): Promise<ImportResult> {
-  const { plan, upstream, signal } = options;
-  const names = new Map(plan.streams.map((at) => [at.stream, at]));
-  const quarantine = (rejected: readonly Rejection[]): Promise<void> =>
-    options.refused(
-      rejected.map(({ stream, offset, reason }) => {
-        const { topic = '', partition = 0 } = names.get(stream) ?? {};
+  const { plan, pacer, clock, signal, patienceMs = EXPORT_LIMITS.importPatienceMs } = options;
+  const importing = new Importing(options);
+  const { account } = importing;
+  // Since the first failure: only reading what the centre has already may take longer.
+  let failingSinceMs: number | undefined;
+  for (;;) {
+    const before = account.batches;
+    try {
+      await importing.session();
+      return { sent: account.sent, skipped: plan.records - account.taken };
+    } catch (error) {
+      if (signal.aborted) throw brokenOff(error);
+      if (!(error instanceof GatelogError) || !PASSING.has(error.code)) throw error;
+      if (account.batches > before) {
+        failingSinceMs = undefined;
+        pacer.succeeded();
+      }
+      const nowMs = clock.monotonicMs();
+      failingSinceMs ??= nowMs;
+      if (nowMs - failingSinceMs >= patienceMs) throw error;
+      await pacer.wait(messageOf(error), signal, () => {});
+      if (signal.aborted) throw brokenOff(error);
+    }
+  }
+}
+
+/** One import, and each of its sessions. */
+class Importing {
+  readonly #options: ImportOptions;
+  readonly #places: ReadonlyMap<StreamId, MirrorStream>;
+  /** Refused records that are kept already: an aborted batch is refused again. */
+  readonly #kept = new Set<string>();
+  readonly account: ImportAccount = new ImportAccount();
+  #sessions = 0;
+
+  constructor(options: ImportOptions) {
+    this.#options = options;
+    this.#places = new Map(options.plan.streams.map((at) => [at.stream, at]));
+  }
+
+  /** Reads all files, whatever an earlier session brought: what the centre has is left out. */
+  async session(): Promise<void> {
+    const { plan, signal } = this.#options;
+    const session = await this.#connect();
+    session.broken.catch(() => {}); // Who sends is told.
+    // What waits for an answer must not keep a person waiting.
+    const close = (): void => void session.close();
+    signal.addEventListener('abort', close, { once: true });
+    try {
+      requireNoSample(session, plan);
+      const sending = new ImportSending(session, plan, this.account);
+      await sendFiles(sending, plan.files, signal);
+    } finally {
+      signal.removeEventListener('abort', close);
+      await session.close();
+    }
+  }
+
+  /**
+   * A session after the first knows what those before it brought. More than that at the centre means
+   * that the gateway is online again and sends: it is not taken over from again and again, as neither
+   * would send for long.
+   */
+  async #connect(): Promise<UpstreamSession> {
+    const { plan, upstream, signal } = this.#options;
+    const isFirst = this.#sessions === 0;
+    const quarantine = (rejected: readonly Rejection[]): Promise<void> => this.#keep(rejected);
+    try {
+      const session = await upstream.connect(plan.streams, signal, {
+        seek: new Map(),
+        quarantine,
+      });
+      this.#sessions++;
+      return session;
+    } catch (error) {
+      const isMoved = error instanceof GatelogError && error.code === 'UPSTREAM_MISMATCH';
+      if (isFirst || !isMoved) throw error;
+      throw new GatelogError(
+        'UPSTREAM_FENCED',
+        `what the centre has of gateway '${plan.origin.gateway}' was changed by somebody else while this import waited: most likely the gateway is online and sends these records itself, then let it; else import again, which begins from what the centre has now`,
+        { cause: error },
+      );
+    }
+  }
+
+  async #keep(rejected: readonly Rejection[]): Promise<void> {
+    const fresh = rejected.filter(({ stream, offset }) => !this.#kept.has(`${stream}/${offset}`));
+    await this.#options.refused(
+      fresh.map(({ stream, offset, reason }) => {
+        const { topic = '', partition = 0 } = this.#places.get(stream) ?? {};
         return { topic, partition, offset, reason };
       }),
     );
-  const session = await upstream.connect(plan.streams, signal, { seek: new Map(), quarantine });
-  const sending = new Sending(session, plan);
-  session.broken.catch(() => {}); // Who sends is told.
-  try {
-    requireNoSample(session, plan);
-    await sendFiles(sending, plan.files, signal);
-    return { sent: sending.sent, skipped: plan.records - sending.taken };
-  } finally {
-    await session.close();
+    for (const { stream, offset } of fresh) this.#kept.add(`${stream}/${offset}`);
+    this.account.refused(rejected.length);
   }
+}
+
+function brokenOff(cause?: unknown): GatelogError {
+  return new GatelogError('UPSTREAM_UNREACHABLE', 'broken off', { cause });
 }
 
 /**
@@ -64,7 +158,7 @@ export async function importFiles(options: ImportOptions): Promise<ImportResult>
  * go yet is looked at again after all files, for as long as that brings anything.
  */
 async function sendFiles(
-  sending: Sending,
+  sending: ImportSending,
   files: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
@@ -87,13 +181,13 @@ async function sendFiles(
 
 /** The first place of it that nothing could follow on. */
 async function sendFile(
-  sending: Sending,
+  sending: ImportSending,
   file: string,
   signal: AbortSignal,
 ): Promise<Hole | undefined> {
   let hole: Hole | undefined;
   for await (const piece of readExport(file, new ExportContent())) {
-    if (signal.aborted) throw new GatelogError('UPSTREAM_UNREACHABLE', 'broken off');
+    if (signal.aborted) throw brokenOff();
     let found: Hole | undefined;
     if (piece.kind === 'records') found = await sending.records(piece.slice);
     // What is elsewhere is no gap: only the centre knows whether it has it.
@@ -101,13 +195,6 @@ async function sendFile(
     hole ??= found;
   }
   return hole;
-}
-
-/** What the centre would never get if records from `goesOn` on were sent now. */
-interface Hole {
-  readonly stream: StreamId;
-  readonly from: number;
-  readonly goesOn: number;
 }
 
 /** Which of its records the centre has is known to the gateway alone. */
@@ -118,93 +205,5 @@ function requireNoSample({ positions }: UpstreamSession, plan: ImportPlan): void
       'UPSTREAM_MISMATCH',
       `the centre has a sample of ${topic}/${partition} of gateway '${plan.origin.gateway}', and only the gateway knows which records that is: let it send the rest (sample.rest: later) when its link is not metered, and import after that`,
     );
-  }
-}
-
-class Sending {
-  readonly #session: UpstreamSession;
-  readonly #plan: ImportPlan;
-  readonly #had: Map<StreamId, Coverage>;
-  /** Of `#slices`, and of gaps: what has been had after them. */
-  #after = new Map<StreamId, Coverage>();
-  #slices: Slice[] = [];
-  #records = 0;
-  #bytes = 0;
-  sent = 0;
-  /** Records that the centre had not. */
-  taken = 0;
-  /** So often something was new to the centre. */
-  passed = 0;
-
-  constructor(session: UpstreamSession, plan: ImportPlan) {
-    this.#session = session;
-    this.#plan = plan;
-    // Of a stream that the centre knows nothing of, the gateway's own books say what it has.
-    const byBooks = plan.streams.map(({ stream, had }) => [stream, had] as const);
-    this.#had = new Map([...byBooks, ...session.positions]);
-  }
-
-  gap({ stream, from, to }: ExportRange): Hole | undefined {
-    if (holesIn(this.#coverage(stream), from, to).length === 0) return undefined;
-    const before = this.#holeBefore(stream, from);
-    if (before !== undefined) return before;
-    this.#pass(stream, from, to);
-    return undefined;
-  }
-
-  async records({ stream, records }: Slice): Promise<Hole | undefined> {
-    const base = records[0]?.offset ?? 0;
-    const end = base + records.length;
-    const wanted = holesIn(this.#coverage(stream), base, end);
-    if (wanted.length === 0) return undefined;
-    const before = this.#holeBefore(stream, base);
-    if (before !== undefined) return before;
-    for (const { from, to } of wanted) {
-      const slice = { stream, records: records.slice(from - base, to - base) };
-      this.#slices.push(slice);
-      this.#records += slice.records.length;
-      for (const { key, value, headers } of slice.records) {
-        this.#bytes += (key?.length ?? 0) + (value?.length ?? 0) + headers.length;
-      }
-    }
-    this.#pass(stream, base, end);
-    const { batchBytes, batchRecords } = EXPORT_LIMITS;
-    if (this.#bytes >= batchBytes || this.#records >= batchRecords) await this.flush();
-    return undefined;
-  }
-
-  async flush(): Promise<void> {
-    if (this.#after.size === 0) return;
-    const { rejected } = await this.#session.send(this.#slices, this.#after);
-    this.sent += this.#records - rejected.length;
-    this.taken += this.#records;
-    this.#slices = [];
-    this.#after = new Map();
-    this.#records = 0;
-    this.#bytes = 0;
-  }
-
-  refusal({ stream, from, goesOn }: Hole): GatelogError {
-    const at = this.#plan.streams.find((one) => one.stream === stream);
-    return new GatelogError(
-      'UPSTREAM_MISMATCH',
-      `the centre has ${at?.topic}/${at?.partition} of gateway '${this.#plan.origin.gateway}' up to ${from}, and these files go on at ${goesOn}: import the files in between first, or export again where these were made, or let the gateway send them when it is online; everything else of these files is there now`,
-    );
-  }
-
-  #coverage(stream: StreamId): Coverage {
-    return this.#had.get(stream) ?? upTo(0);
-  }
-
-  #pass(stream: StreamId, from: number, to: number): void {
-    const after = withRange(this.#coverage(stream), from, to);
-    this.#had.set(stream, after);
-    this.#after.set(stream, after);
-    this.passed++;
-  }
-
-  #holeBefore(stream: StreamId, goesOn: number): Hole | undefined {
-    const [hole] = holesIn(this.#coverage(stream), 0, goesOn);
-    return hole === undefined ? undefined : { stream, from: hole.from, goesOn };
   }
 }

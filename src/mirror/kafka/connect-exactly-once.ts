@@ -3,6 +3,7 @@ import { GatelogError } from '../../errors.ts';
 import type { StreamId } from '../../record.ts';
 import { MIRROR_LIMITS } from '../../mirror-limits.ts';
 import type { ConnectOptions, MirrorStream } from '../upstream.ts';
+import { addressName } from './address.ts';
 import type { Cluster } from './cluster.ts';
 import { CODE } from './codes.ts';
 import { Coordinators } from './coordinators.ts';
@@ -15,6 +16,7 @@ import {
   requireSomeBooks,
 } from './doubt.ts';
 import type { DeliveryParts } from './delivery-parts.ts';
+import type { JournalEntry } from './journal.ts';
 import { ExactlyOnceDelivery } from './exactly-once.ts';
 import type { FirstQuestions } from './first-questions.ts';
 import { growth } from './growth.ts';
@@ -24,12 +26,14 @@ import type { Versions } from './links.ts';
 import type { PositionsAnswer } from './offset-fetch.ts';
 import { KAFKA_DEFAULTS } from './options.ts';
 import { inDoubtElsewhere, setAsideLeftOut } from './left-out.ts';
+import { sentUnderOtherNames } from './other-books.ts';
 import { ensurePositionsTopic } from './positions-topic.ts';
 import { refusal } from './refusal.ts';
 import { acceptPosition } from './resume.ts';
+import { lackingVersions } from './needed-versions.ts';
 import { laneNumbers, Ring, ringId } from './ring.ts';
-import { canDescribe, takeOver, transactionClient } from './take-over.ts';
-import type { TransactionClient } from './transaction.ts';
+import { canDescribe, takeOver } from './take-over.ts';
+import { TransactionClient } from './transaction.ts';
 
 /** A cluster that answered, what it was asked in the same breath, and what was known before. */
 export interface OpenedCluster {
@@ -49,7 +53,7 @@ export async function connectExactlyOnce(
   { seek, onSought }: Pick<ConnectOptions, 'seek' | 'onSought'>,
 ): Promise<{ delivery: ExactlyOnceDelivery; positions: Coverages }> {
   const { options, refusals } = parts;
-  const { logger, positionsTopic = KAFKA_DEFAULTS.positionsTopic } = options;
+  const { clock, logger, positionsTopic = KAFKA_DEFAULTS.positionsTopic } = options;
   const versions = await asked.versions;
   checkVersions(cluster, versions);
   const streams = [...parts.streams.values()];
@@ -57,14 +61,23 @@ export async function connectExactlyOnce(
   const coordinators = new Coordinators(cluster, known, asked.coordinators);
   const clientOf = (index: number): TransactionClient => {
     const transactionalId = ringId(refusals.transactionalId, index);
-    return transactionClient({ ...parts, coordinators, signal }, transactionalId);
+    const { transactionTimeoutMs: timeoutMs } = parts;
+    const names = { transactionalId, group: refusals.group, positionsTopic, timeoutMs };
+    const isDescribable = canDescribe(versions);
+    return new TransactionClient(
+      parts.links,
+      coordinators,
+      { ...names, isDescribable },
+      clock,
+      signal,
+    );
   };
   const client = clientOf(1);
   // Before the transactional id is taken from its owner: it may be a healthy gateway's. A refusal
   // is told below, in its turn.
   const glanced = await glance(parts, client, coordinators, asked);
   if (glanced.code === CODE.none) await sortPositions(parts, glanced, seek);
-  parts.judge.noteExports((await parts.journal.exported()).count);
+  parts.judge.begin();
   const most = canDescribe(versions) ? MIRROR_LIMITS.kafkaLanes : 1;
   const entry = await parts.journal.read();
   const alsoOf = inDoubtElsewhere(entry, parts.streams);
@@ -78,7 +91,6 @@ export async function connectExactlyOnce(
   const sought = [...seek].map(([stream, next]): [StreamId, Coverage] => [stream, upTo(next)]);
   const positions = new Map([...found, ...unknown, ...sought]);
   const laneOf = (index: number): Lane => new Lane(parts, clientOf(index), index);
-  const { clock } = options;
   const ring = new Ring(
     { laneOf, most, clock, ...growth(known, client.transactionalId, logger) },
     lanes,
@@ -87,8 +99,8 @@ export async function connectExactlyOnce(
   // Unknown ones too, before any record: from now on "no position" means that it was forgotten.
   const changed = new Map([...unknown, ...sought]);
   if (changed.size > 0) await delivery.commitPositions(changed);
-  // What the journal knows is older than a person's word.
-  if (seek.size > 0) await parts.journal.forget();
+  // What the journal knows is older than a person's word; and it must know this one.
+  if (seek.size > 0) await journal.write(standing(cluster.id, positions));
   const { producer } = lanes.first;
   logger.info(
     {
@@ -100,6 +112,11 @@ export async function connectExactlyOnce(
     'connected to Kafka',
   );
   return { delivery, positions };
+}
+
+/** The books of a session that begins, without a transaction. */
+function standing(clusterId: string, confirmed: Coverages): JournalEntry {
+  return { clusterId, confirmed, ranges: [], after: new Map(), witnesses: [] };
 }
 
 /** The connections to the other coordinators are made meanwhile. */
@@ -130,10 +147,9 @@ async function readPositions(
   seek: ReadonlyMap<StreamId, number>,
 ): Promise<FoundPositions> {
   const { known, forgotten } = await sortPositions(parts, answer, seek);
-  const { positionsLostBelow = 0, unknownOutcome = 'stop' } = parts.options;
-  const ours = { lostBelow: positionsLostBelow, journal: await parts.journal.read() };
+  const { isPositionLost = never, unknownOutcome = 'stop' } = parts.options;
   const open = [...forgotten.values()].filter(({ stream }) => !seek.has(stream));
-  requireSomeBooks(ours, open, unknownOutcome);
+  requireSomeBooks(isPositionLost, open, unknownOutcome);
   requireNoneExported((await parts.journal.exported()).had, open, unknownOutcome);
   const aside = await parts.journal.aside();
   const local = new Map<StreamId, Coverage>();
@@ -145,7 +161,7 @@ async function readPositions(
 
 /** Throws UPSTREAM_MISMATCH when a position is not of this folder's making. */
 async function sortPositions(
-  { options, refusals, streams, journal }: DeliveryParts,
+  { options, clusterId, refusals, streams, journal }: DeliveryParts,
   answer: PositionsAnswer,
   seek: ReadonlyMap<StreamId, number>,
 ): Promise<{
@@ -156,6 +172,9 @@ async function sortPositions(
   const entry = await journal.read();
   const exported = (await journal.exported()).had;
   const aside = await journal.aside();
+  const { role, isPositionLost = never, otherBooks } = options;
+  const others = entry === undefined ? await otherBooks?.() : undefined;
+  const elsewhere = await sentUnderOtherNames(clusterId, others ?? []);
   const known = new Map<StreamId, Coverage>();
   const forgotten = new Map<StreamId, MirrorStream>();
   for (const [stream, of] of streams) {
@@ -165,14 +184,23 @@ async function sortPositions(
       forgotten.set(stream, of);
       continue;
     }
-    if (entry !== undefined && !seek.has(stream)) {
-      const others = union(exported.get(stream) ?? upTo(0), aside.get(stream) ?? upTo(0));
-      const had = union(of.had ?? upTo(0), others);
+    // An import has no books before it has sent something, and goes on from wherever its gateway came to.
+    const isFree = seek.has(stream) || (role === 'import' && entry === undefined);
+    // Where our books were lost the far side's word is all there is: more than they have is no clone's.
+    if (!isFree && !isPositionLost(stream)) {
+      const had = [exported, aside, elsewhere].reduce(
+        (all, books) => union(all, books.get(stream) ?? upTo(0)),
+        of.had ?? upTo(0),
+      );
       requireOwnRecords(options, { ...of, had }, position, entry);
     }
     known.set(stream, position);
   }
   return { known, forgotten };
+}
+
+function never(): boolean {
+  return false;
 }
 
 interface FoundPositions {
@@ -202,28 +230,7 @@ async function settleDoubt(
   return positionsAfterDoubt(outcome, entry, local, options.unknownOutcome ?? 'stop');
 }
 
-/** API key, version and name of what the exactly-once protocol needs. */
-const NEEDED = [
-  [0, 9, 'Produce'],
-  [9, 7, 'OffsetFetch'],
-  [10, 3, 'FindCoordinator'],
-  [22, 4, 'InitProducerId'],
-  [24, 3, 'AddPartitionsToTxn'],
-  [25, 3, 'AddOffsetsToTxn'],
-  [26, 3, 'EndTxn'],
-  [28, 3, 'TxnOffsetCommit'],
-] as const;
-
-function checkVersions(cluster: Cluster, versions: Versions): void {
-  const missing = NEEDED.filter(([key, version]) => {
-    const known = versions.get(key);
-    return known === undefined || known.min > version || known.max < version;
-  });
-  if (missing.length === 0) return;
-  const names = missing.map(([, version, name]) => `${name} v${version}`).join(', ');
-  const { host, port } = cluster.seed;
-  throw new GatelogError(
-    'UPSTREAM_UNSUPPORTED',
-    `Kafka at ${host}:${port} lacks what exactly-once delivery needs (${names}): Apache Kafka 2.8 or later has it; for services without transactions set 'delivery: at-least-once'`,
-  );
+function checkVersions({ seed }: Cluster, versions: Versions): void {
+  const lacking = lackingVersions(versions, addressName(seed));
+  if (lacking !== undefined) throw new GatelogError('UPSTREAM_UNSUPPORTED', lacking);
 }

@@ -20,6 +20,8 @@ export interface ConsumeOptions extends KafkaConnection {
   readonly topics: readonly string[];
   /** Read before them where it is there and may be read. */
   readonly ifThere?: string | undefined;
+  /** By topic: its first pass begins with records of this time (ms) instead of its beginning. */
+  readonly since?: ReadonlyMap<string, number>;
   readonly clock: Clock;
   readonly signal?: AbortSignal;
 }
@@ -27,6 +29,8 @@ export interface ConsumeOptions extends KafkaConnection {
 const FETCH_BYTES = 1_048_576;
 const EARLIEST = -2n;
 const LATEST = -1n;
+/** Of an offset by time: all records are older. */
+const NO_SUCH_TIME = -1;
 /**
  * The end is taken as everything that is written, decided or not: a transaction may be committed
  * already while its markers are still under way.
@@ -123,8 +127,15 @@ export class CommittedReader {
 
   async #boundsOf(at: Partition): Promise<Bounds> {
     const to = await this.#offsetAt(at, LATEST);
-    const from = this.#next.get(nameOf(at)) ?? (await this.#offsetAt(at, EARLIEST));
+    const from = this.#next.get(nameOf(at)) ?? (await this.#beginning(at, to));
     return { at, from, to };
+  }
+
+  async #beginning(at: Partition, end: number): Promise<number> {
+    const sinceMs = this.#options.since?.get(at.topic);
+    if (sinceMs === undefined) return this.#offsetAt(at, EARLIEST);
+    const offset = await this.#offsetAt(at, BigInt(Math.round(sinceMs)));
+    return offset === NO_SUCH_TIME ? end : offset;
   }
 
   /** Throws, but for the topic that need not be there: that is let alone from now on. */

@@ -12,6 +12,9 @@ import type { CreateTopics, KafkaUpstreamOptions } from './options.ts';
 import { identityBytes, type Way } from './plan.ts';
 import { TopicTrouble } from './topic-trouble.ts';
 
+/** What is asked of a cluster here. */
+type TopicKeeper = Pick<Cluster, 'topics' | 'create'>;
+
 /** Where every stream goes in this session, and which broker leads each central partition. */
 export interface Destinations {
   readonly ways: ReadonlyMap<StreamId, Way>;
@@ -35,7 +38,7 @@ function centralNameOf(topic: string, options: KafkaUpstreamOptions): string {
 
 /** Finds, or creates where that is allowed, the central topic of every stream. */
 export async function findDestinations(
-  cluster: Cluster,
+  cluster: TopicKeeper,
   streams: readonly MirrorStream[],
   options: KafkaUpstreamOptions,
 ): Promise<Destinations> {
@@ -49,10 +52,18 @@ export async function findDestinations(
   const names = [...localOf.keys()];
   let topics = names.length === 0 ? new Map<string, CentralTopic>() : await cluster.topics(names);
   let created = false;
+  const troubles: TopicTrouble[] = [];
   for (const name of names) {
     const local = must(localOf.get(name), 'every central name came from a local topic');
-    created = (await ensureTopic(cluster, topics.get(name), name, local, options)) || created;
+    try {
+      created = (await ensureTopic(cluster, topics.get(name), name, local, options)) || created;
+    } catch (error) {
+      if (!(error instanceof TopicTrouble)) throw error;
+      troubles.push(error);
+    }
   }
+  const [trouble, ...others] = troubles;
+  if (trouble !== undefined) throw trouble.with(others);
   if (created) topics = await cluster.topics(names);
   const { tombstones = false } = options;
   const ways = new Map<StreamId, Way>();
@@ -94,7 +105,7 @@ function partitionsOf(topic: CentralTopic | undefined, name: string): number {
 
 /** True when the topic had to be created. */
 async function ensureTopic(
-  cluster: Cluster,
+  cluster: TopicKeeper,
   found: CentralTopic | undefined,
   name: string,
   local: string,
@@ -117,7 +128,7 @@ async function ensureTopic(
 
 /** Creates a topic; undefined when it is there now, else why not. */
 export async function createTopic(
-  cluster: Cluster,
+  cluster: TopicKeeper,
   name: string,
   create: CreateTopics,
   logger: Logger,
@@ -145,7 +156,6 @@ export function notAuthorized(
   );
 }
 
-export function whoOf(options: KafkaUpstreamOptions): string {
-  const { sasl } = options;
+export function whoOf({ sasl }: Pick<KafkaUpstreamOptions, 'sasl'>): string {
   return sasl !== undefined && 'username' in sasl ? `user '${sasl.username}'` : 'this gateway';
 }

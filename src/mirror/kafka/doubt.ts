@@ -80,9 +80,10 @@ export function requireOwnRecords(
   { gateway }: { readonly gateway: string },
   { stream, topic, partition, had = upTo(0) }: MirrorStream,
   far: Coverage,
-  entry: JournalEntry,
+  entry: JournalEntry | undefined,
 ): void {
-  const own = union(confirmedOf(entry, stream, had), entry.after.get(stream) ?? upTo(0));
+  const confirmed = union(had, entry?.confirmed.get(stream) ?? upTo(0));
+  const own = union(confirmed, entry?.after.get(stream) ?? upTo(0));
   if (covers(own, far)) return;
   throw new GatelogError(
     'UPSTREAM_MISMATCH',
@@ -95,15 +96,16 @@ export function requireOwnRecords(
  * ours: whether it has everything of them or nothing, nobody knows. Kafka lets go of each stream's
  * position on its own, a week after it last moved, so it may well know those of busy topics. Throws
  * UPSTREAM_MISMATCH unless a person said that it shall all be sent again, or of each where it shall go
- * on. A stream that came after the loss (from `lostBelow` on) has its position in our new books.
+ * on. Each stream for itself: a session may leave some out (a policy, a pause, a refused topic), and
+ * what it wrote into the journal since says nothing of those.
  */
 export function requireSomeBooks(
-  ours: { readonly lostBelow: number; readonly journal: JournalEntry | undefined },
+  isLost: (stream: StreamId) => boolean,
   open: readonly MirrorStream[],
   whenUnknown: 'stop' | 'repeat',
 ): void {
-  if (ours.journal !== undefined || whenUnknown === 'repeat') return;
-  const lost = open.filter(({ stream }) => stream < ours.lostBelow);
+  if (whenUnknown === 'repeat') return;
+  const lost = open.filter(({ stream }) => isLost(stream));
   if (lost.length === 0) return;
   const topics = [...new Set(lost.map(({ topic }) => topic))].join(', ');
   throw new GatelogError(

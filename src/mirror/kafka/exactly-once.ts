@@ -56,7 +56,7 @@ export class ExactlyOnceDelivery {
     this.#parts = parts;
     this.#ring = ring;
     this.#confirmed = new Map(had);
-    this.#pace = new Pace(parts.options.clock);
+    this.#pace = new Pace(parts.options.clock, parts.transactionTimeoutMs);
   }
 
   /** Encodes at once; the result is to be handed to `deliver` in call order. */
@@ -104,16 +104,17 @@ export class ExactlyOnceDelivery {
     if (this.#flights.some((one) => one.isHeld)) await before?.sent;
     const { cargo } = flight;
     flight.isBegun = true;
+    const begunMs = this.#parts.options.clock.monotonicMs();
     await this.#pace.ofSmall(lane.begin(cargo));
     await either(before?.sent, flight.recalled);
     if (flight.isRecalled) return this.#takeBack(flight, lane);
     const answers = Promise.all([lane.produce(cargo), this.#stage(flight, lane)]);
-    const timed = this.#pace.ofBatch(answers);
+    const timed = this.#pace.ofBatch(answers, begunMs);
     flight.noteSent();
     flight.bytesSent += cargo.reduce((sum, { batch }) => sum + batch.bytes.length, 0);
     flight.pace = await timed;
     const [delivered] = await answers;
-    const condemned = this.#judgeAnswers(delivered, lane);
+    const condemned = await this.#judgeAnswers(delivered, lane);
     await either(before?.committed, flight.recalled);
     if (flight.isRecalled) return this.#takeBack(flight, lane);
     if (condemned.length > 0) {
@@ -139,8 +140,8 @@ export class ExactlyOnceDelivery {
     return lane.stage(staged, this.#ring.isSingle);
   }
 
-  /** The condemned ones. Throws when a refusal is not about the records. */
-  #judgeAnswers(delivered: readonly Delivered[], lane: Lane): Delivered[] {
+  /** The condemned ones. Rejects when a refusal is not about the records. */
+  async #judgeAnswers(delivered: readonly Delivered[], lane: Lane): Promise<Delivered[]> {
     const condemned: Delivered[] = [];
     const places = new Set<string>();
     for (const one of delivered) {
@@ -151,7 +152,7 @@ export class ExactlyOnceDelivery {
       if (places.has(place)) continue;
       places.add(place);
       if (condemnsRecords(code)) condemned.push(one);
-      else lane.check('Produce', code, topic);
+      else await lane.check('Produce', code, topic);
     }
     return condemned;
   }

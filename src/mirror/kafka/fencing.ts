@@ -1,4 +1,5 @@
 import type { Clock } from '../../time.ts';
+import type { Taker } from './import-mark.ts';
 
 /**
  * Being fenced has four causes, and only one of them is another machine:
@@ -8,8 +9,9 @@ import type { Clock } from '../../time.ts';
  * - records that were exported from here are imported at the centre, under our name;
  * - a clone of this gateway runs somewhere with the same transactional id.
  *
- * The first three are told by what we did ourselves. An excuse is for one transactional id, is used once
- * and grows stale, so that two clones can't throw each other out for ever. For one id: a gateway takes over
+ * The first two are told by what we did ourselves. An excuse is for one transactional id, is used once
+ * and grows stale, so that two clones can't throw each other out for ever. An import is told by the far
+ * side (import-mark.ts), and is one only where something was exported. For one id: a gateway takes over
  * several at once, of coordinators on different brokers, and what one of them carries out late says
  * nothing of the others.
  */
@@ -17,18 +19,32 @@ export type FenceCause = 'timed-out' | 'own-past' | 'import' | 'clone';
 
 /** Of one transactional id, however often connecting failed: two clones must not throw each other out for long. */
 const MOST_EXCUSES = 2;
+/**
+ * Of the files of one export, where the brokers can't tell who took an id: they may be broken off, begun
+ * again, and come once more from another stick.
+ */
+const IMPORTS_OF_EXPORT = 3;
 /** A request that old is not still sitting in a stalled broker's socket. */
 const EXCUSE_LASTS_MS = 600_000;
 
 export class FenceJudge {
   readonly #clock: Clock;
+  readonly #exports: () => Promise<number>;
   /** When, by transactional id. */
   readonly #unanswered = new Map<string, readonly number[]>();
-  #exports = 0;
-  #excusedExports = 0;
+  #excusedImports = 0;
+  /** In this session one was. */
+  #isImported = false;
 
-  constructor(clock: Clock) {
+  /** `exports`: so many were made here by now. */
+  constructor(clock: Clock, exports: () => Promise<number>) {
     this.#clock = clock;
+    this.#exports = exports;
+  }
+
+  /** A session begins: what was taken from the one before is ours again. */
+  begin(): void {
+    this.#isImported = false;
   }
 
   /** An InitProducerId was sent and its answer will never be seen. */
@@ -42,23 +58,27 @@ export class FenceJudge {
     return [...this.#unanswered.keys()].filter((id) => this.#excusesOf(id).length > 0);
   }
 
-  /** So many exports were made here. Each excuses one import. */
-  noteExports(count: number): void {
-    this.#exports = count;
-  }
-
-  /** `openForMs`: how long our transaction was open, undefined when there was none. */
-  judge(
+  /**
+   * `openForMs`: how long our transaction was open, undefined when there was none. Files may be made, and
+   * be brought to the centre, while a session stands; and an import takes over all ids of it.
+   */
+  async judge(
     transactionalId: string,
     openForMs: number | undefined,
     transactionTimeoutMs: number,
-  ): FenceCause {
+    takenBy: () => Promise<Taker>,
+  ): Promise<FenceCause> {
     if (openForMs !== undefined && openForMs >= transactionTimeoutMs) return 'timed-out';
     const [excuse, ...others] = this.#excusesOf(transactionalId);
     this.#unanswered.set(transactionalId, others);
     if (excuse !== undefined) return 'own-past';
-    if (this.#excusedExports >= this.#exports) return 'clone';
-    this.#excusedExports++;
+    const exports = await this.#exports();
+    const taker = exports === 0 ? 'gateway' : await takenBy();
+    if (taker !== 'unknown') return taker === 'import' ? 'import' : 'clone';
+    if (this.#isImported) return 'import';
+    if (this.#excusedImports >= exports * IMPORTS_OF_EXPORT) return 'clone';
+    this.#excusedImports++;
+    this.#isImported = true;
     return 'import';
   }
 

@@ -1,6 +1,7 @@
 import { fetchV12, type RecordsBatch } from '@platformatic/kafka';
 import { must } from '../../assert.ts';
 import { IDENTITY_HEADER } from '../../identity.ts';
+import { METRICS } from '../../health.ts';
 import { GAPS } from '../../loss.ts';
 import { CODE } from './codes.ts';
 import type { Address } from './address.ts';
@@ -15,8 +16,8 @@ export interface CentralRecord {
   readonly key: Uint8Array | null;
   /** Value of the `gatelog.id` header; undefined when the record has none. */
   readonly identity: string | undefined;
-  /** The value, of a record of the loss ledger; undefined: it is none. */
-  readonly gap?: Uint8Array | null | undefined;
+  /** The value, of a record that a gateway wrote of itself (`_gaps`, `_metrics`); undefined: it is none. */
+  readonly own?: Uint8Array | null | undefined;
 }
 
 export interface Fetched {
@@ -28,6 +29,9 @@ export interface Fetched {
   readonly stableOffset: number;
   readonly startOffset: number;
 }
+
+/** Parts of the identities of such records. */
+const OWN: readonly string[] = [`/${GAPS}/`, `/${METRICS}/`];
 
 const READ_COMMITTED = 1;
 const TRANSACTIONAL = 1 << 4;
@@ -134,7 +138,7 @@ function recordsOf(
         timestampMs: baseTimestamp + Number(record.timestampDelta),
         key: record.key,
         identity,
-        gap: identity?.includes(`/${GAPS}/`) === true ? record.value : undefined,
+        own: OWN.some((part) => identity?.includes(part)) ? record.value : undefined,
       };
     });
 }

@@ -90,14 +90,15 @@ export class Journal {
     return { count, had: coveragesOf(had) };
   }
 
-  /** MUST be durable before the first of these records is in a file. */
-  async noteExported(exporting: Coverages): Promise<void> {
+  /** The number of this export. MUST be durable before the first of these records is in a file. */
+  async noteExported(exporting: Coverages): Promise<number> {
     const { count, had } = await this.exported();
     const all = new Map(had);
     for (const [stream, more] of exporting)
       all.set(stream, union(more, all.get(stream) ?? upTo(0)));
     const text = JSON.stringify({ count: count + 1, had: storedOf(all) });
     await this.#values.put(EXPORTED, Buffer.from(text, 'utf8'));
+    return count + 1;
   }
 
   /** What the far side has of streams that the transaction's entry no longer tells of; see left-out.ts. */
@@ -130,11 +131,6 @@ export class Journal {
       ]),
     });
     return this.#values.put(TRANSACTION, Buffer.from(text, 'utf8'));
-  }
-
-  /** Forgets the transaction: its positions no longer say anything. */
-  forget(): Promise<void> {
-    return this.#values.delete(TRANSACTION);
   }
 
   async read(): Promise<JournalEntry | undefined> {

@@ -22,6 +22,7 @@ import { connectExactlyOnce, type OpenedCluster } from './connect-exactly-once.t
 import type { DeliveryParts } from './delivery-parts.ts';
 import { FirstQuestions, type Wanted } from './first-questions.ts';
 import { FenceJudge } from './fencing.ts';
+import { markedTimeout } from './import-mark.ts';
 import { Initialiser } from './initialise.ts';
 import { Journal } from './journal.ts';
 import { type Address, addressName, distinct } from './address.ts';
@@ -36,6 +37,7 @@ import { TransactionTimeout } from './transaction-timeout.ts';
 import { Throttle } from './throttle.ts';
 import { TopicTrouble } from './topic-trouble.ts';
 import type { RefusalContext } from './refusal.ts';
+import { requireRightCluster } from './right-cluster.ts';
 import { laneNumbers, ringId } from './ring.ts';
 
 /** The mirror's upstream for Apache Kafka (2.8 and later; 2.4 and later for at-least-once). */
@@ -81,7 +83,7 @@ class KafkaUpstream implements Upstream {
       this.#times,
     );
     this.#journal = new Journal(options.journal);
-    this.#judge = new FenceJudge(options.clock);
+    this.#judge = new FenceJudge(options.clock, async () => (await this.#journal.exported()).count);
     this.#initialiser = new Initialiser(this.#journal, this.#judge);
   }
 
@@ -123,7 +125,10 @@ class KafkaUpstream implements Upstream {
   }
 
   dispositionOf(error: unknown): Disposition {
-    if (error instanceof TopicTrouble) return { kind: 'stop-topic', topic: error.topic };
+    if (error instanceof TopicTrouble) {
+      const others = new Map(error.others.map(({ topic, message }) => [topic, message]));
+      return { kind: 'stop-topic', topic: error.topic, ...(others.size > 0 ? { others } : {}) };
+    }
     if (error instanceof GatelogError) {
       // Everything else mends itself or is mended at the far side, where nobody can reach us.
       const lasting = error.code === 'UPSTREAM_FENCED' || error.code === 'UPSTREAM_MISMATCH';
@@ -141,8 +146,8 @@ class KafkaUpstream implements Upstream {
     const options = this.#options;
     const opened = await this.#openCluster(links, streams, signal);
     const { cluster } = opened;
-    options.claim?.(clusterClaims(cluster.id, streams, options));
-    await this.#checkCluster(cluster.id);
+    const claims = clusterClaims(cluster.id, streams, options);
+    await requireRightCluster(cluster.id, claims, options, this.#journal);
     const destinations = await findDestinations(cluster, streams, options);
     const partitions = await this.#partitions.begin(destinations.ways.values());
     void this.#partitions.watch(links, partitions, signal);
@@ -164,7 +169,10 @@ class KafkaUpstream implements Upstream {
       judge: this.#judge,
       initialiser: this.#initialiser,
       refusals,
-      transactionTimeoutMs: this.#timeout.next(this.#large.isRaised ? this.#large.ms : 0),
+      transactionTimeoutMs: markedTimeout(
+        options.role ?? 'gateway',
+        this.#timeout.next(this.#large.isRaised ? this.#large.ms : 0),
+      ),
       timeout: this.#timeout,
       requestTimeoutMs: options.requestTimeoutMs ?? KAFKA_DEFAULTS.requestTimeoutMs,
       patience: this.#large,
@@ -250,25 +258,6 @@ class KafkaUpstream implements Upstream {
     if (versions === undefined || !tellsConfigs(versions)) return new Map();
     known.tellsConfigs = true;
     return askTimeLimits(links, cluster.seed, topics);
-  }
-
-  /** Another cluster under the same address has other positions and other records. */
-  async #checkCluster(id: string): Promise<void> {
-    const { clusterId } = this.#options;
-    const known = await this.#journal.clusterId();
-    if (clusterId !== undefined && clusterId !== id) {
-      throw new GatelogError(
-        'UPSTREAM_MISMATCH',
-        `The cluster reached is '${id}', but 'clusterId' asks for '${clusterId}'`,
-      );
-    }
-    if (known !== undefined && known !== id && clusterId === undefined) {
-      throw new GatelogError(
-        'UPSTREAM_MISMATCH',
-        `The cluster reached is '${id}', but this mirror has been delivering to '${known}'. If it shall move on to the new one from where it stands, set 'clusterId: ${id}'`,
-      );
-    }
-    if (known !== id) await this.#journal.rememberCluster(id);
   }
 
   /** Once a life: an earlier process may have left an InitProducerId under way. */

@@ -40,7 +40,7 @@ export class Lane {
 
   /** Takes the transactional id over; a transaction that is open under it ends without effect. */
   async initialise(): Promise<void> {
-    this.check('InitProducerId', await this.#parts.initialiser.initialise(this.#client));
+    await this.check('InitProducerId', await this.#parts.initialiser.initialise(this.#client));
     this.#opened = undefined;
     this.#sequences = new Map();
   }
@@ -51,7 +51,7 @@ export class Lane {
     const bytes = cargo.reduce((sum, { batch }) => sum + batch.bytes.length, 0);
     this.#opened = { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs(), bytes };
     const { code, topic } = await this.#client.begin(partitionsOf(cargo));
-    this.check('AddPartitionsToTxn', code, topic);
+    await this.check('AddPartitionsToTxn', code, topic);
   }
 
   /** Every request is on its connection when this returns; none waits for anything before. */
@@ -81,11 +81,11 @@ export class Lane {
 
   /** TxnOffsetCommit; likewise. `mayRepeat`: nobody commits positions after it that it must precede. */
   async stage(positions: readonly StagedPosition[], mayRepeat: boolean): Promise<void> {
-    this.check('TxnOffsetCommit', await this.#client.stage(positions, mayRepeat));
+    await this.check('TxnOffsetCommit', await this.#client.stage(positions, mayRepeat));
   }
 
   async commit(): Promise<void> {
-    this.check('EndTxn', await this.#client.end(true));
+    await this.check('EndTxn', await this.#client.end(true));
     const { options, timeout } = this.#parts;
     const { bytes = 0, monotonicMs = 0 } = this.#opened ?? {};
     const openMs = options.clock.monotonicMs() - monotonicMs;
@@ -95,15 +95,15 @@ export class Lane {
 
   /** Ends the transaction without effect and starts over with a new epoch and sequences from 0. */
   async abort(): Promise<void> {
-    this.check('EndTxn (abort)', await this.#client.end(false));
+    await this.check('EndTxn (abort)', await this.#client.end(false));
     this.#opened = undefined;
     await this.initialise();
   }
 
-  /** Throws what a refusal means. */
-  check(request: string, code: number, topic?: string): void {
+  /** Rejects with what a refusal means. */
+  async check(request: string, code: number, topic?: string): Promise<void> {
     if (code === CODE.none) return;
-    if (isFenced(code)) throw this.#fenced(request, code);
+    if (isFenced(code)) throw await this.#fenced(request, code);
     throw refusal(this.#parts.refusals, request, code, topic);
   }
 
@@ -115,7 +115,7 @@ export class Lane {
     return sequence;
   }
 
-  #fenced(request: string, code: number): GatelogError {
+  async #fenced(request: string, code: number): Promise<GatelogError> {
     const { judge, transactionTimeoutMs, options } = this.#parts;
     const { clock } = options;
     const opened = this.#opened;
@@ -124,10 +124,17 @@ export class Lane {
       opened === undefined
         ? undefined
         : Math.max(clock.monotonicMs() - opened.monotonicMs, clock.nowMs() - opened.wallMs);
-    const cause = judge.judge(this.transactionalId, openForMs, transactionTimeoutMs);
+    const takenBy = () => this.#client.takenBy();
+    const cause = await judge.judge(this.transactionalId, openForMs, transactionTimeoutMs, takenBy);
     if (cause === 'timed-out') this.#parts.timeout.noteTooShort(opened?.bytes ?? 0);
+    const { transactionalId } = this;
+    if (cause === 'clone' && options.role === 'import') {
+      return new GatelogError(
+        'UPSTREAM_FENCED',
+        `Gateway '${options.gateway}' took its transactional id '${transactionalId}' back: it is online, and sends what these files hold by itself. To import all the same, pause its mirror and begin again: an import goes on where it was broken off`,
+      );
+    }
     if (cause === 'clone') {
-      const { transactionalId } = this;
       options.logger.error({ transactionalId }, 'fenced');
       return new GatelogError(
         'UPSTREAM_FENCED',
@@ -135,7 +142,7 @@ export class Lane {
       );
     }
     if (cause === 'import') {
-      const text = `An import of exported records took over transactional id '${this.transactionalId}'`;
+      const text = `An import of exported records took over transactional id '${transactionalId}'`;
       return new GatelogError('UPSTREAM_UNCERTAIN', text);
     }
     const why =

@@ -1,8 +1,11 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { Claim } from '../claims.ts';
+import type { StreamId } from '../../record.ts';
 import type { KeyValue } from '../../store/log.ts';
 import type { Logger } from '../../telemetry.ts';
 import type { Clock } from '../../time.ts';
+import type { Role } from './import-mark.ts';
+import type { OtherBooks } from './other-books.ts';
 import type { Throttle } from './throttle.ts';
 import type { ConnectAttempts } from '../connect-attempts.ts';
 import type { Wire } from '../policy/wire-meter.ts';
@@ -103,10 +106,17 @@ export interface KafkaUpstreamOptions extends KafkaConnection {
    * forgot the position and the records): `stop` asks a person, `repeat` sends them again.
    */
   readonly unknownOutcome?: 'stop' | 'repeat' | undefined;
-  /** The state database was damaged, and our positions of the streams below this number with it. */
-  readonly positionsLostBelow?: number | undefined;
+  /**
+   * Our position of the stream was lost with the state database, and no session has stood since that had it.
+   * Default: never.
+   */
+  readonly isPositionLost?: ((stream: StreamId) => boolean) | undefined;
   /** Every byte costs at present: what is asked of an idle cluster is asked less often. Default: never. */
   readonly isCostly?: (() => boolean) | undefined;
+  /** An import has no books, and says that it is none of two clones. Default: a gateway. */
+  readonly role?: Role | undefined;
+  /** Of mirrors of the same data folder that have another name, or had. Absent: there are none. */
+  readonly otherBooks?: (() => Promise<readonly OtherBooks[]>) | undefined;
   /** A small space of synced values, this mirror's own. */
   readonly journal: KeyValue;
   /** Throws UPSTREAM_MISMATCH when another mirror of this process holds one of these. */

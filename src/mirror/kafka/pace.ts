@@ -1,3 +1,4 @@
+import { MIRROR_LIMITS } from '../../mirror-limits.ts';
 import type { Clock } from '../../time.ts';
 import type { LinkPace } from '../upstream.ts';
 
@@ -12,12 +13,15 @@ const ROUND_TRIPS = 3;
  */
 export class Pace {
   readonly #clock: Clock;
+  readonly #timeoutMs: number;
   /** The least that a small request took. */
   #roundTripMs = Number.POSITIVE_INFINITY;
   #answeredMs = Number.NEGATIVE_INFINITY;
 
-  constructor(clock: Clock) {
+  /** `timeoutMs`: of the transactions. */
+  constructor(clock: Clock, timeoutMs: number) {
     this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** Times a request that carries next to nothing. */
@@ -27,8 +31,8 @@ export class Pace {
     this.#roundTripMs = Math.min(this.#roundTripMs, this.#clock.monotonicMs() - sentMs);
   }
 
-  /** Times a batch; to be called in send order, when it is sent. */
-  async ofBatch(answers: Promise<unknown>): Promise<LinkPace> {
+  /** Times a batch; to be called in send order, when it is sent; its transaction was begun before. */
+  async ofBatch(answers: Promise<unknown>, begunMs: number): Promise<LinkPace> {
     const sentMs = this.#clock.monotonicMs();
     await answers;
     const nowMs = this.#clock.monotonicMs();
@@ -41,6 +45,10 @@ export class Pace {
       leastMs,
       mostMs: since(sentMs + tripMs),
       idleMs: ROUND_TRIPS * tripMs,
+      tripMs,
+      isAlone: answeredMs <= sentMs,
+      underWayMs: nowMs + tripMs - begunMs,
+      tooLongMs: this.#timeoutMs * MIRROR_LIMITS.timeoutShare,
       answeredMs: nowMs,
     };
   }

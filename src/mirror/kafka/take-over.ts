@@ -2,33 +2,20 @@ import { must } from '../../assert.ts';
 import { GatelogError } from '../../errors.ts';
 import type { StreamId } from '../../record.ts';
 import { CODE } from './codes.ts';
-import type { Coordinators } from './coordinators.ts';
 import type { DeliveryParts } from './delivery-parts.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { Lane } from './lane.ts';
 import type { Versions } from './links.ts';
 import type { PositionsAnswer } from './offset-fetch.ts';
-import { KAFKA_DEFAULTS } from './options.ts';
 import { refusal } from './refusal.ts';
 import { laneNumbers, type TakenLanes } from './ring.ts';
-import { TransactionClient } from './transaction.ts';
+import type { TransactionClient } from './transaction.ts';
 
 const DESCRIBE_TRANSACTIONS = 65;
 
 /** DescribeTransactions, version 0 (KIP-664; Kafka 3.0 and later). */
 export function canDescribe(versions: Versions): boolean {
   return versions.get(DESCRIBE_TRANSACTIONS)?.min === 0;
-}
-
-export function transactionClient(
-  parts: DeliveryParts & { readonly coordinators: Coordinators; readonly signal: AbortSignal },
-  transactionalId: string,
-): TransactionClient {
-  const { options, refusals, links, coordinators, signal, transactionTimeoutMs } = parts;
-  const { clock, positionsTopic = KAFKA_DEFAULTS.positionsTopic } = options;
-  const { group } = refusals;
-  const names = { transactionalId, group, positionsTopic, timeoutMs: transactionTimeoutMs };
-  return new TransactionClient(links, coordinators, names, clock, signal);
 }
 
 export interface TakenOver {

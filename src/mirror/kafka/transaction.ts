@@ -12,6 +12,7 @@ import { CODE, isBusy, isMoved } from './codes.ts';
 import type { Coordinators } from './coordinators.ts';
 import type { Address } from './address.ts';
 import type { Links } from './links.ts';
+import { isOfImport, type Taker } from './import-mark.ts';
 import { askPositions, type PositionsAnswer } from './offset-fetch.ts';
 import type { Clock } from '../../time.ts';
 
@@ -25,6 +26,8 @@ export interface TransactionNames {
   readonly group: string;
   readonly positionsTopic: string;
   readonly timeoutMs: number;
+  /** The brokers know DescribeTransactions. */
+  readonly isDescribable: boolean;
 }
 
 /** What is committed for one partition of the positions topic. */
@@ -38,6 +41,17 @@ export interface Producer {
   readonly id: bigint;
   readonly epoch: number;
 }
+
+/** Of DescribeTransactions (KIP-664). */
+interface TransactionState {
+  readonly transactionTimeoutMs: number;
+  readonly transactionState: string;
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
+}
+
+/** For so long at most an owner of before is ended by who takes its id. */
+const TAKING_MS = 10_000;
 
 /** A simple group has no members and no generations (KIP-447 lets such commits pass). */
 const NO_GENERATION = -1;
@@ -181,16 +195,42 @@ export class TransactionClient {
    * use counts as unknown.
    */
   async isKnown(): Promise<{ readonly code: number; readonly known: boolean }> {
-    const { transactionalId } = this.#names;
-    const { code } = await this.#ask('transaction', transactionalId, async (coordinator) => {
-      const { api } = describeTransactionsV0;
-      const result = await this.#links.call(coordinator, api, [transactionalId]);
-      return { code: result.transactionStates[0]?.errorCode ?? CODE.none };
-    });
+    const { code } = await this.#describe();
     const isMissing = code === CODE.transactionalIdNotFound;
     if (isMissing || code === CODE.transactionalIdAuthorizationFailed)
       return { code: CODE.none, known: false };
     return { code, known: code === CODE.none };
+  }
+
+  /** Who took the id from us, after a request was answered that somebody did. Never rejects. */
+  async takenBy(): Promise<Taker> {
+    const own = this.#producer;
+    if (!this.#names.isDescribable || own === undefined) return 'unknown';
+    try {
+      // Who takes it while a transaction is open fences us first, and is known when that was ended.
+      const { state } = await insist(
+        this.#clock,
+        this.#signal,
+        () => this.#describe(),
+        (answer) => answer.state !== undefined && isBeingTaken(answer.state, own),
+        TAKING_MS,
+      );
+      if (state === undefined) return 'unknown';
+      if (isOfImport(state.transactionTimeoutMs)) return 'import';
+      return isBeingTaken(state, own) ? 'unknown' : 'gateway';
+    } catch {
+      return 'unknown'; // The link broke as well.
+    }
+  }
+
+  #describe(): Promise<{ readonly code: number; readonly state?: TransactionState | undefined }> {
+    const { transactionalId } = this.#names;
+    return this.#ask('transaction', transactionalId, async (coordinator) => {
+      const { api } = describeTransactionsV0;
+      const result = await this.#links.call(coordinator, api, [transactionalId]);
+      const [state] = result.transactionStates;
+      return { code: state?.errorCode ?? CODE.none, state };
+    });
   }
 
   async end(commit: boolean): Promise<number> {
@@ -277,4 +317,11 @@ export interface BeginAnswer {
   readonly code: number;
   /** The topic at fault, when one is. */
   readonly topic?: string;
+}
+
+/** Fenced, and the new owner's InitProducerId is not carried out yet: that comes with the next epoch, or id. */
+function isBeingTaken(state: TransactionState, own: Producer): boolean {
+  if (isOfImport(state.transactionTimeoutMs) || state.producerId !== own.id) return false;
+  const isEnding = /Abort|Fence/u.test(state.transactionState);
+  return state.producerEpoch <= own.epoch + (isEnding ? 1 : 0);
 }

@@ -136,6 +136,16 @@ function connected(client: MqttClient, signal: AbortSignal): Promise<IConnackPac
   });
 }
 
+/** Where the address leads to. */
+export function placeOf(address: string): {
+  readonly host: string;
+  readonly port: number;
+  readonly isSecure: boolean;
+} {
+  const url = new URL(address);
+  return { host: hostOf(url), port: portOf(url), isSecure: isSecure(url) };
+}
+
 function isSecure({ protocol }: URL): boolean {
   return protocol === 'mqtts:' || protocol === 'wss:';
 }
@@ -176,13 +186,17 @@ const PORTS: Readonly<Record<string, number>> = {
   'wss:': 443,
 };
 
+function portOf({ port, protocol }: URL): number {
+  return port === '' ? (PORTS[protocol] ?? 0) : Number(port);
+}
+
 function clientOptions(options: MqttConnection, way: Way): IClientOptions {
   const url = new URL(options.url);
   const { username, password } = options;
   return {
     protocol: url.protocol.slice(0, -1) as 'mqtt' | 'mqtts' | 'ws' | 'wss',
     host: hostOf(url),
-    port: url.port === '' ? (PORTS[url.protocol] ?? 0) : Number(url.port),
+    port: portOf(url),
     protocolVersion: options.protocol === '3.1.1' ? 4 : 5,
     clientId: clientIdOf(options),
     // The pump connects anew, from the position; the library must not resend on its own.
@@ -213,7 +227,9 @@ function sessionOptions(
   };
 }
 
-function tlsOptions(tls: MqttTls | undefined): Partial<IClientOptions> {
+type TlsTexts = Partial<Record<'ca' | 'cert' | 'key' | 'passphrase' | 'servername', string>>;
+
+export function tlsOptions(tls: MqttTls | undefined): TlsTexts {
   return {
     ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
     ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
@@ -231,7 +247,7 @@ function webSocketOptions(url: URL, tls: MqttTls | undefined, way: Way): Partial
   const createConnection = (asked: object): Socket => {
     const socket = isSecure(url)
       ? tlsConnect({ ...asked, path: undefined, servername })
-      : netConnect({ ...asked, host, port: Number(url.port) || (PORTS[url.protocol] ?? 0) });
+      : netConnect({ ...asked, host, port: portOf(url) });
     way.watch = new SocketWatch(socket, () => undefined);
     way.wire?.attach(socket);
     return socket;

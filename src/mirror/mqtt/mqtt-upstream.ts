@@ -146,7 +146,7 @@ async function connected(
   // What 3.1.1 calls a clean session ends with its connection, so an old one is ended by another one.
   if (isKept && !isResumed && protocol === '3.1.1') {
     const { client } = await begin(true, 0);
-    await client.endAsync();
+    await client.endAsync(true); // At once: a link that is dead by now would not let it go.
     return begin(false, MIRROR_LIMITS.mqttSessionSeconds);
   }
   const found = await begin(!isResumed, isKept ? MIRROR_LIMITS.mqttSessionSeconds : 0);

@@ -46,6 +46,10 @@ export class Receipts {
       leastMs: since(begunMs + 2 * tripMs),
       mostMs: since(begunMs + tripMs),
       idleMs: tripMs,
+      tripMs,
+      isAlone: this.#answeredMs <= begunMs,
+      underWayMs: nowMs - begunMs,
+      tooLongMs: Number.POSITIVE_INFINITY,
       answeredMs: nowMs,
     };
     this.#answeredMs = nowMs;

@@ -48,6 +48,8 @@ export class Resumption {
   readonly #onReleased: (sending: Sending | undefined) => void;
   /** By id: unanswered PUBRELs, and who waits for them. */
   readonly #releasing = new Map<number, Sending | undefined>();
+  /** Earlier connections left some. */
+  #isResumed = false;
 
   constructor(handshakes: Handshakes, onReleased: (sending: Sending | undefined) => void) {
     this.#handshakes = handshakes;
@@ -61,6 +63,7 @@ export class Resumption {
 
   /** Sends all PUBRELs again. */
   begin({ stream }: Pick<MqttClient, 'stream'>): void {
+    this.#isResumed = this.#handshakes.isOpen;
     const ids = this.#handshakes.receivedIds();
     if (ids.length === 0) return;
     stream.cork();
@@ -81,7 +84,11 @@ export class Resumption {
     return true;
   }
 
-  heard({ cmd, messageId }: Packet): void {
+  heard(packet: Packet): void {
+    const { cmd, messageId } = packet;
+    // It counts what earlier connections sent. Where something goes before that comes up again, an alarm,
+    // it would be too much in each session anew.
+    if (this.#isResumed && isTooMuch(packet)) this.#handshakes.forget();
     // Whatever it says: one that does not know the id has released it before.
     if (cmd !== 'pubcomp' || messageId === undefined || !this.#releasing.has(messageId)) return;
     const sending = this.#releasing.get(messageId);
@@ -89,6 +96,12 @@ export class Resumption {
     this.#handshakes.released(messageId);
     this.#onReleased(sending);
   }
+}
+
+/** More than the far side's Receive Maximum (MQTT 5, section 2.4). */
+function isTooMuch(packet: Packet): boolean {
+  const isEither = packet.cmd === 'disconnect' || packet.cmd === 'pubrec';
+  return isEither && packet.reasonCode === 0x93;
 }
 
 /** MQTT 5, section 3.6; the same in 3.1.1. */

@@ -57,7 +57,7 @@ export class HoldBook {
 
   #tell(level: 'warn' | 'info', { cause, classes, untilMs }: Hold, message: string): void {
     this.#logger[level](
-      { event: 'mirror.hold', mirror: this.#name, cause, classes, untilMs },
+      { event: 'mirror.hold', cause, classes, untilMs },
       `mirror ${this.#name}: ${message}`,
     );
   }

@@ -107,7 +107,12 @@ export class LinkPolicy {
 
   /** `isSampled`: it is a sample of a topic of the class. */
   allows(topicClass: TopicClass, isSampled: boolean = false): boolean {
-    return this.#holds.of(topicClass, isSampled) === undefined;
+    return this.holdOf(topicClass, isSampled) === undefined;
+  }
+
+  /** What keeps the class back. */
+  holdOf(topicClass: TopicClass, isSampled: boolean = false): HoldStatus | undefined {
+    return this.#holds.of(topicClass, isSampled);
   }
 
   /** The way to the far side is metered at present. */
@@ -259,7 +264,7 @@ export class LinkPolicy {
     const { per, bytes } = rule;
     const sizes = `about ${formatDiskSize(cost)} on the wire, the budget is ${formatDiskSize(bytes)} a ${per}`;
     logger.warn(
-      { event: 'mirror.budget-overdrawn', mirror: name, bytes: Math.round(cost), per },
+      { event: 'mirror.budget-overdrawn', bytes: Math.round(cost), per },
       `mirror ${name}: a record is too large for the budget (${sizes}): it goes, and the next periods save what it takes too much`,
     );
   }

@@ -31,7 +31,8 @@ const NO_WAY: Way = { device: undefined, isMetered: false, by: undefined };
 
 /**
  * Whether the way to the far side is metered: by the interface that the open connections have, and
- * while there are none by the one that the routing table gives. It counts as metered at once, and as
+ * while there are none by the one that a connection would have: as the kernel says of the far side met
+ * last, else as the routing table gives it. It counts as metered at once, and as
  * free only when it was free for a while.
  */
 export class MeteredWatch {
@@ -90,8 +91,19 @@ export class MeteredWatch {
   }
 
   async #routed(): Promise<string[]> {
-    const device = interfaceTo(this.#remote, await this.#network.routes());
+    const device = (await this.#deviceToRemote()) ?? (await this.#deviceByTable());
     return device === undefined ? [] : [device];
+  }
+
+  /** What a connection would take, which the tables do not tell of this machine's own addresses. */
+  async #deviceToRemote(): Promise<string | undefined> {
+    if (this.#remote === undefined) return undefined;
+    const local = await this.#network.localAddressTo(this.#remote);
+    return local === undefined ? undefined : this.#network.interfaceOf(local);
+  }
+
+  async #deviceByTable(): Promise<string | undefined> {
+    return interfaceTo(this.#remote, await this.#network.routes());
   }
 
   async #ask(device: string): Promise<void> {

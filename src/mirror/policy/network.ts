@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { LINK_LIMITS } from '../../link-limits.ts';
 import type { RouteFiles } from './route-table.ts';
@@ -7,6 +9,11 @@ import type { RouteFiles } from './route-table.ts';
 /** What the machine tells of its network. Nothing here rejects. */
 export interface Network {
   routes(): Promise<RouteFiles>;
+  /**
+   * The address that the kernel would speak from to a far one, as a connection would: with every
+   * table and rule, and with its own addresses. undefined: there is no way, or it can't be asked.
+   */
+  localAddressTo(remoteAddress: string): Promise<string | undefined>;
   /** The interface that has an address; undefined: none has it. */
   interfaceOf(localAddress: string): string | undefined;
   /** NetworkManager's word on an interface; undefined: it is not there, or does not know. */
@@ -18,6 +25,7 @@ export const systemNetwork: Network = {
     ipv4: await textOf('/proc/net/route'),
     ipv6: await textOf('/proc/net/ipv6_route'),
   }),
+  localAddressTo: sourceAddressTo,
   interfaceOf: (localAddress) => {
     const plain = localAddress.replace(/^::ffff:(?=\d+\.)/iu, '').replace(/%.*$/u, '');
     for (const [device, addresses] of Object.entries(networkInterfaces())) {
@@ -51,6 +59,24 @@ function busctl(...[verb, path, ...args]: [string, string, ...string[]]): Promis
     execFile('busctl', command, { timeout, maxBuffer }, (error, stdout) =>
       resolve(error === null ? stdout : ''),
     );
+  });
+}
+
+/** Any will do: to connect a socket of UDP sends nothing. */
+const DISCARD_PORT = 9;
+
+function sourceAddressTo(remoteAddress: string): Promise<string | undefined> {
+  const version = isIP(remoteAddress);
+  if (version === 0) return Promise.resolve(undefined); // A name would be looked up.
+  return new Promise((resolve) => {
+    const socket = createSocket(version === 6 ? 'udp6' : 'udp4');
+    // Node's types leave out that it is told of a failure.
+    const connected = (error?: Error): void => {
+      resolve(error === undefined || error === null ? socket.address().address : undefined);
+      socket.close();
+    };
+    socket.on('error', () => resolve(undefined));
+    socket.connect(DISCARD_PORT, remoteAddress, connected);
   });
 }
 

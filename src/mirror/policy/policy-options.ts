@@ -29,6 +29,7 @@ export interface LinkPolicyOptions {
   readonly clock: Clock;
   /** Whether that is to be relied on. */
   readonly isClockSound: () => boolean;
+  /** Names the mirror in every line. */
   readonly logger: Logger;
   /** The machine's own unless a test lives another life. */
   readonly askKernel?: AskKernel;

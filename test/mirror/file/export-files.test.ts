@@ -11,20 +11,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Coverages, fromFlat, union, upTo } from '../../../src/coverage.ts';
+import { type Coverages, fromFlat, upTo } from '../../../src/coverage.ts';
 import { ExportContent } from '../../../src/mirror/file/export-content.ts';
-import { ExportFiles, listExports, nextNumber } from '../../../src/mirror/file/export-files.ts';
+import { ExportFiles, listExports } from '../../../src/mirror/file/export-files.ts';
 import { heldExports } from '../../../src/mirror/file/export-had.ts';
 import { type ExportOrigin, rangeFrame } from '../../../src/mirror/file/export-header.ts';
 import { exportFrames } from '../../../src/mirror/file/export-source.ts';
 import { FrameParser } from '../../../src/mirror/file/frames.ts';
 import { planImport } from '../../../src/mirror/file/import-plan.ts';
-import { importFiles } from '../../../src/mirror/file/import.ts';
+import type { ImportResult } from '../../../src/mirror/file/import.ts';
 import { decodeRecords, encodeRecords } from '../../../src/mirror/file/records-body.ts';
 import { streamsOf } from '../../../src/mirror/selection.ts';
 import { type LogRecord, streamId } from '../../../src/record.ts';
 import type { TopicInfo } from '../../../src/store/log.ts';
 import { systemClock } from '../../../src/time.ts';
+import { exportTo, importFrom } from '../../support/carried.ts';
 import { MemoryLog } from '../../support/memory-log.ts';
 import { SimulatedUpstream } from '../../support/simulated-upstream.ts';
 
@@ -39,11 +40,14 @@ const NEVER = new AbortController().signal;
 let folder: string;
 let log: MemoryLog;
 let topic: TopicInfo;
+let exports: number;
+let nowMs = 5;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'gatelog-export-'));
   log = new MemoryLog();
   topic = log.topic('telemetry', 2);
+  exports = 0;
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -58,47 +62,12 @@ function add(count: number): void {
   }
 }
 
-/** As the command does, `sent` by the gateway's books; the records written. */
-async function exportAll(sent: Coverages = new Map()): Promise<number> {
-  const { reader } = log;
-  const had = new Map(sent);
-  for (const held of await heldExports(folder)) {
-    for (const [, partition, next, ahead] of held.had) {
-      const stream = topic.streams[partition] ?? streamId(-1);
-      had.set(stream, union(had.get(stream) ?? upTo(0), fromFlat(next, ahead)));
-    }
-  }
-  const streams = streamsOf(reader.topics());
-  const ends = new Map(streams.map(({ stream }) => [stream, reader.range(stream).endOffset]));
-  const asked = { reader, origin: ORIGIN, madeMs: 5, streams, sent, had, ends, signal: NEVER };
-  const content = new ExportContent();
-  const parser = new FrameParser();
-  let files: ExportFiles | undefined;
-  for await (const bytes of exportFrames(asked)) {
-    // In pieces, as a socket gives them.
-    for (const part of [bytes.subarray(0, 5), bytes.subarray(5)]) {
-      for (const frame of parser.push(part)) {
-        const piece = await content.take(frame);
-        if (piece.kind === 'header') {
-          const number = await nextNumber(folder, piece.header);
-          files = new ExportFiles(folder, piece.header, number);
-        } else await files?.write(frame, piece);
-      }
-    }
-  }
-  await files?.seal();
-  return content.records;
+function exportAll(sent: Coverages = new Map()): Promise<number> {
+  return exportTo({ folder, log, topic, origin: ORIGIN, number: ++exports, madeMs: ++nowMs, sent });
 }
 
-async function importAll(upstream: SimulatedUpstream): Promise<{ sent: number; skipped: number }> {
-  let [sent, skipped] = [0, 0];
-  for (const plan of await planImport(folder)) {
-    const refused = (): Promise<void> => Promise.resolve();
-    const result = await importFiles({ plan, upstream, refused, signal: NEVER });
-    sent += result.sent;
-    skipped += result.skipped;
-  }
-  return { sent, skipped };
+function importAll(upstream: SimulatedUpstream): Promise<ImportResult> {
+  return importFrom(folder, { upstream });
 }
 
 function centre(): SimulatedUpstream {
@@ -190,11 +159,13 @@ describe('from the log to the centre', () => {
 
 describe('what other files hold is not had because a file passes over it', () => {
   const away = (): string => join(folder, 'away');
-  const fileOf = (number: number): string => `gw.central.00000${number}.gatelog`;
-  const carryOff = (number: number): void =>
-    renameSync(join(folder, fileOf(number)), join(away(), fileOf(number)));
-  const bringBack = (number: number): void =>
-    renameSync(join(away(), fileOf(number)), join(folder, fileOf(number)));
+  const move = (number: number, from: string, to: string): void => {
+    const files = readdirSync(from).filter((name) => name.startsWith(`gw.central.00000${number}-`));
+    expect(files).toHaveLength(1);
+    for (const name of files) renameSync(join(from, name), join(to, name));
+  };
+  const carryOff = (number: number): void => move(number, folder, away());
+  const bringBack = (number: number): void => move(number, away(), folder);
   const offsets = ({ delivered }: SimulatedUpstream): number[] =>
     delivered.map(({ record }) => record.offset);
   const upToHere = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
@@ -273,6 +244,80 @@ describe('what other files hold is not had because a file passes over it', () =>
   });
 });
 
+describe('names', () => {
+  /** The stick is emptied; what was on it, by name. */
+  function emptied(): Map<string, Buffer> {
+    const names = readdirSync(folder);
+    const files = new Map(names.map((name) => [name, readFileSync(join(folder, name))]));
+    for (const name of names) rmSync(join(folder, name));
+    return files;
+  }
+
+  /** Both sticks into one folder: everything of both is there, and comes once. */
+  async function togetherIn(
+    upstream: SimulatedUpstream,
+    sticks: readonly Map<string, Buffer>[],
+  ): Promise<void> {
+    for (const stick of sticks)
+      for (const [name, bytes] of stick) writeFileSync(join(folder, name), bytes);
+    expect(readdirSync(folder)).toHaveLength(2);
+    await importAll(upstream);
+    const seen = upstream.delivered.map(({ at, record }) => `${at.partition}/${record.offset}`);
+    expect(seen).toHaveLength(60);
+    expect(new Set(seen).size).toBe(60);
+  }
+
+  test('go on by the gateway’s books when the stick was emptied', async () => {
+    add(40);
+    const [stream = streamId(-1), other = streamId(-1)] = topic.streams;
+    await exportAll();
+    const upstream = centre();
+    expect(await importAll(upstream)).toMatchObject({ sent: 40 });
+    const first = emptied();
+    add(20);
+    // The gateway has heard of it.
+    await exportAll(
+      new Map([
+        [stream, upTo(20)],
+        [other, upTo(20)],
+      ]),
+    );
+    const second = emptied();
+    expect([...first.keys(), ...second.keys()]).toEqual([
+      expect.stringMatching(/^gw\.central\.000001-[\da-f]{8}\.gatelog$/u),
+      expect.stringMatching(/^gw\.central\.000002-[\da-f]{8}\.gatelog$/u),
+    ]);
+    await togetherIn(upstream, [second, first]);
+  });
+
+  test('are not given twice when those books were lost', async () => {
+    add(40);
+    await exportAll();
+    const first = emptied();
+    exports = 0;
+    add(20);
+    // Nothing was imported yet.
+    await exportAll();
+    const second = emptied();
+    expect([...second.keys()]).not.toEqual([...first.keys()]);
+    await togetherIn(centre(), [second, first]);
+  });
+
+  test('as earlier programs gave them count too, and are read', async () => {
+    add(40);
+    await exportAll();
+    const [[, bytes] = ['', Buffer.alloc(0)]] = emptied();
+    writeFileSync(join(folder, 'gw.central.000007.gatelog'), bytes);
+    add(20);
+    expect(await exportAll()).toBe(20);
+    expect(readdirSync(folder)).toEqual([
+      expect.stringMatching(/^gw\.central\.000007\.gatelog$/u),
+      expect.stringMatching(/^gw\.central\.000008-[\da-f]{8}\.gatelog$/u),
+    ]);
+    expect(await importAll(centre())).toEqual({ sent: 60, skipped: 0 });
+  });
+});
+
 test('wherever a file is altered or cut, it is told, and nothing of it is taken', async () => {
   add(60);
   await exportAll();
@@ -308,6 +353,7 @@ test('one that is not finished has another name, and is no export', async () => 
   const asked = {
     reader: log.reader,
     origin: ORIGIN,
+    number: 1,
     madeMs: 5,
     streams,
     sent: new Map(),
@@ -325,6 +371,24 @@ test('one that is not finished has another name, and is no export', async () => 
       await files.abandon();
     }
   }
-  expect(readdirSync(folder)).toEqual(['gw.central.000001.gatelog.part']);
+  expect(readdirSync(folder)).toEqual([
+    expect.stringMatching(/^gw\.central\.000001-[\da-f]{8}\.gatelog\.part$/u),
+  ]);
   expect(await planImport(folder)).toEqual([]);
+});
+
+test('only topics of which there are records are counted', async () => {
+  add(10);
+  log.topic('without');
+  await exportAll();
+  expect(await planImport(folder)).toMatchObject([{ records: 10, topics: 1 }]);
+});
+
+test('a folder that can not be read is said in words', async () => {
+  const none = join(folder, 'none');
+  await expect(planImport(none)).rejects.toThrow(
+    `there is no folder ${none}: name the folder that gatelog export wrote to, or a copy of it`,
+  );
+  writeFileSync(none, '');
+  await expect(planImport(none)).rejects.toThrow(`${none} is a file: name a folder`);
 });

@@ -16,6 +16,7 @@ import { ExactlyOnceDelivery } from '../../../src/mirror/kafka/exactly-once.ts';
 import { Journal } from '../../../src/mirror/kafka/journal.ts';
 import type { Lane } from '../../../src/mirror/kafka/lane.ts';
 import { identityBytes } from '../../../src/mirror/kafka/plan.ts';
+import { sentUnderOtherNames } from '../../../src/mirror/kafka/other-books.ts';
 import { Ring } from '../../../src/mirror/kafka/ring.ts';
 import type { Delivered } from '../../../src/mirror/kafka/rounds.ts';
 import { TimeBounds } from '../../../src/mirror/kafka/time-bounds.ts';
@@ -246,4 +247,29 @@ test('positions alone that are no news leave the word of the transaction before'
   expect(before?.witnesses).toHaveLength(1);
   await delivery.commitPositions(new Map([[stream, upTo(1)]]));
   expect(await journal.read()).toEqual(before);
+});
+
+const AT = { stream: streamId(7), topic: 'telemetry', partition: 0 };
+
+test('without a journal the local position alone says what is ours', () => {
+  const of = { ...AT, had: upTo(20) };
+  expect(() => requireOwnRecords({ gateway: 'g' }, of, upTo(20), undefined)).not.toThrow();
+  expect(() => requireOwnRecords({ gateway: 'g' }, of, upTo(21), undefined)).toThrow(
+    'up to 21, but this data folder has sent it up to 20 only',
+  );
+});
+
+test('a mirror of another name has the books of what was sent under its old one', async () => {
+  const othersOf = (next: number) => new Map([[AT.stream, upTo(next)]]);
+  const journalOf = async (cluster: string, confirmed: number) => {
+    const journal = new MemoryLog().keyValue;
+    const entry = { clusterId: cluster, ranges: [], after: new Map(), witnesses: [] };
+    await new Journal(journal).rememberCluster(cluster);
+    await new Journal(journal).write({ ...entry, confirmed: othersOf(confirmed) });
+    return journal;
+  };
+  const here = { journal: await journalOf('c', 20), positions: othersOf(15) };
+  const elsewhere = { journal: await journalOf('d', 90), positions: othersOf(90) };
+  const never = { journal: new MemoryLog().keyValue, positions: othersOf(90) };
+  expect(await sentUnderOtherNames('c', [elsewhere, here, never])).toEqual(othersOf(20));
 });

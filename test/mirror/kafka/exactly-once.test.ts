@@ -116,7 +116,7 @@ function laneOf(index: number, far: FarSide, random: Random, fails: () => boolea
       ended('aborted');
       await answer();
     },
-    check: (request: string, code: number) => {
+    check: async (request: string, code: number) => {
       if (code !== CODE.none) throw new Error(`${request}: ${code}`);
     },
   };

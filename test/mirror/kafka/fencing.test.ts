@@ -9,6 +9,7 @@ import { memorySpace } from '../policy/memory-space.ts';
 
 /** A gateway takes over several transactional ids at once; what of it is carried out late is no clone's. */
 const IDS = Array.from({ length: MIRROR_LIMITS.kafkaLanes }, (_, index) => `gw#${index + 1}`);
+const untold = () => Promise.resolve('unknown' as const);
 
 interface Client extends Initialised {
   readonly initialising: () => boolean;
@@ -41,7 +42,7 @@ function rig() {
   const space = memorySpace();
   const journal = new Journal(space);
   const clock = new SimClock();
-  const judge = new FenceJudge(clock);
+  const judge = new FenceJudge(clock, () => Promise.resolve(0));
   return { space, journal, clock, judge, initialiser: new Initialiser(journal, judge) };
 }
 
@@ -63,8 +64,8 @@ test('a take-over of several ids that is carried out late is our own past for ea
   for (const { breakOff } of clients) breakOff();
   await taken;
   // Each on a broker of its own, which wakes when it likes.
-  for (const id of IDS) expect(judge.judge(id, 100, 5000)).toBe('own-past');
-  for (const id of IDS) expect(judge.judge(id, 100, 5000)).toBe('clone');
+  for (const id of IDS) expect(await judge.judge(id, 100, 5000, untold)).toBe('own-past');
+  for (const id of IDS) expect(await judge.judge(id, 100, 5000, untold)).toBe('clone');
 });
 
 test('one that was answered excuses nothing, whatever became of the others', async () => {
@@ -74,15 +75,15 @@ test('one that was answered excuses nothing, whatever became of the others', asy
   answered?.answer();
   for (const { breakOff } of rest) breakOff();
   await taken;
-  expect(judge.judge('gw#1', 100, 5000)).toBe('clone');
-  expect(judge.judge('gw#2', 100, 5000)).toBe('own-past');
+  expect(await judge.judge('gw#1', 100, 5000, untold)).toBe('clone');
+  expect(await judge.judge('gw#2', 100, 5000, untold)).toBe('own-past');
 });
 
-test('two clones can not go on for ever over what never was answered', () => {
+test('two clones can not go on for ever over what never was answered', async () => {
   const { judge } = rig();
   for (let attempt = 0; attempt < 10; attempt++) judge.noteUnanswered('gw#1');
-  const causes = [1, 2, 3].map(() => judge.judge('gw#1', 100, 5000));
-  expect(causes).toEqual(['own-past', 'own-past', 'clone']);
+  const causes = [1, 2, 3].map(() => judge.judge('gw#1', 100, 5000, untold));
+  expect(await Promise.all(causes)).toEqual(['own-past', 'own-past', 'clone']);
 });
 
 test('a crash in the middle of a take-over forgets none of the ids', async () => {
@@ -111,7 +112,7 @@ test('what was not answered stays marked through take-overs that were, until it 
   };
   await answered();
   expect(await new Journal(space.copy()).initialising([])).toEqual(['gw#2']);
-  expect(judge.judge('gw#2', 100, 5000)).toBe('own-past');
+  expect(await judge.judge('gw#2', 100, 5000, untold)).toBe('own-past');
   await answered();
   expect(await new Journal(space.copy()).initialising([])).toEqual([]);
   judge.noteUnanswered('gw#3');

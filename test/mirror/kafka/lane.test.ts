@@ -14,12 +14,12 @@ const CARGO = [
   { topic: 't', partition: 1, batch: { bytes: Buffer.alloc(45) } },
 ] as unknown as readonly Cargo[];
 
-function rig(endCode: () => number) {
+function rig(endCode: () => number, role?: 'import') {
   const clock = new SimClock();
-  const judge = new FenceJudge(clock);
+  const judge = new FenceJudge(clock, () => Promise.resolve(0));
   const told: [string, number][] = [];
   const parts = {
-    options: { clock, logger: silentLogger, gateway: 'gw' },
+    options: { clock, logger: silentLogger, gateway: 'gw', role },
     judge,
     transactionTimeoutMs: TIMEOUT_MS,
     timeout: {
@@ -31,6 +31,7 @@ function rig(endCode: () => number) {
     transactionalId: 'gw#2',
     begin: () => Promise.resolve({ code: CODE.none }),
     end: () => Promise.resolve(endCode()),
+    takenBy: () => Promise.resolve('unknown'),
   } as unknown as TransactionClient;
   return { clock, judge, told, lane: new Lane(parts, client, 2) };
 }
@@ -59,4 +60,13 @@ test('being fenced is excused by what was not answered of the same transactional
   };
   await expect(fenced()).rejects.toMatchObject({ code: 'UPSTREAM_UNCERTAIN' });
   await expect(fenced()).rejects.toMatchObject({ code: 'UPSTREAM_FENCED' });
+});
+
+test('an import that its gateway ends says so, and what to do', async () => {
+  const { lane } = rig(() => CODE.producerFenced, 'import');
+  await lane.begin(CARGO);
+  await expect(lane.commit()).rejects.toMatchObject({
+    code: 'UPSTREAM_FENCED',
+    message: expect.stringContaining('pause its mirror and begin again'),
+  });
 });

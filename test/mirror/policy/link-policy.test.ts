@@ -49,6 +49,7 @@ class Routes implements Network {
       ipv4: `x\n${this.device}\t00000000\t0100000A\t0003\t0\t0\t700\t00000000\t0\t0\t0\n`,
       ipv6: '',
     });
+  localAddressTo = () => Promise.resolve(undefined);
   interfaceOf = () => undefined;
   askMetered = () => Promise.resolve(undefined);
 }
@@ -139,7 +140,7 @@ describe('a budget', () => {
     fill(rig, 20, 'alarm');
     await clock.until(() => count(rig, 'alarm') === 20, 10_000);
     await clock.advance(5000);
-    expect(stateOf(mirror)).toBe('live');
+    expect(stateOf(mirror)).toBe('over budget');
     expect(arrived(rig)).toHaveLength(before);
     expect(linkOf(mirror).budgets[0]?.usedBytes).toBeGreaterThan(used + 20 * KB);
     expect(linkOf(mirror).holds).toMatchObject([
@@ -249,7 +250,12 @@ describe('windows', () => {
     await clock.until(() => count(rig) === 10);
     await clock.advance(HOUR);
     expect(arrived(rig, 'bulk')).toHaveLength(0);
-    expect(stateOf(mirror)).toBe('live');
+    expect(stateOf(mirror)).toBe('waiting for schedule');
+    expect(mirror.status().topics.find(({ topic }) => topic === 'bulk')).toMatchObject({
+      state: 'held',
+      etaMs: undefined,
+      heldUntilMs: mirror.status().nextTryMs,
+    });
     await clock.until(() => count(rig, 'bulk') === 10, 2 * HOUR);
     expect(clock.monotonicMs()).toBeGreaterThanOrEqual(2 * HOUR);
     expect(clock.monotonicMs()).toBeLessThan(2 * HOUR + 5000);

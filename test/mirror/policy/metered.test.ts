@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LINK_LIMITS } from '../../../src/link-limits.ts';
 import { MeteredWatch, type MeteredRule } from '../../../src/mirror/policy/metered.ts';
-import { type Network, readMetered } from '../../../src/mirror/policy/network.ts';
+import { type Network, readMetered, systemNetwork } from '../../../src/mirror/policy/network.ts';
 import { interfaceTo } from '../../../src/mirror/policy/route-table.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 
@@ -42,6 +42,12 @@ describe('the way to an address', () => {
   });
 });
 
+test('the kernel says from where it would speak to an address', async () => {
+  expect(await systemNetwork.localAddressTo('127.0.0.1')).toBe('127.0.0.1');
+  expect(await systemNetwork.localAddressTo('255.255.255.255')).toBeUndefined();
+  expect(await systemNetwork.localAddressTo('not an address')).toBeUndefined();
+});
+
 test('what NetworkManager answers', () => {
   expect(['u 0', 'u 1', 'u 2', 'u 3', 'u 4', ''].map(readMetered)).toEqual([
     undefined,
@@ -64,6 +70,8 @@ describe('the watch of the way', () => {
     said: Record<string, boolean | undefined> = {};
     asked = 0;
     addresses: Record<string, string> = { '192.168.1.2': 'eth0', '10.0.0.2': 'wwan0' };
+    sources: Record<string, string> = {};
+    localAddressTo = (remote: string) => Promise.resolve(this.sources[remote]);
     routes = () => Promise.resolve(this.files);
     interfaceOf = (address: string) => this.addresses[address];
     askMetered = (device: string) => {
@@ -86,6 +94,16 @@ describe('the watch of the way', () => {
     expect(watch.way).toEqual({ device: 'wwan0', isMetered: true, by: 'name' });
     await watch.look([ends('10.0.0.2')]);
     expect(watch.way.isMetered).toBe(true);
+  });
+
+  test('without a connection it stays the way that a connection had, though no table tells it', async () => {
+    const { watch, network, clock } = make({ ...rule, interfaces: ['lo'] });
+    network.addresses['127.0.0.1'] = 'lo';
+    network.sources['127.0.0.1'] = '127.0.0.1';
+    watch.connected({ localAddress: '127.0.0.1', remoteAddress: '127.0.0.1' });
+    await clock.advance(2 * LINK_LIMITS.meteredReleaseMs);
+    await watch.look([]);
+    expect(watch.way).toEqual({ device: 'lo', isMetered: true, by: 'name' });
   });
 
   test('of two connections the one that costs counts', async () => {
