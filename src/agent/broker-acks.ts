@@ -11,6 +11,12 @@ export function ackCode(type: number, id: number): number {
 /** Marks a code whose acknowledgement says "not authorized" instead of success (MQTT 5). */
 export const REFUSED = 0x100_0000;
 
+/** Marks a code whose acknowledgement says that the message's number could not be read (MQTT 5). */
+export const UNREADABLE = 0x200_0000;
+
+/** Marks a code whose message was stored, but could not be retained (MQTT 5). */
+export const UNRETAINED = 0x400_0000;
+
 /** Acknowledgements of success that leave together. */
 export class Acks {
   #codes: number[] = [];
@@ -73,6 +79,23 @@ export function encodeReasonAck(code: number, reasonCode: number): Buffer {
   return Buffer.from([(code >>> 16) & 0xff, 3, (code >>> 8) & 0xff, code & 0xff, reasonCode]);
 }
 
+/** Why it is not all that was asked for (MQTT 5, section 3.4.2.2.2). */
+export function encodeAckWithReason(code: number, reason: string, reasonCode: number = 0): Buffer {
+  const property = Buffer.concat([Buffer.from([0x1f]), text(reason)]);
+  const properties = Buffer.concat([varint(property.length), property]);
+  const ids = Buffer.from([(code >>> 8) & 0xff, code & 0xff, reasonCode]);
+  const head = Buffer.concat([
+    Buffer.from([(code >>> 16) & 0xff]),
+    varint(ids.length + properties.length),
+  ]);
+  return Buffer.concat([head, ids, properties]);
+}
+
+/** Of less than 16,384. */
+function varint(value: number): Buffer {
+  return Buffer.from(value < 0x80 ? [value] : [(value & 0x7f) | 0x80, value >>> 7]);
+}
+
 export interface Flushable {
   flush(): void;
 }
@@ -82,6 +105,8 @@ export interface Flushable {
  * `done` was called.
  */
 export class AckRound {
+  /** Acknowledgements that left, since start. */
+  sent = 0;
   #waiting: Flushable[] = [];
 
   add(connection: Flushable): void {

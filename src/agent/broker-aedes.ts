@@ -1,8 +1,11 @@
-import type { EventEmitter } from 'node:events';
-import type { Socket } from 'node:net';
+import type { Duplex, Readable } from 'node:stream';
 import { type Aedes, Aedes as AedesBroker, type AedesOptions, type Client } from 'aedes';
 import { assert } from '../assert.ts';
-import { REASON } from './broker-reasons.ts';
+import type { WhoIs } from './acl-filter.ts';
+import type { StreamId } from '../record.ts';
+import { emptyTable } from './broker-empty-table.ts';
+import { PacketParser } from './broker-packet-parser.ts';
+import { replaceParser } from './broker-parser-place.ts';
 import type { Qos } from './publication.ts';
 
 /* oxlint-disable no-underscore-dangle -- these are aedes's own names; all of them are used here only */
@@ -12,28 +15,58 @@ import type { Qos } from './publication.ts';
  * is relied on beyond its documented interface is written down here and asserted when a broker is
  * made and when a connection comes, so that an upgrade fails loudly and in one place.
  */
-export interface AedesParser extends EventEmitter {
-  /** mqtt-packet: consumes bytes, emits `packet`. */
-  parse(chunk: Buffer): number;
-}
-
 export interface AedesClient extends Client {
-  readonly _parser: AedesParser;
+  /** aedes has all that it reads from a socket go through its `parse`. */
+  _parser: object;
+  /** Of PUBLISH from the client. */
+  _topicAliases: object | undefined;
+  /** Told when the stream has ended or closed; undoes that. */
+  _eos: () => void;
   /** While true, aedes reads nothing more from the socket. */
   _paused: boolean;
+  /** Packets that are being handled; more is read when there is none. */
+  _parsingBatch: number;
+  /** One was handled, or there is more to read. */
+  _nextBatch: (error?: Error | null) => void;
   readonly _keepaliveInterval: number;
   readonly _keepaliveTimer: NodeJS.Timeout | null;
+  /** Nothing of the session is kept. */
+  clean: boolean;
+  /** Seconds that it lasts longer; 0xFFFFFFFF: for ever. */
+  readonly sessionExpiryInterval: number;
   /** CONNECT asked for Clean Start. */
   readonly _cleanStart: boolean;
+  /** Seconds; aedes tells it the device, and goes by it. */
+  _serverKeepAlive?: number;
   /** MQTT 5, section 3.1.2.11.7. */
   readonly _requestProblemInformation: boolean;
   readonly connackSent: boolean;
+  readonly _disconnected: boolean;
   will: WillPacket | null;
+  /** The same until it has logged in. */
+  readonly _will: WillPacket | null;
   /** By filter. */
-  subscriptions: Record<string, { readonly qos: Qos }>;
+  subscriptions: Record<string, AedesSubscription>;
   duplicates: object;
   /** Reads on. */
   resume(): void;
+  /** With QoS 0, and with the message's own; done when it was written. */
+  deliver0: Deliver;
+  deliverQoS: Deliver;
+}
+
+export interface AedesSubscription {
+  readonly qos: Qos;
+  /** Subscription Identifier. */
+  readonly si?: number | undefined;
+  /** Delivers to the client, as the subscription's options want it. */
+  readonly func: Deliver;
+}
+
+export interface ForwardedPacket {
+  readonly qos: number;
+  /** Null: a retained message for a new subscription. */
+  readonly brokerId: string | null;
 }
 
 export interface WillPacket {
@@ -42,6 +75,8 @@ export interface WillPacket {
   readonly qos?: number;
   readonly retain?: boolean;
   readonly properties?: AedesProperties;
+  /** Ours, unknown to aedes: who left it. */
+  leftBy?: WhoIs;
 }
 
 export interface AedesProperties {
@@ -50,6 +85,8 @@ export interface AedesProperties {
   contentType?: string;
   responseTopic?: string;
   correlationData?: Buffer;
+  /** Of a will: seconds. */
+  willDelayInterval?: number;
   userProperties?: Record<string, string | string[]>;
 }
 
@@ -61,43 +98,19 @@ export interface LivePacket {
   readonly retain: boolean;
   readonly dup: false;
   readonly properties?: AedesProperties;
-}
-
-export interface StoredPacket {
-  readonly topic: string;
-  readonly payload: Buffer;
-}
-
-export interface KeptSubscription {
-  readonly topic: string;
-  readonly qos: Qos;
-}
-
-export interface OutgoingPacket {
-  readonly cmd: string;
-  readonly messageId: number;
-  brokerId?: string;
-  brokerCounter?: number;
+  /** Ours, unknown to aedes: the log takes it here, and a queue may refer to it. */
+  readonly logStream?: StreamId;
 }
 
 export interface SubscriptionRef {
   readonly topic: string;
 }
 
-/** aedes's memory of sessions; the parts that the guards wrap. */
-export interface AedesPersistence {
+/** aedes's memory of sessions; the parts that are watched. */
+export interface WatchedPersistence {
   addSubscriptions(client: { id: string }, subs: readonly SubscriptionRef[]): Promise<void>;
+  outgoingStream(client: { id: string }): Readable;
   removeSubscriptions(client: { id: string }, topics: readonly string[]): Promise<void>;
-  cleanSubscriptions(client: { id: string }): Promise<void>;
-  subscriptionsByClient(client: { id: string }): Promise<readonly KeptSubscription[]>;
-  storeRetained(packet: LivePacket): Promise<void>;
-  outgoingEnqueueCombi(
-    subs: readonly { readonly clientId: string }[],
-    packet: StoredPacket,
-  ): Promise<void>;
-  outgoingUpdate(client: { id: string }, packet: OutgoingPacket): Promise<unknown>;
-  /** Resolves with what was cleared, if there was anything. */
-  outgoingClearMessageId(client: { id: string }, packet: unknown): Promise<unknown>;
 }
 
 export type Deliver = (packet: unknown, done: () => void) => void;
@@ -106,67 +119,82 @@ export type Deliver = (packet: unknown, done: () => void) => void;
 export interface AedesInner {
   clients: Record<string, AedesClient>;
   brokers: object;
-  readonly persistence: AedesPersistence;
-  readonly mq: { emit(packet: unknown, done: unknown): unknown };
+  readonly persistence: WatchedPersistence;
+  readonly mq: { emit(packet: { readonly brokerCounter: number }, done: unknown): unknown };
   publish(
     packet: LivePacket,
-    client: Client | null | ((error?: Error) => void),
+    client: { readonly id: string } | null | ((error?: Error) => void),
     done?: (error?: Error) => void,
   ): void;
   subscribe(topic: string, deliver: Deliver, done?: () => void): void;
   unsubscribe(topic: string, deliver: Deliver, done?: () => void): void;
+  /** Publishes it after so many seconds, unless the client is back by then. */
+  scheduleWill(client: { readonly id: string }, will: unknown, delaySeconds: number): void;
+  readonly delayedWills: ReadonlyMap<string, unknown>;
+  /** Asks whether it may be published, publishes it and forgets it. */
+  publishWill(client: { readonly id: string }, will: WillPacket): void;
+  /** Looks now and then for wills of brokers that are silent. */
+  readonly _clearWillInterval: NodeJS.Timeout;
+  clearDelayedWill(clientId: string): void;
+  authorizePublish(
+    client: { readonly id: string },
+    will: unknown,
+    done: (error?: Error | null) => void,
+  ): void;
 }
 
 export interface AedesHandle {
   readonly broker: Aedes;
   readonly inner: AedesInner;
+  readonly parser: PacketParser;
+  /** What its clients do in another way than aedes's own. */
+  prototype: object | undefined;
+  /** Told the reason code with which we, or aedes by itself, end a connection. */
+  onDisconnect: (client: AedesClient, reasonCode: number) => void;
 }
 
 /** A listening-ready broker whose maps cannot be fooled by names like `__proto__`. */
-export async function createAedes(options: AedesOptions): Promise<AedesHandle> {
-  const broker = await AedesBroker.createBroker(options);
+export async function createAedes(
+  options: AedesOptions,
+  persistence: object,
+): Promise<AedesHandle> {
+  const broker = await AedesBroker.createBroker({ ...options, persistence });
   const inner = broker as unknown as AedesInner;
   assert(typeof inner.clients === 'object', 'aedes keeps its clients in `clients`');
   assert(typeof inner.mq.emit === 'function', 'aedes emits through `mq`');
-  assert(typeof inner.persistence.addSubscriptions === 'function', 'aedes has a persistence');
+  assert((inner.persistence as object) === persistence, 'aedes takes our persistence');
+  assert(typeof inner.scheduleWill === 'function', 'aedes publishes wills later');
+  assert(inner.delayedWills instanceof Map, 'aedes keeps such wills in `delayedWills`');
+  assert(typeof inner.publishWill === 'function', 'aedes publishes wills by `publishWill`');
+  // It goes by the wall clock: set forward, all of ours were those of a broker that is gone. There is no other one.
+  assert(typeof inner._clearWillInterval === 'object', 'aedes looks for wills in an interval');
+  clearInterval(inner._clearWillInterval);
   // A client id is an object key in aedes, and `clients['constructor']` must be nobody.
   inner.clients = Object.create(null) as Record<string, AedesClient>;
   inner.brokers = Object.create(null) as object;
-  tellPubrelsApart(inner.persistence);
-  return { broker, inner };
-}
-
-/**
- * In a lasting session's queue aedes finds packets by broker and counter. PUBRELs have neither, so
- * the second one is taken for the first and writes its packet id over it: the first message's
- * handshake never ends. Given both, each is itself.
- */
-function tellPubrelsApart(persistence: AedesPersistence): void {
-  const update = persistence.outgoingUpdate.bind(persistence);
-  persistence.outgoingUpdate = (client, packet) => {
-    if (packet.cmd === 'pubrel') {
-      packet.brokerId = 'pubrel';
-      packet.brokerCounter = packet.messageId;
-    }
-    return update(client, packet);
+  return {
+    broker,
+    inner,
+    parser: new PacketParser(),
+    prototype: undefined,
+    onDisconnect: nothing,
   };
-}
-
-/** Takes over what aedes would parse; returns the way to give it bytes nevertheless. */
-export function takeInput(
-  client: AedesClient,
-  read: (chunk: Buffer) => void,
-): (bytes: Buffer) => void {
-  const parse = client._parser.parse.bind(client._parser);
-  client._parser.parse = (chunk) => {
-    read(chunk);
-    return 0;
-  };
-  return parse;
 }
 
 export function pauseReading(client: AedesClient): void {
   client._paused = true;
+}
+
+/**
+ * aedes does not count the packets that it finishes handling while it is paused, and would then wait for them, reading
+ * nothing, for as long as the connection stands.
+ */
+function countWhilePaused(client: AedesClient): void {
+  const next = client._nextBatch;
+  client._nextBatch = (error) => {
+    if (client._paused && (error === undefined || error === null)) client._parsingBatch--;
+    else next(error);
+  };
 }
 
 /** The device was heard: its keep-alive time begins anew [MQTT-3.1.2-22]. */
@@ -179,35 +207,92 @@ export function takesProperties(client: AedesClient): boolean {
   return client.version === 5 && client._requestProblemInformation;
 }
 
+/** The will that CONNECT asks for. */
+export function willAsked(client: AedesClient): WillPacket | null {
+  // Without one it is undefined.
+  return client._will ?? null;
+}
+
 export function askedCleanStart(client: AedesClient): boolean {
   return client._cleanStart;
 }
 
-/** Hands a socket to aedes; returns its client, guarded in the same way. */
-export function adopt(handle: AedesHandle, socket: Socket): AedesClient {
-  const client = handle.broker.handle(socket) as unknown as AedesClient;
-  assert(typeof client._parser.parse === 'function', 'aedes reads through `_parser.parse`');
-  assert(typeof client.resume === 'function', 'an aedes client can be resumed');
-  // Topic filters are object keys too.
-  client.subscriptions = Object.create(null) as AedesClient['subscriptions'];
-  client.duplicates = Object.create(null) as object;
-  guardSubscribe(client);
-  return client;
+/** It sent DISCONNECT before it left. */
+export function saidGoodbye(client: AedesClient): boolean {
+  return client._disconnected;
 }
 
 /**
- * Of several filters in one SUBSCRIBE aedes makes a plain object by filter, in which `__proto__`
- * does harm. Nobody means that filter; such a packet ends the connection.
+ * aedes learns by stream.finished that a stream is gone: nine listeners with what they hold, 2 KiB a connection. It
+ * listens for `end` and `error` besides, and whoever adopts it says that the stream has closed.
  */
-function guardSubscribe(client: AedesClient): void {
-  const parser = client._parser;
-  const listeners = parser.listeners('packet');
-  parser.removeAllListeners('packet');
-  parser.on('packet', (packet: { cmd: string; subscriptions?: readonly SubscriptionRef[] }) => {
-    if (packet.subscriptions?.some((one) => one.topic === '__proto__') === true) {
-      client.disconnect({ reasonCode: REASON.topicFilterInvalid });
-      return;
-    }
-    for (const listener of listeners) listener.call(parser, packet);
+function withoutEos(client: AedesClient): void {
+  assert(typeof client._eos === 'function', 'aedes undoes by `_eos` what tells it of the end');
+  client._eos();
+  client._eos = nothing;
+}
+
+/**
+ * aedes reads on when CONNACK is out, before it calls the client connected (its queue has left). What came in between, and the end of the
+ * stream right behind it, would end the connection with its packets unheard: so nothing is read until then.
+ */
+function ownPrototype(handle: AedesHandle, client: AedesClient): object {
+  const aedes = Object.getPrototypeOf(client) as AedesClient;
+  assert(typeof aedes.resume === 'function', 'an aedes client can be resumed');
+  assert(typeof aedes.disconnect === 'function', 'an aedes client can be disconnected');
+  return Object.assign(Object.create(aedes) as object, {
+    resume(this: AedesClient): void {
+      if (this.connected) aedes.resume.call(this);
+    },
+    disconnect(this: AedesClient, ...given: Parameters<AedesClient['disconnect']>): void {
+      const [options] = given as [{ readonly reasonCode?: number }?];
+      handle.onDisconnect(this, options?.reasonCode ?? 0);
+      aedes.disconnect.apply(this, given);
+    },
   });
+}
+
+/** Who reads what its queue has for it while it is greeted is there, though nobody listens to its pings. */
+function touchWhileGreeted(client: AedesClient): void {
+  const { conn } = client;
+  const heard = (): void => touchKeepAlive(client);
+  conn.on('drain', heard);
+  client.once('connected', () => conn.off('drain', heard));
+}
+
+const nothing = (): void => {};
+
+/**
+ * Hands a stream to aedes; returns its client, guarded in the same way. Its `close` is to be called when the stream has
+ * closed.
+ */
+export function adopt(handle: AedesHandle, socket: Duplex): AedesClient {
+  const client = handle.broker.handle(socket) as unknown as AedesClient;
+  assert(typeof client.deliver0 === 'function', 'aedes delivers through `deliver0`');
+  assert(typeof client.deliverQoS === 'function', 'aedes delivers through `deliverQoS`');
+  assert(typeof client._nextBatch === 'function', 'aedes counts by `_nextBatch`');
+  assert(!client.connackSent, 'aedes notes that CONNACK was sent');
+  assert(client._topicAliases instanceof Map, 'aedes has a map of topic aliases');
+  handle.prototype ??= ownPrototype(handle, client);
+  Object.setPrototypeOf(client, handle.prototype);
+  replaceParser(client, handle.parser);
+  withoutEos(client);
+  countWhilePaused(client);
+  touchWhileGreeted(client);
+  // Topic filters are object keys too.
+  client.subscriptions = emptyTable();
+  client.duplicates = emptyTable();
+  client._topicAliases = undefined; // for PUBLISH, which aedes never reads
+  return client;
+}
+
+/** Ends the connection, over a packet of its or ours; an MQTT 5 device is told. */
+export function rejectPacket(client: AedesClient, reasonCode: number): false {
+  client.disconnect({ reasonCode });
+  return false;
+}
+
+/** Before aedes handles its CONNECT. */
+export function setServerKeepAlive(client: AedesClient, seconds: number): void {
+  client._serverKeepAlive = seconds;
 }

@@ -1,51 +1,31 @@
-import type { Socket } from 'node:net';
-import { GatelogError, messageOf } from '../errors.ts';
+import { GatelogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
-import type { Logger } from '../telemetry.ts';
-import { ACK, ackCode, type AckRound, Acks, encodeReasonAck, REFUSED } from './broker-acks.ts';
-import {
-  type AedesClient,
-  askedCleanStart,
-  type LivePacket,
-  takeInput,
-  takesProperties,
-  touchKeepAlive,
-} from './broker-aedes.ts';
-import { TopicAliases } from './broker-aliases.ts';
+import type { Access } from './acl.ts';
+import { mayPublish } from './broker-access.ts';
+import type { OpenAnswers } from './broker-answering.ts';
+import { AckLine } from './broker-ack-line.ts';
+import { AckSender } from './broker-ack-sender.ts';
+import { ACK, ackCode, encodeReasonAck, REFUSED, UNREADABLE } from './broker-acks.ts';
+import { type AedesClient, type LivePacket, touchKeepAlive } from './broker-aedes.ts';
+import { type Asking, ConnectionChecks } from './broker-connection-checks.ts';
+import type { ConnectionContext } from './broker-connection-context.ts';
+import type { DeviceStream } from './broker-door.ts';
 import { FrameReader } from './broker-frames.ts';
-import { HOLD, Holds } from './broker-holds.ts';
-import { type LiveDelivery, livePacket } from './broker-live.ts';
+import { sayGoodbye } from './broker-goodbye.ts';
+import type { PartHolder } from './broker-held-parts.ts';
+import { type Held, HOLD, Holds } from './broker-holds.ts';
+import { livePacket } from './broker-live.ts';
+import { type InputTaker, giveAedes, takeInput } from './broker-parser-place.ts';
 import { PendingAcks } from './broker-pending.ts';
-import { checkTopic, PublishDecoder } from './broker-publish.ts';
-import type { Qos2Session, Qos2Sessions } from './broker-qos2.ts';
+import { checkTopic } from './broker-publish.ts';
+import type { Qos2Session } from './broker-qos2.ts';
 import { ProtocolViolation, REASON, reasonOfFailure } from './broker-reasons.ts';
-import type { Throttle } from './broker-throttle.ts';
+import type { OwnNumbers } from './device-numbers.ts';
+import type { ClientRate, Slowed } from './broker-rates.ts';
+import { type Settled, Settling } from './broker-settling.ts';
 import type { TopicEntry } from './ingest-topics.ts';
-import type { IngestGate } from './ingest.ts';
 
-/** What all connections of one broker share. */
-export interface ConnectionContext {
-  readonly gate: IngestGate;
-  readonly live: LiveDelivery;
-  readonly qos2: Qos2Sessions;
-  readonly throttle: Throttle;
-  readonly acks: AckRound;
-  readonly decoder: PublishDecoder;
-  readonly logger: Logger;
-  readonly maxPacketBytes: number;
-  readonly counters: ConnectionCounters;
-}
-
-export interface ConnectionCounters {
-  /** Publishes to `$SYS/`, which is the broker's own. */
-  refused: number;
-  /** Connections ended because the peer broke the protocol or a limit. */
-  violations: number;
-  /** Bytes of packets that have not come whole. */
-  heldBytes: number;
-}
-
-const TYPE = { connect: 1, publish: 3, pubrel: 6, subscribe: 8 } as const;
+const TYPE = { connect: 1, publish: 3, pubrel: 6 } as const;
 const NOTHING = Buffer.alloc(0);
 
 /**
@@ -53,35 +33,56 @@ const NOTHING = Buffer.alloc(0);
  * PUBLISH and PUBREL itself (the way to the log), and gives aedes all the rest. Acknowledgements
  * leave in the order in which the messages came, each after its record is durable.
  */
-export class DeviceConnection {
+export class DeviceConnection implements Asking, Held, InputTaker, PartHolder, Settled, Slowed {
   readonly #context: ConnectionContext;
   readonly #client: AedesClient;
-  readonly #socket: Socket;
+  readonly #socket: DeviceStream;
   readonly #frames: FrameReader;
-  readonly #giveAedes: (bytes: Buffer) => void;
+  readonly #checks: ConnectionChecks;
   readonly #pending = new PendingAcks();
   #state: 'greeting' | 'waiting' | 'open' | 'ended' = 'greeting';
-  readonly #acks = new Acks();
+  readonly #acks: AckSender;
+  readonly #line: AckLine;
   readonly #holds: Holds;
-  #held = 0;
-  #liveOpen = 0;
-  #liveBytes = 0;
+  #settlingMade: Settling | undefined;
+  readonly #rate: ClientRate | undefined;
+  /** Most devices never subscribe. */
+  #answers: OpenAnswers | undefined;
+  #access: Access | undefined;
   #qos2: Qos2Session | undefined;
-  #aliases: TopicAliases | undefined;
+  #numbers: OwnNumbers | undefined;
 
-  constructor(context: ConnectionContext, client: AedesClient, socket: Socket) {
+  constructor(context: ConnectionContext, client: AedesClient, socket: DeviceStream) {
     this.#context = context;
     this.#client = client;
     this.#socket = socket;
     this.#frames = new FrameReader(context.maxPacketBytes);
-    this.#holds = new Holds(client, () => this.#state === 'open');
-    this.#giveAedes = takeInput(client, (chunk) => this.#read(chunk));
+    this.#holds = new Holds(client, this);
+    this.#checks = new ConnectionChecks(context, this.#frames, this);
+    this.#acks = new AckSender(context.acks, client, socket, this.#holds);
+    this.#line = new AckLine(context.heldAcks, this.#acks);
+    this.#rate = context.rates.of(this);
+    takeInput(client, this);
     client.once('connected', () => this.#open());
-    socket.once('close', () => this.#left());
   }
 
-  get clientId(): string {
-    return this.#client.id;
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  /** From the socket, by aedes. */
+  read(chunk: Buffer): void {
+    if (this.#state === 'ended') return;
+    this.#frames.push(chunk);
+    this.#workOn();
+    touchKeepAlive(this.#client);
+  }
+
+  /** A SUBSCRIBE or UNSUBSCRIBE has come. */
+  asked(isSubscribe: boolean): void {
+    const { answering } = this.#context;
+    this.#answers ??= answering.add(this.#client, this.#holds, () => this.#workOn());
+    this.#answers.asked(isSubscribe);
   }
 
   /** The throttle's: the log can take no more for now. */
@@ -96,6 +97,31 @@ export class DeviceConnection {
   /** It is we who do not listen: the device's keep-alive must not run out over it. */
   touch(): void {
     touchKeepAlive(this.#client);
+    this.#countHeld();
+  }
+
+  /** It may do other things now. */
+  judgedAnew(): void {
+    if (this.#state === 'open') this.#access = this.#context.accessOf(this.#client);
+  }
+
+  slow(): void {
+    this.#holds.add(HOLD.rate);
+  }
+
+  goOn(): void {
+    this.#holds.remove(HOLD.rate);
+    this.#workOn();
+  }
+
+  tooFast(): void {
+    const why = 'it sent more than mqtt.limits allows for too long';
+    this.#violated(new ProtocolViolation(REASON.messageRateTooHigh, why));
+  }
+
+  heldTooMuch(): void {
+    this.#violated(new ProtocolViolation(REASON.quotaExceeded, 'too much that was not handled'));
+    this.#countHeld(); // not again, before its socket is gone
   }
 
   /** Reads nothing more, for good. */
@@ -106,12 +132,13 @@ export class DeviceConnection {
   /** Ends the connection; an MQTT 5 peer is told why. Unsettled messages stay unacknowledged. */
   end(reasonCode: number): void {
     if (this.#state === 'ended') return;
-    this.flush();
+    this.#acks.end();
     const wasOpen = this.#state === 'open';
     this.#state = 'ended';
     this.#context.throttle.leave(this);
     // Not now: aedes publishes the will at once, and we may be inside the log's own work.
     process.nextTick(() => {
+      if (wasOpen && this.#client.version === 5) this.#context.lingering.begin(this.#socket);
       if (wasOpen) this.#client.disconnect({ reasonCode });
       else this.#socket.destroy();
     });
@@ -120,17 +147,9 @@ export class DeviceConnection {
   /** After the broker's stop: no will, a reason for MQTT 5, and a close that loses no bytes. */
   sayGoodbye(): void {
     if (this.#state === 'ended') return;
-    this.flush();
+    this.#acks.end();
     this.#state = 'ended';
-    this.#client.will = null; // it is we who leave, not the device
-    if (this.#client.version === 5 && this.#client.connackSent) {
-      this.#socket.write(Buffer.from([0xe0, 2, REASON.shuttingDown, 0]));
-    }
-    this.#socket.end();
-    // What still comes is discarded: unread bytes would turn our close into a reset, which may
-    // take acknowledgements back from the peer's buffer.
-    this.#socket.removeAllListeners('readable');
-    this.#socket.resume();
+    sayGoodbye(this.#client, this.#socket);
   }
 
   /** No more patience. */
@@ -138,49 +157,39 @@ export class DeviceConnection {
     this.#socket.destroy();
   }
 
-  flush(): void {
-    const bytes = this.#acks.take();
-    if (bytes === undefined || this.#state === 'ended' || this.#socket.destroyed) return;
-    this.#socket.write(bytes);
-    if (!this.#socket.writableNeedDrain || this.#holds.has(HOLD.acks)) return;
-    this.#holds.add(HOLD.acks); // the peer does not read its acknowledgements
-    this.#socket.once('drain', () => this.#holds.remove(HOLD.acks));
-  }
-
   #open(): void {
     if (this.#state !== 'waiting') return;
     this.#state = 'open';
-    this.#qos2 = this.#context.qos2.open(this.#client.id, askedCleanStart(this.#client));
+    this.#access = this.#context.accessOf(this.#client);
+    this.#qos2 = this.#context.qos2.open(this.#client.id);
+    this.#numbers = this.#context.numbersOf(this.#client);
+    this.#acks.numberExpected = this.#numbers?.expected ?? '';
     this.#context.throttle.join(this);
+    this.touch(); // what it said meanwhile was not read
     this.#work();
+    this.#holds.remove(HOLD.greeting);
   }
 
-  #left(): void {
+  /** Its socket is gone. */
+  left(): void {
     this.#state = 'ended';
+    this.#line.clear();
+    this.#rate?.end();
     this.#countHeld();
+    this.#checks.left();
     this.#context.throttle.leave(this);
-    if (this.#qos2 === undefined) return;
-    this.#context.qos2.leave(this.#client.id, this.#qos2, !this.#client.clean);
   }
 
-  #read(chunk: Buffer): void {
-    if (this.#state === 'ended') return;
-    this.#frames.push(chunk);
+  #workOn(): void {
     this.#work();
     this.#countHeld();
-    touchKeepAlive(this.#client);
     this.#context.throttle.check();
   }
 
-  /** Parts of packets, of all connections together, are bounded too. */
+  /** What was not handled, of all connections together, is bounded too: also what came since we do not read. */
   #countHeld(): void {
-    const { counters } = this.#context;
-    const held = this.#state === 'ended' ? 0 : this.#frames.held;
-    counters.heldBytes += held - this.#held;
-    const grew = held > this.#held;
-    this.#held = held;
-    if (!grew || counters.heldBytes <= LIMITS.heldBytes) return;
-    this.#violated(new ProtocolViolation(REASON.quotaExceeded, 'too many unfinished packets'));
+    const held = this.#frames.held + this.#socket.readableLength;
+    this.#context.heldParts.set(this, this.#state === 'ended' ? 0 : held);
   }
 
   #work(): void {
@@ -192,60 +201,97 @@ export class DeviceConnection {
     this.#context.decoder.payload = NOTHING;
   }
 
-  /** What follows CONNECT waits until aedes has accepted it. */
+  /**
+   * What follows CONNECT waits until aedes has accepted it. Nothing follows what aedes hung up over, which
+   * it does at once: in a chunk of zeros half a million more would.
+   */
   #mayHandle(): boolean {
-    return this.#state === 'open' || this.#state === 'greeting';
+    const isOpen = this.#state === 'open' || this.#state === 'greeting';
+    if (!isOpen || this.#socket.destroyed || this.#holds.has(HOLD.rate | HOLD.answers))
+      return false;
+    return this.#frames.upcoming !== TYPE.publish || this.#answers?.mayPublish !== false;
   }
 
   #handle(): void {
     const type = this.#frames.first >> 4;
+    this.#context.traffic.took(type === TYPE.publish);
     if (this.#state === 'greeting') {
+      if (type === TYPE.connect) this.#checks.connect();
       this.#state = 'waiting';
+      this.#holds.add(HOLD.greeting);
       // A copy: the will's payload stays for as long as the connection, its chunk must not.
-      this.#giveAedes(Buffer.from(this.#frames.whole()));
-    } else if (type === TYPE.publish) this.#publish();
+      giveAedes(this.#client, Buffer.from(this.#frames.whole()));
+      return;
+    }
+    this.#rate?.took(type === TYPE.publish ? 1 : 0, this.#frames.end - this.#frames.start);
+    if (type === TYPE.publish) this.#publish();
     else if (type === TYPE.pubrel) this.#pubrel();
-    else this.#giveAedes(this.#frames.whole());
+    else {
+      this.#checks.forAedes(this.#client.version);
+      giveAedes(this.#client, this.#frames.whole());
+    }
   }
 
   #publish(): void {
-    const { gate, decoder, live } = this.#context;
+    const { gate, decoder, live, doneUnasked } = this.#context;
     const { buffer, first, bodyStart, end } = this.#frames;
     decoder.decode(buffer, first, bodyStart, end, this.#client.version);
+    if (decoder.qos > 0) this.#checks.inFlight(this.#client.version, this.#waiting);
     const topic =
-      decoder.alias === 0
-        ? decoder.topic
-        : (this.#aliases ??= new TopicAliases()).resolve(decoder.alias, decoder.topic);
+      decoder.alias === 0 ? decoder.topic : this.#checks.aliased(decoder.alias, decoder.topic);
     const entry = gate.known(topic) ?? this.#learn(topic);
     const { qos, retain, id, payload, properties } = decoder;
-    if (entry.reserved) {
-      this.#refuse(qos, id);
+    if (entry.reserved || (this.#access !== undefined && !mayPublish(this.#access, entry))) {
+      this.#refuse(topic, qos, id);
       return;
     }
-    if (qos === 2 && !this.#take(id)) return;
-    const packet = live.wanted(entry, retain)
-      ? livePacket(topic, payload, qos, retain, properties)
-      : undefined;
-    if (packet !== undefined) this.#liveBegins(packet);
+    const taken = qos === 2 ? (this.#qos2 ??= this.#context.qos2.fleeting()).take(id) : undefined;
+    if (taken === 'waiting' || taken === 'durable') {
+      this.#repeat(id, taken === 'durable');
+      return;
+    }
     const client = this.#client.id;
+    const number = properties === undefined ? undefined : this.#numbers?.read(properties);
+    const numbered = number === 'unreadable' ? undefined : number;
+    // What was retained since is newer.
+    const isRetained = retain && numbered?.isStale !== true;
+    const packet = live.wanted(entry, isRetained)
+      ? livePacket(
+          topic,
+          payload,
+          qos,
+          isRetained,
+          properties,
+          gate.streamOf(entry, client, qos, properties),
+        )
+      : undefined;
+    if (packet !== undefined) this.#settling.begin(packet);
     if (qos === 0) {
-      gate.publish(entry, client, payload, qos, retain, properties, this.#doneUnasked);
-      if (packet !== undefined) this.#deliver(packet);
+      gate.publish(entry, client, payload, qos, retain, properties, doneUnasked, numbered);
+      if (packet !== undefined) this.#settling.deliver(packet);
       return;
     }
-    this.#await(ackCode(qos === 1 ? ACK.puback : ACK.pubrec, id), packet);
+    this.#await(
+      qos === 2
+        ? ackCode(ACK.pubrec, id)
+        : ackCode(ACK.puback, id) + (number === 'unreadable' ? UNREADABLE : 0),
+      packet,
+    );
     try {
-      const logged = gate.publish(entry, client, payload, qos, retain, properties, this.#done);
-      if (!logged) this.#inTurn();
+      // The device's own number says more than a handshake: it outlives the session.
+      const once = numbered ?? (qos === 2 ? this.#qos2?.mark(id) : undefined);
+      if (!gate.publish(entry, client, payload, qos, retain, properties, this.#done, once)) {
+        this.#inTurn();
+      }
     } catch (error) {
-      if (qos === 2) this.#qos2?.release(id); // not in the log: a resend is no repeat
+      if (qos === 2) this.#qos2?.failed(id);
       throw error;
     }
   }
 
   #await(code: number, packet: LivePacket | undefined): void {
     this.#pending.push(code, packet);
-    if (this.#pending.size >= LIMITS.pendingAcks) this.#holds.add(HOLD.window);
+    if (this.#waiting >= LIMITS.pendingAcks) this.#holds.add(HOLD.window);
   }
 
   /** An acknowledgement that waits for no record of its own, only for those before it. */
@@ -255,85 +301,81 @@ export class DeviceConnection {
   }
 
   #learn(topic: string): TopicEntry {
-    checkTopic(topic);
+    checkTopic(topic, this.#context.limits);
     return this.#context.gate.entry(topic);
   }
 
-  /** False: it was taken before, and its PUBREC is on its way. */
-  #take(id: number): boolean {
-    const taken = this.#qos2?.taken(id);
-    if (taken === undefined) {
-      this.#qos2?.take(id);
-      return true;
-    }
+  /** It was taken before: its PUBREC is on its way, or was lost. */
+  #repeat(id: number, isDurable: boolean): void {
     this.#await(ackCode(ACK.pubrec, id), undefined);
-    if (taken) this.#inTurn();
+    if (isDurable) this.#inTurn();
     else this.#context.gate.settled(this.#done);
-    return false;
   }
 
   #pubrel(): void {
-    const { buffer, first, bodyStart, end } = this.#frames;
-    if ((first & 0x0f) !== 2) {
-      throw new ProtocolViolation(REASON.malformed, 'a PUBREL has wrong flags'); // [MQTT-3.6.1-1]
-    }
-    if (bodyStart + 2 > end) {
-      throw new ProtocolViolation(REASON.malformed, 'a PUBREL ends inside its packet id');
-    }
-    const id = buffer.readUInt16BE(bodyStart);
-    const known = this.#qos2?.release(id) === true;
-    if (known || this.#client.version !== 5) this.#acknowledge(ackCode(ACK.pubcomp, id));
-    else this.#say(encodeReasonAck(ackCode(ACK.pubcomp, id), REASON.packetIdNotFound));
+    const id = this.#checks.pubrel();
+    const code = ackCode(ACK.pubcomp, id);
+    const known = this.#qos2?.release(id) ?? 'unknown';
+    if (known === 'durable') {
+      const acknowledge = (): void => this.#acks.acknowledge(code);
+      void this.#context.live.durable(this.#settling.letGo(acknowledge));
+    } else if (known === 'known' || this.#client.version !== 5) this.#acks.acknowledge(code);
+    else this.#acks.say(encodeReasonAck(code, REASON.packetIdNotFound));
   }
 
   /**
-   * `$SYS/` is the broker's own. MQTT 5 has a word for it; a 3.1.1 device gets a positive
+   * `$SYS/` is the broker's own, and rules may not allow it. MQTT 5 has a word for it; a 3.1.1 device gets a positive
    * acknowledgement, the only one there is [MQTT-3.3.5-2].
    */
-  #refuse(qos: number, id: number): void {
-    this.#context.counters.refused++;
+  #refuse(topic: string, qos: number, id: number): void {
+    this.#context.refused(this.#client, topic);
     if (qos === 0) return;
     const code = ackCode(qos === 1 ? ACK.puback : ACK.pubrec, id);
     this.#await(this.#client.version === 5 ? code + REFUSED : code, undefined);
     this.#inTurn();
   }
 
+  /** Acknowledgements that wait, for the log or for what is kept of sessions. */
+  get #waiting(): number {
+    return this.#pending.size + this.#line.size;
+  }
+
   /** The log has settled the message at the front. Bound once, called for every message. */
-  readonly #done = (error: Error | null, _offset?: number, last?: number): void => {
+  readonly #done = (error: Error | null, offset: number = -1, last?: number): void => {
     const code = this.#pending.frontCode;
     const packet = this.#pending.frontLive;
     this.#pending.shift();
-    if (this.#pending.size * 2 <= LIMITS.pendingAcks) this.#holds.remove(HOLD.window);
     const isQos2 = code >>> 16 === ACK.pubrec;
     if (error !== null) {
-      if (isQos2) this.#qos2?.release(code & 0xffff);
-      if (packet !== undefined) this.#liveEnds(packet);
+      this.roomForAcks();
+      if (isQos2) this.#qos2?.failed(code & 0xffff);
+      if (packet !== undefined) this.#settling.failed(packet);
       this.#failed(error);
       return;
     }
-    this.#acknowledge(code, isQos2 ? this.#qos2?.durable(code & 0xffff, last) : last);
-    if (packet !== undefined) this.#deliver(packet);
-  };
-
-  /** The same for QoS 0, where nobody waits. */
-  readonly #doneUnasked = (error: Error | null): void => {
-    this.#context.gate.settledUnasked(error);
-  };
-
-  #acknowledge(code: number, last?: number): void {
-    if (this.#state === 'ended') return;
-    if (code >= REFUSED) {
-      this.#say(encodeReasonAck(code, REASON.notAuthorized));
-      return;
+    const told = isQos2 ? this.#qos2?.durable(code & 0xffff, last) : last;
+    if (packet === undefined && !isQos2) this.#line.push(code, told);
+    else if (packet === undefined) this.#settling.repeatable(code, told);
+    else {
+      const delivery = isQos2 ? this.#qos2?.delivery(code & 0xffff) : undefined;
+      this.#settling.live(packet, code, offset, told, delivery);
     }
-    const told = last !== undefined && takesProperties(this.#client) ? last : undefined;
-    if (this.#acks.push(code, told) === 1) this.#context.acks.add(this);
+    this.roomForAcks();
+  };
+
+  roomForAcks(): void {
+    if (this.#waiting * 2 <= LIMITS.pendingAcks) this.#holds.remove(HOLD.window);
   }
 
-  /** Behind the acknowledgements that are on their way. */
-  #say(bytes: Buffer): void {
-    this.flush();
-    this.#socket.write(bytes);
+  notKept(error: Error): void {
+    if (this.#state !== 'ended') this.#failed(error);
+  }
+
+  /** Most devices publish what nobody but the log wants. */
+  get #settling(): Settling {
+    const { live } = this.#context;
+    this.#settlingMade ??= new Settling(live, this.#client, this.#line, this.#holds, this);
+    return this.#settlingMade;
   }
 
   /**
@@ -345,37 +387,11 @@ export class DeviceConnection {
     this.end(reasonOfFailure(error));
   }
 
-  /** A live copy exists from here until it is delivered or dropped; their number is bounded. */
-  #liveBegins(packet: LivePacket): void {
-    this.#liveOpen++;
-    this.#liveBytes += packet.payload.length;
-    if (this.#liveOpen >= LIMITS.liveDeliveries || this.#liveBytes >= LIMITS.liveBytes) {
-      this.#holds.add(HOLD.live);
-    }
-  }
-
-  #liveEnds(packet: LivePacket): void {
-    this.#liveOpen--;
-    this.#liveBytes -= packet.payload.length;
-    if (this.#liveOpen * 2 > LIMITS.liveDeliveries) return;
-    if (this.#liveBytes * 2 <= LIMITS.liveBytes) this.#holds.remove(HOLD.live);
-  }
-
-  #deliver(packet: LivePacket): void {
-    this.#context.live.deliver(packet, this.#client, () => this.#liveEnds(packet));
-  }
-
   #violated(error: unknown): void {
     if (error instanceof GatelogError) {
       this.#failed(error); // the log's own refusal, thrown
       return;
     }
-    const reason = error instanceof ProtocolViolation ? error.reasonCode : REASON.malformed;
-    this.#context.counters.violations++;
-    this.#context.logger.warn(
-      { client: this.#client.id, from: this.#socket.remoteAddress, reason },
-      `connection ended: ${messageOf(error)}`,
-    );
-    this.end(reason);
+    this.end(this.#context.violations.ofPacket(this.#client, this.#socket, error));
   }
 }

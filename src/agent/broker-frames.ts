@@ -2,6 +2,8 @@ import { assert } from '../assert.ts';
 import { ProtocolViolation, REASON } from './broker-reasons.ts';
 
 const NOTHING = Buffer.alloc(0);
+/** Of every reader that holds none; those that do have an array of their own. */
+const NO_PARTS: Buffer[] = [];
 
 /**
  * Cuts a byte stream into MQTT control packets (MQTT 5, section 2.1: one byte of type and flags,
@@ -13,7 +15,7 @@ export class FrameReader {
   readonly #maxBytes: number;
   #buffer: Buffer = NOTHING;
   #at = 0;
-  #parts: Buffer[] = [];
+  #parts: Buffer[] = NO_PARTS;
   #partBytes = 0;
   /** Bytes that must be there before looking again. */
   #need = 0;
@@ -54,9 +56,14 @@ export class FrameReader {
     this.#partBytes += chunk.length;
     if (this.#partBytes >= this.#need) {
       this.#buffer = Buffer.concat(this.#parts, this.#partBytes);
-      this.#parts = [];
+      this.#parts = NO_PARTS;
       this.#partBytes = 0;
     }
+  }
+
+  /** The type of the packet that comes next; 0: nothing of it is here. */
+  get upcoming(): number {
+    return (this.#parts.length > 0 ? 0 : (this.#buffer[this.#at] ?? 0)) >> 4;
   }
 
   /** Goes to the next complete packet; false when more bytes are needed. */

@@ -12,17 +12,30 @@ export const HOLD = {
   window: 8,
   /** The broker stops; for good. */
   stop: 16,
+  /** CONNECT is being answered. */
+  greeting: 32,
+  /** It sends more than it may; see broker-rates.ts. */
+  rate: 64,
+  /** It has subscribed faster than it takes what is retained; see broker-answering.ts. */
+  answers: 128,
+  /** It publishes behind a SUBSCRIBE that is being answered; see broker-answering.ts. */
+  subscribe: 256,
 } as const;
+
+/** Who reads, when nothing holds it. */
+export interface Held {
+  readonly isOpen: boolean;
+}
 
 /** Whether a connection reads: as long as nothing holds it. */
 export class Holds {
   readonly #client: AedesClient;
-  readonly #mayRead: () => boolean;
+  readonly #held: Held;
   #reasons = 0;
 
-  constructor(client: AedesClient, mayRead: () => boolean) {
+  constructor(client: AedesClient, held: Held) {
     this.#client = client;
-    this.#mayRead = mayRead;
+    this.#held = held;
   }
 
   has(reason: number): boolean {
@@ -38,10 +51,10 @@ export class Holds {
     if (!this.has(reason)) return;
     this.#reasons &= ~reason;
     // Not now: reading on appends, and we may be inside the log's own work.
-    if (this.#reasons === 0) process.nextTick(this.#readOn);
+    if (this.#reasons === 0) process.nextTick(Holds.#readOn, this);
   }
 
-  readonly #readOn = (): void => {
-    if (this.#reasons === 0 && this.#mayRead()) this.#client.resume();
+  static readonly #readOn = (holds: Holds): void => {
+    if (holds.#reasons === 0 && holds.#held.isOpen) holds.#client.resume();
   };
 }

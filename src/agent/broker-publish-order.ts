@@ -1,10 +1,12 @@
-import type { Client } from 'aedes';
 import type { AedesInner, LivePacket } from './broker-aedes.ts';
 
 interface Job {
   readonly packet: LivePacket;
-  readonly from: Client | null;
+  /** The client that it comes from. */
+  readonly from: { readonly id: string } | null;
   readonly done: (error?: Error) => void;
+  /** What is kept of it counts; or it came to nothing. */
+  readonly kept: (() => void) | undefined;
 }
 
 const nothing = (): void => {};
@@ -20,34 +22,53 @@ export class PublishOrder {
   readonly #queue: Job[] = [];
   #busy: Job | undefined;
   #pumping = false;
+  #emitted = 0;
+  #publish: AedesInner['publish'] = nothing;
+
+  /** The number of the last message that subscribers were given. */
+  get emitted(): number {
+    return this.#emitted;
+  }
 
   watch(inner: AedesInner): void {
-    const publish = inner.publish.bind(inner);
+    this.#publish = inner.publish.bind(inner);
     const emit = inner.mq.emit.bind(inner.mq);
     inner.publish = (packet, client, done) => {
       const [from, callback] = typeof client === 'function' ? [null, client] : [client, done];
-      this.#queue.push({ packet, from, done: callback ?? nothing });
-      this.#pump(publish);
+      this.publish(packet, from, callback ?? nothing, undefined);
     };
     inner.mq.emit = (packet, done) => {
+      const job = this.#busy;
       this.#busy = undefined;
+      this.#emitted = Math.max(this.#emitted, packet.brokerCounter);
       emit(packet, done);
-      this.#pump(publish);
+      job?.kept?.();
+      this.#pump();
       return inner.mq;
     };
   }
 
-  #pump(publish: AedesInner['publish']): void {
+  /** `kept` is called when it stands in the queues of sessions and among retained messages. */
+  publish(packet: LivePacket, from: Job['from'], done: Job['done'], kept: Job['kept']): void {
+    this.#queue.push({ packet, from, done, kept });
+    this.#pump();
+  }
+
+  #pump(): void {
     if (this.#pumping) return;
     this.#pumping = true;
     while (this.#busy === undefined) {
       const job = this.#queue.shift();
       if (job === undefined) break;
       this.#busy = job;
-      publish(job.packet, job.from, (error) => {
+      const { from } = job;
+      // aedes writes it down only when it emits, after queues had to know it.
+      const packet = from === null ? job.packet : { ...job.packet, clientId: from.id };
+      this.#publish(packet, from, (error) => {
         if (this.#busy === job) {
           this.#busy = undefined; // it failed before it was emitted
-          this.#pump(publish);
+          job.kept?.();
+          this.#pump();
         }
         job.done(error);
       });

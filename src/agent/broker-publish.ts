@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { LIMITS } from '../limits.ts';
+import { type ClientLimits, DEFAULT_CLIENT_LIMITS } from '../client-limits.ts';
 import { ProtocolViolation, REASON } from './broker-reasons.ts';
 import type { PublishProperties, Qos } from './publication.ts';
 
@@ -28,6 +28,8 @@ export class PublishDecoder {
     this.qos = qos as Qos;
     this.retain = (first & 1) !== 0;
     this.dup = (first & 8) !== 0;
+    // [MQTT-3.3.1-2]
+    if (qos === 0 && this.dup) throw malformed('a PUBLISH of QoS 0 says that it is sent again');
     if (start + 2 > end) throw malformed('a PUBLISH ends inside its topic');
     const topicStart = start + 2;
     let at = topicStart + buffer.readUInt16BE(start);
@@ -187,13 +189,16 @@ class PropertyReader {
   }
 }
 
-/** The rules for a topic name (MQTT 5, section 4.7) and our bound on its levels. */
-export function checkTopic(topic: string): void {
-  const trouble = topicTrouble(topic);
+/** The bounds of a topic's name. */
+type TopicLimits = Pick<ClientLimits, 'topicBytes' | 'topicLevels'>;
+
+/** The rules for a topic name (MQTT 5, section 4.7) and our bounds on its length and levels. */
+export function checkTopic(topic: string, limits: TopicLimits = DEFAULT_CLIENT_LIMITS): void {
+  const trouble = topicTrouble(topic, limits);
   if (trouble !== undefined) throw new ProtocolViolation(REASON.topicNameInvalid, trouble);
 }
 
-function topicTrouble(topic: string): string | undefined {
+function topicTrouble(topic: string, { topicBytes, topicLevels }: TopicLimits): string | undefined {
   if (topic === '') return 'a message has an empty topic'; // [MQTT-4.7.3-1]
   let levels = 1;
   for (let index = 0; index < topic.length; index++) {
@@ -203,8 +208,12 @@ function topicTrouble(topic: string): string | undefined {
       return `a message's topic holds a wildcard: ${JSON.stringify(topic.slice(0, 100))}`; // [MQTT-3.3.2-2]
     } else if (code === 0) return 'a message’s topic holds a NUL character'; // [MQTT-4.7.3-2]
   }
-  if (levels <= LIMITS.mqttTopicLevels) return undefined;
-  return `a message's topic has ${levels} levels; at most ${LIMITS.mqttTopicLevels} are allowed`;
+  if (levels > topicLevels) {
+    return `a message's topic has ${levels} levels; at most ${topicLevels} are allowed`;
+  }
+  const bytes = Buffer.byteLength(topic);
+  if (bytes <= topicBytes) return undefined;
+  return `a message's topic has ${bytes} bytes; at most ${topicBytes} are allowed`;
 }
 
 function malformed(message: string): ProtocolViolation {

@@ -7,6 +7,8 @@ export const REASON = {
   malformed: 0x81,
   protocolError: 0x82,
   implementationSpecific: 0x83,
+  protocolVersion: 0x84,
+  clientIdInvalid: 0x85,
   badCredentials: 0x86,
   notAuthorized: 0x87,
   shuttingDown: 0x8b,
@@ -16,6 +18,7 @@ export const REASON = {
   receiveMaximumExceeded: 0x93,
   topicAliasInvalid: 0x94,
   packetTooLarge: 0x95,
+  messageRateTooHigh: 0x96,
   quotaExceeded: 0x97,
 } as const;
 

@@ -1,6 +1,15 @@
 import { LIMITS } from '../limits.ts';
-import type { AedesClient, AedesInner, AedesPersistence, Deliver } from './broker-aedes.ts';
+import type {
+  AedesClient,
+  AedesInner,
+  Deliver,
+  SubscriptionRef,
+  WatchedPersistence,
+} from './broker-aedes.ts';
 import { FilterTrie } from './broker-filter-trie.ts';
+import { matchingOwn } from './broker-own-filters.ts';
+import { matchedFilter } from './broker-share-filter.ts';
+import type { SessionStore } from './broker-session-store.ts';
 import type { TopicEntry } from './ingest-topics.ts';
 import type { Qos } from './publication.ts';
 
@@ -17,9 +26,13 @@ import type { Qos } from './publication.ts';
 export class Subscriptions {
   readonly #filters = new FilterTrie();
   readonly #kept = new Map<string, Set<string>>();
+  readonly #granted = new WeakSet<SubscriptionRef>();
+  /** Filters that begin with `$SYS/`. */
+  #system = 0;
   #generation = 0;
 
-  watch(inner: AedesInner): void {
+  /** `store`: with what sessions had subscribed when we were started. */
+  watch(inner: AedesInner, store: SessionStore): void {
     const subscribe = inner.subscribe.bind(inner);
     const unsubscribe = inner.unsubscribe.bind(inner);
     inner.subscribe = (topic: string, deliver: Deliver, done?: () => void) => {
@@ -33,11 +46,27 @@ export class Subscriptions {
       });
     };
     this.#watchKept(inner.persistence);
+    for (const { clientId, subscriptions } of store.sessions()) {
+      for (const filter of subscriptions.keys()) this.#keep(clientId, filter);
+    }
+    store.onEnd(({ clientId }) => {
+      for (const topic of this.#kept.get(clientId) ?? []) this.#unkeep(clientId, topic);
+    });
+  }
+
+  /** It may be kept: aedes hands over the whole SUBSCRIBE as soon as one of its filters is allowed. */
+  granted(subscription: SubscriptionRef): void {
+    this.#granted.add(subscription);
   }
 
   /** Live and kept ones together are at their bound. */
   get full(): boolean {
     return this.#filters.size >= LIMITS.subscriptions;
+  }
+
+  /** Somebody wants what the broker tells of itself. */
+  get wantsSystem(): boolean {
+    return this.#system > 0;
   }
 
   /** Nobody is or will be interested in this topic. */
@@ -49,21 +78,17 @@ export class Subscriptions {
     return true;
   }
 
-  #watchKept(persistence: AedesPersistence): void {
+  #watchKept(persistence: WatchedPersistence): void {
     const add = persistence.addSubscriptions.bind(persistence);
     const remove = persistence.removeSubscriptions.bind(persistence);
-    const clean = persistence.cleanSubscriptions.bind(persistence);
     persistence.addSubscriptions = (client, subs) => {
-      for (const { topic } of subs) this.#keep(client.id, topic);
-      return add(client, subs);
+      const granted = subs.filter((one) => this.#granted.has(one));
+      for (const { topic } of granted) this.#keep(client.id, topic);
+      return add(client, granted);
     };
     persistence.removeSubscriptions = async (client, topics) => {
       await remove(client, topics);
       for (const topic of topics) this.#unkeep(client.id, topic);
-    };
-    persistence.cleanSubscriptions = async (client) => {
-      await clean(client);
-      for (const topic of this.#kept.get(client.id) ?? []) this.#unkeep(client.id, topic);
     };
   }
 
@@ -83,31 +108,32 @@ export class Subscriptions {
   }
 
   #add(filter: string): void {
-    this.#filters.add(filter);
+    const matched = matchedFilter(filter);
+    this.#filters.add(matched);
+    if (matched.startsWith('$SYS/')) this.#system++;
     this.#generation++;
   }
 
   #remove(filter: string): void {
-    this.#filters.remove(filter);
+    const matched = matchedFilter(filter);
+    this.#filters.remove(matched);
+    if (matched.startsWith('$SYS/')) this.#system--;
     this.#generation++;
   }
 }
 
-/** The highest QoS that the client's subscriptions to this topic allow [MQTT-3.3.4-2]. */
-export function grantedQos(client: AedesClient, topic: string): Qos {
-  const levels = topic.split('/');
-  let highest: Qos = 0;
-  for (const [filter, { qos }] of Object.entries(client.subscriptions)) {
-    if (qos > highest && levelsMatch(filter.split('/'), levels)) highest = qos;
-  }
-  return highest;
+/**
+ * Identifiers of all of the client's subscriptions to this topic [MQTT-3.3.4-4]: aedes tells of one. Not of
+ * shared ones, which have messages of their own.
+ */
+export function identifiersFor(client: AedesClient, topic: string): number[] {
+  const found = matchingOwn(client.subscriptions, topic);
+  return [...new Set(found.flatMap(({ si }) => si ?? []))];
 }
 
-function levelsMatch(filter: readonly string[], topic: readonly string[]): boolean {
-  for (const [index, level] of filter.entries()) {
-    if (level === '#') return true;
-    if (index >= topic.length) return false;
-    if (level !== '+' && level !== topic[index]) return false;
-  }
-  return filter.length === topic.length;
+/** The highest QoS that the client's subscriptions to this topic allow [MQTT-3.3.4-2]. */
+export function grantedQos(client: AedesClient, topic: string): Qos {
+  let highest: Qos = 0;
+  for (const { qos } of matchingOwn(client.subscriptions, topic)) if (qos > highest) highest = qos;
+  return highest;
 }
