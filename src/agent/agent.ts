@@ -1,23 +1,31 @@
-import type { AgentStatus } from '../admin/status.ts';
+import { EventBook, notingLogger } from '../admin/event-book.ts';
+import type { OperationsOptions } from '../admin/operations.ts';
+import type { AgentStatus, HttpStatus } from '../admin/status.ts';
+import type { ReloadStatus } from '../admin/reload-status.ts';
 import { believedClock, type ClockTrust } from '../clock-trust.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import type { Store, StoreIdentity } from '../store/log.ts';
 import { openStore } from '../store/open.ts';
 import type { Logger } from '../telemetry.ts';
 import { isoTime } from '../time.ts';
-import type { Agent, AgentSurroundings } from './agent-types.ts';
+import type { Agent, AgentSurroundings, NotedSurroundings } from './agent-types.ts';
 import { describeTopics, memoryStatus } from './agent-status.ts';
-import { startBroker } from './broker.ts';
-import type { Broker } from './broker.ts';
+import { type Broker, startBroker } from './broker.ts';
+import { keptKeysIn } from './broker-options.ts';
 import { trustOf } from './clock-sources.ts';
 import { startControl } from './control.ts';
+import type { HttpDoor } from './http-door.ts';
+import { startHttp } from './http-side.ts';
 import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
+import type { Glance } from './glance.ts';
 import { Exports } from './mirror-exports.ts';
 import { IngestGate } from './ingest.ts';
 import { KnownMirrors } from './known-mirrors.ts';
 import { LiveAgent, mayPass } from './live-agent.ts';
-import { buildMirrors } from './mirrors.ts';
+import { LiveSettings } from './live-settings.ts';
+import type { MirrorFleet, MirrorSurroundings } from './mirrors.ts';
+import { Reloader } from './reloader.ts';
 import { StopStack } from './stop-stack.ts';
 import { wearBudgetOf } from './wear-budget.ts';
 import { kernelSource } from './wear-files.ts';
@@ -27,7 +35,9 @@ import { WearMeter } from './wear-meter.ts';
  * The agent; without a log where its data folder can't be written and the configuration does not
  * want it to end then.
  */
-export async function startAgent(config: Config, surroundings: AgentSurroundings): Promise<Agent> {
+export async function startAgent(config: Config, given: AgentSurroundings): Promise<Agent> {
+  const events = new EventBook(given.clock);
+  const surroundings = { ...given, events, logger: notingLogger(given.logger, events) };
   try {
     return await startWhole(config, surroundings);
   } catch (error) {
@@ -41,7 +51,7 @@ export async function startAgent(config: Config, surroundings: AgentSurroundings
  * are let in when everything behind them stands; and back in reverse. An upstream that is down
  * delays nothing. When a step fails, those before it are undone and its error is thrown.
  */
-async function startWhole(config: Config, surroundings: AgentSurroundings): Promise<Agent> {
+async function startWhole(config: Config, surroundings: NotedSurroundings): Promise<Agent> {
   const stack = new StopStack(surroundings.clock, surroundings.logger);
   try {
     return await buildAgent(config, surroundings, stack);
@@ -53,7 +63,7 @@ async function startWhole(config: Config, surroundings: AgentSurroundings): Prom
 
 async function buildAgent(
   asked: Config,
-  surroundings: AgentSurroundings,
+  surroundings: NotedSurroundings,
   stack: StopStack,
 ): Promise<Agent> {
   const { clock, random, logger } = surroundings;
@@ -91,43 +101,80 @@ async function buildAgent(
   const known = await KnownMirrors.load(store, Object.keys(config.mirrors));
   known.warn(logger);
   const believed = { clock: believedClock(clock, trust), isClockSound: () => trust.isSound() };
-  const mirrors = await buildMirrors(config, { store, ...believed, random, logger });
-  stack.push('the mirrors', () => stopMirrors(mirrors));
-  for (const mirror of mirrors.values()) await mirror.start();
+  const around = { ...believed, random, logger, known: known.names };
+  const fleet = await mirrorsOf(config, { store, ...around });
+  stack.push('the mirrors', async () => fleet?.stop());
+  await fleet?.start();
   await surroundings.beforeServing?.(store.ledger);
   const exports = new Exports(config, store, clock);
-  const agent = new RunningAgent(config, surroundings, { store, mirrors, wear, stack, trust });
-  await startControl(
-    {
-      dataFolder: config.data,
-      reader: store.reader,
-      ledger: store.ledger,
-      mirrors,
-      forgetMirror: (name) => known.forget(name),
-      exportMirror: exports.begin.bind(exports),
-      status: () => agent.status(),
-      logger,
-    },
-    clock,
-    stack,
-  );
-  agent.broker = await startBroker({ ...config.mqtt, gate, clock, logger });
+  const agent = new RunningAgent(config, surroundings, { store, fleet, wear, stack, trust });
+  const operations: OperationsOptions = {
+    reader: store.reader,
+    ledger: store.ledger,
+    mirrors: fleet?.mirrors ?? new Map(),
+    forgetMirror: (name) => known.forget(name),
+    exportMirror: exports.begin.bind(exports),
+    status: () => agent.status(),
+    clients: (atMost) => agent.broker?.clients(atMost) ?? { total: 0, clients: [] },
+    logger,
+  };
+  const reload = (): Promise<ReloadStatus> => agent.reload();
+  await startControl({ dataFolder: config.data, ...operations, reload }, clock, stack);
+  const isOpen = (): boolean => agent.broker?.isOpen() ?? false;
+  agent.http = await startHttp(config, operations, { ...surroundings, isOpen }, stack);
+  await startTelling(config, store, { ...surroundings, status: () => agent.status() }, stack);
+  agent.broker = await brokerOf(config, { store, gate, trust }, surroundings);
   const { broker } = agent;
   stack.push('the broker', () => broker.stop());
+  stack.push('a reload', () => agent.endReloads());
   trust.announce();
   return agent;
 }
 
+/** Loaded where it is asked for. */
+async function startTelling(
+  { metrics: { intervalMs }, gateway }: Config,
+  { writer }: Store,
+  parts: NotedSurroundings & Pick<OperationsOptions, 'status'>,
+  stack: StopStack,
+): Promise<void> {
+  if (intervalMs === undefined) return;
+  const { HealthTeller } = await import('./health-teller.ts');
+  const { events, status, clock, logger } = parts;
+  const logged = (): ReturnType<EventBook['counts']> => events.counts();
+  const teller = new HealthTeller({ intervalMs, gateway, writer, status, logged, clock, logger });
+  teller.start();
+  stack.push('the metrics of the fleet', () => teller.stop());
+}
+
+/** Sessions stand in the state database; what they queue refers into the log. */
+function brokerOf(
+  { mqtt, data }: Config,
+  {
+    store,
+    gate,
+    trust,
+  }: { readonly store: Store; readonly gate: IngestGate; readonly trust: ClockTrust },
+  { clock, random, logger, version }: AgentSurroundings,
+): Promise<Broker> {
+  const { reader } = store;
+  const isClockSound = (): boolean => trust.isSound();
+  const keep = { space: store.keyValue('sessions'), reader, random, isClockSound };
+  const around = { version, clock, logger };
+  return startBroker({ ...mqtt, keptKeys: keptKeysIn(data), gate, keep, ...around });
+}
+
 /** Ends after the broker and the mirrors, and before the store: with the last counts. */
 function startGate(
-  { routes, topics, mqtt }: Config,
-  { writer, ledger }: Store,
+  { gateway, routes, topics, mqtt }: Config,
+  { writer, ledger, identity }: Store,
   { clock, logger }: AgentSurroundings,
   stack: StopStack,
 ): IngestGate {
   const { central } = mqtt;
   const defaultTopic = defaultTopicOptions();
-  const parts = { writer, ledger, clock, logger };
+  const own = { gateway, incarnation: identity.incarnation };
+  const parts = { writer, ledger, clock, logger, own };
   const gate = new IngestGate({ ...parts, routes, topics, defaultTopic, central });
   stack.push('the counts of dropped messages', () => gate.close());
   return gate;
@@ -155,18 +202,25 @@ async function startTrust(
   return trust;
 }
 
-/** Side by side: each waits for its far side. */
-async function stopMirrors(mirrors: ReadonlyMap<string, Mirror>): Promise<void> {
-  await Promise.all([...mirrors.values()].map((mirror) => mirror.stop()));
+/** Their modules are loaded where there is one: they take memory. */
+async function mirrorsOf(
+  config: Config,
+  surroundings: MirrorSurroundings,
+): Promise<MirrorFleet | undefined> {
+  if (Object.keys(config.mirrors).length === 0) return undefined;
+  const { buildMirrors } = await import('./mirrors.ts');
+  return buildMirrors(config, surroundings);
 }
 
 interface AgentParts {
   readonly store: Store;
   readonly wear: WearMeter;
-  readonly mirrors: ReadonlyMap<string, Mirror>;
+  readonly fleet: MirrorFleet | undefined;
   readonly stack: StopStack;
   readonly trust: ClockTrust;
 }
+
+const NO_HTTP_YET: HttpStatus = { listeners: [], trouble: null };
 
 class RunningAgent implements Agent {
   readonly #config: Config;
@@ -176,6 +230,8 @@ class RunningAgent implements Agent {
   readonly #startedMonotonicMs: number;
   /** Comes last; until then the status has no listeners. */
   broker: Broker | undefined;
+  http: HttpDoor | undefined;
+  readonly #reloader: Reloader;
 
   constructor(config: Config, surroundings: AgentSurroundings, parts: AgentParts) {
     this.#config = config;
@@ -183,6 +239,19 @@ class RunningAgent implements Agent {
     this.#parts = parts;
     this.#startedMs = surroundings.clock.nowMs();
     this.#startedMonotonicMs = surroundings.clock.monotonicMs();
+    const { clock, logger, configSource, setLogLevel, aroundReload: around } = surroundings;
+    const live = new LiveSettings({
+      config,
+      writer: parts.store.writer,
+      broker: () => this.broker,
+      replaceMirror: async (name, next) => parts.fleet?.replace(name, next),
+      setLogLevel,
+    });
+    const lookAtFiles = async (): Promise<void> => {
+      await Promise.all([this.broker?.lookAtFiles(), this.http?.look()]);
+    };
+    const options = { source: configSource, live, lookAtFiles, around, clock, logger };
+    this.#reloader = new Reloader(options);
   }
 
   addresses(): readonly string[] {
@@ -191,7 +260,7 @@ class RunningAgent implements Agent {
 
   async status(): Promise<AgentStatus> {
     const { clock, version } = this.#surroundings;
-    const { store, mirrors, wear, trust } = this.#parts;
+    const { store, wear, trust } = this.#parts;
     const { gateway, data } = this.#config;
     return {
       version,
@@ -206,15 +275,47 @@ class RunningAgent implements Agent {
       memory: memoryStatus(),
       clock: trust.status(),
       listeners: this.addresses(),
+      http: this.http?.status() ?? NO_HTTP_YET,
+      certificates: [...(this.broker?.certificates() ?? []), ...(this.http?.certificates() ?? [])],
+      accessFiles: this.broker?.accessFiles() ?? [],
       ingest: this.broker?.counters() ?? null,
       store: await store.measured(),
       wear: await wear.measure(),
       topics: describeTopics(store.reader),
-      mirrors: await Promise.all([...mirrors.values()].map((mirror) => mirror.measure())),
+      mirrors: await Promise.all(this.#mirrors.map((mirror) => mirror.measure())),
+      reload: this.#reloader.status,
     };
+  }
+
+  glance(): Glance {
+    return {
+      degraded: null,
+      trouble: this.#parts.store.counters().trouble,
+      connections: this.broker?.counters().connections ?? 0,
+      mirrors: this.#mirrors.map((mirror) => mirror.status()),
+      needsRestart: this.#reloader.needsRestart,
+    };
+  }
+
+  answered(): Promise<void> {
+    return this.#parts.store.answered();
+  }
+
+  reload(): Promise<ReloadStatus> {
+    return this.#reloader.reload();
+  }
+
+  /** None begins any more, and what one waits for is not waited for. */
+  endReloads(): Promise<void> {
+    this.#parts.fleet?.aboutToStop();
+    return this.#reloader.stop();
   }
 
   stop(): Promise<boolean> {
     return this.#parts.stack.stop();
+  }
+
+  get #mirrors(): Mirror[] {
+    return [...(this.#parts.fleet?.mirrors.values() ?? [])];
   }
 }

@@ -44,7 +44,7 @@ function processBoot(clock: Clock, random: Random): Boot {
   return { id: `process-${random.hex(8)}`, monotonicMs: () => clock.monotonicMs() };
 }
 
-function systemSources(): TimeSource[] {
+export function systemSources(): TimeSource[] {
   return [
     fileSource(`${TIMESYNCD}/synchronized`, 'systemd-timesyncd', TIMESYNCD),
     chronySource(),

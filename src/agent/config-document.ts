@@ -1,14 +1,15 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import type { Document, Node, Pair, YAMLError, YAMLMap } from 'yaml';
 import { messageOf, systemCodeOf } from '../errors.ts';
 import type { Place } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import { MACHINE_ID_FILE, machineId } from './machine-id.ts';
 
 /**
- * YAML text → plain values, remembering where each came from, with `${file:…}` and `${env:…}`
- * filled in. Collects problems instead of stopping at the first.
+ * YAML text → plain values, remembering where each came from, with `${file:…}`, `${env:…}` and
+ * `${credential:…}` filled in. Collects problems instead of stopping at the first.
  */
 export interface Problem {
   readonly place: Place;
@@ -24,12 +25,23 @@ export interface ConfigDocument {
   placeOf(path: DataPath, what?: 'key' | 'value'): Place;
   /** Whether the value at `path` came from a file or the environment, and so is never shown. */
   isHidden(path: DataPath): boolean;
+  /** What was filled in for `${…}`. */
+  readonly references: readonly Reference[];
+}
+
+export interface Reference {
+  readonly at: DataPath;
+  /** Absolute path; undefined: it came from the environment. */
+  readonly file: string | undefined;
+  readonly text: string;
 }
 
 export interface Sources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What a relative `${file:…}` is relative to. */
   readonly folder: string;
+  /** Default /etc/machine-id. */
+  readonly machineIdFile?: string | undefined;
 }
 
 /** `a.b[0].c` */
@@ -57,6 +69,9 @@ interface Spot {
 const UNCLOSED = /(?<!\$)\$\{[^}]*$/u;
 const SUBSTITUTION = /\$(\$?)\{([^}]*)\}/gu;
 
+/** `NAME`, `NAME:-DEFAULT`, and both with `env:` before it. */
+const VARIABLE = /^(?:env:\s*)?([A-Za-z_]\w*)\s*(?::-(.*))?$/su;
+
 class DocumentReader implements ConfigDocument {
   value: unknown = undefined;
   readonly problems: Problem[] = [];
@@ -65,6 +80,7 @@ class DocumentReader implements ConfigDocument {
   readonly #lines = new LineCounter();
   readonly #spots = new Map<string, Spot>();
   readonly #hidden = new Set<string>();
+  readonly references: Reference[] = [];
   #document: Document.Parsed | undefined;
 
   constructor(file: string, sources: Sources) {
@@ -168,27 +184,80 @@ class DocumentReader implements ConfigDocument {
     if (UNCLOSED.test(text)) this.#complain(at, 'a ${…} that begins here has no closing brace');
     return text.replaceAll(SUBSTITUTION, (whole, escaped: string, reference: string) => {
       if (escaped !== '') return whole.slice(1);
+      if (reference === 'machine-id') return this.#fromMachine(at);
       this.#hidden.add(pathId(at));
+      const variable = VARIABLE.exec(reference);
+      if (variable !== null) {
+        return this.#fromEnvironment(variable[1] ?? '', variable[2], at);
+      }
       const [kind, ...rest] = reference.split(':');
       const name = rest.join(':').trim();
-      if (kind === 'env' && name !== '') return this.#fromEnvironment(name, at);
-      if (kind === 'file' && name !== '') return this.#fromFile(name, at);
-      this.#complain(at, `expected \${file:PATH} or \${env:NAME}, found \${${reference}}`);
+      if (kind === 'file' && name !== '') {
+        return this.#fromFile(path.resolve(this.#sources.folder, name), at);
+      }
+      if (kind === 'credential' && name !== '') return this.#fromCredential(name, at);
+      const forms =
+        '${NAME}, ${NAME:-DEFAULT}, ${file:PATH}, ${env:NAME}, ${credential:NAME} or ${machine-id}';
+      this.#complain(at, `expected ${forms}, found \${${reference}}`);
       return '';
     });
   }
 
-  #fromEnvironment(name: string, at: DataPath): string {
+  /** As in a shell: what is empty has the default, too. */
+  #fromEnvironment(name: string, otherwise: string | undefined, at: DataPath): string {
     const value = this.#sources.env[name];
+    if (otherwise !== undefined && (value ?? '') === '') return otherwise;
     if (value === undefined) this.#complain(at, `the environment has no variable ${name}`);
-    return value ?? '';
+    return this.#referred(at, undefined, value ?? '');
   }
 
-  #fromFile(name: string, at: DataPath): string {
-    const file = path.resolve(this.#sources.folder, name);
+  #fromMachine(at: DataPath): string {
+    const file = this.#sources.machineIdFile ?? MACHINE_ID_FILE;
+    const id = machineId(file);
+    if (id === undefined) {
+      const mend =
+        'systemd-machine-id-setup makes one, and most systems make it at their first boot';
+      this.#complain(at, `${file} holds no id of this machine: ${mend}`);
+    }
+    return id ?? '';
+  }
+
+  /**
+   * Of the service (systemd.exec(5), Credentials), by its own name or by that of its file in the folder that
+   * the unit hands on; else beside the configuration, where root finds what the unit hands on.
+   */
+  #fromCredential(name: string, at: DataPath): string {
+    if (!/^[\w.-]+$/u.test(name) || /^\.+$/u.test(name)) {
+      this.#complain(at, `${JSON.stringify(name)} is no name of a credential`);
+      return '';
+    }
+    const given = this.#sources.env['CREDENTIALS_DIRECTORY'];
+    const beside = path.resolve(this.#sources.folder, 'credentials', name);
+    const files = [
+      ...(given === undefined ? [] : [path.join(given, name), path.join(given, `gatelog_${name}`)]),
+      beside,
+    ];
+    const file = files.find((each) => existsSync(each));
+    if (file !== undefined) return this.#fromFile(file, at);
+    this.#complain(
+      at,
+      `there is no credential ${name}: put it into ${beside}, readable for root alone, and restart the ` +
+        `service; or name it in the unit (LoadCredential=${name}:PATH)`,
+    );
+    return '';
+  }
+
+  #referred(at: DataPath, file: string | undefined, text: string): string {
+    this.references.push({ at, file, text });
+    return text;
+  }
+
+  #fromFile(file: string, at: DataPath): string {
     try {
       const text = readFileSync(file, 'utf8');
-      if (text.length <= LIMITS.configFileBytes) return text.replace(/\r?\n$/u, '');
+      if (text.length <= LIMITS.configFileBytes) {
+        return this.#referred(at, file, text.replace(/\r?\n$/u, ''));
+      }
       this.#complain(at, `${file} is too large to be a secret or a certificate`);
     } catch (error) {
       this.#complain(at, `can't read ${file}: ${reasonOf(error)}`);

@@ -9,7 +9,8 @@ const CRON = /^\s*[\d*/,\-A-Za-z]+(?:\s+[\d*/,\-A-Za-z]+){4}\s*$/u;
 
 export const NAME_EXPECTED: string = `a name of letters, digits, ".", "_" and "-", at most ${LIMITS.nameBytes} characters`;
 export const TOPIC_EXPECTED: string = `a topic name of letters, digits, ".", "_" and "-", at most ${LIMITS.topicNameBytes} characters, not beginning with "_"`;
-export const LISTEN_EXPECTED: string = 'an address such as mqtt://127.0.0.1:1883';
+export const LISTEN_EXPECTED: string =
+  'an address such as mqtt://127.0.0.1:1883 (or mqtts, ws, wss, unix:///PATH)';
 export const BROKER_EXPECTED: string = 'an address such as kafka-1.example.com:9092';
 
 export function isName(value: string): boolean {

@@ -41,6 +41,11 @@ export function text(expected: string, check?: (value: string) => boolean): Leaf
   return leaf(expected, parse, { wantsText: true });
 }
 
+/** `example`: as one writes it, shown to who wrote something else than a list. */
+export function listOf<T>(item: z.ZodType<T>, example: string): z.ZodArray<z.ZodType<T>> {
+  return z.array(item, { error: `a list, such as ${example}` });
+}
+
 export function flag(): Leaf<boolean> {
   return leaf('true or false', (value) => {
     if (value === 'true' || value === true) return true;

@@ -7,9 +7,22 @@ import type { ConfigDocument, DataPath, Problem } from './config-document.ts';
  * What the schema found wrong → one line each: place, what was expected, what was found. A value
  * that came from a file or the environment, or that is a secret by its name, is never shown.
  */
-const SECRETS: ReadonlySet<string> = new Set(['password', 'passphrase', 'token', 'key', 'cert']);
+const SECRETS: ReadonlySet<string> = new Set([
+  'password',
+  'passphrase',
+  'token',
+  'adminToken',
+  'secret',
+  'keys',
+  'key',
+  'cert',
+]);
 /** Sections with secrets in them, where somebody may write one text instead. */
-const SECRET_SECTIONS: ReadonlySet<DataPath[number] | undefined> = new Set(['sasl', 'users']);
+const SECRET_SECTIONS: ReadonlySet<DataPath[number] | undefined> = new Set([
+  'sasl',
+  'users',
+  'jwt',
+]);
 const SHOWN_CHARACTERS = 60;
 
 export function problemsOf(
@@ -46,7 +59,10 @@ function problemsOfIssue(
   return [{ place: document.placeOf(at), message: `expected ${expected}, found ${found}` }];
 }
 
-/** Every union here is `false | section` or `text | section`: whoever wrote a map meant the section. */
+/**
+ * Every union here is `false | section`, `text | section` or `text | list`: whoever wrote a map meant the
+ * section, and whoever wrote a list the list, where there is one.
+ */
 function unionProblems(
   issue: z.core.$ZodIssueInvalidUnion,
   at: DataPath,
@@ -55,7 +71,9 @@ function unionProblems(
 ): Problem[] {
   const value = valueAt(document.value, at);
   const branch = issue.errors.at(-1) ?? [];
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+  const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
+  const isItsList = Array.isArray(value) && branch.every(({ path }) => path.length > 0);
+  if (isMap || isItsList) {
     return branch.flatMap((inner) => problemsOfIssue(inner, at, document, schema));
   }
   const [simple] = issue.errors[0] ?? [];
@@ -65,7 +83,7 @@ function unionProblems(
 }
 
 function expectedOf(issue: z.core.$ZodIssue): string {
-  if (issue.code !== 'invalid_type') return issue.message;
+  if (issue.code !== 'invalid_type' || issue.message.startsWith('a list')) return issue.message;
   if (issue.expected === 'array') return 'a list';
   return ['object', 'record'].includes(issue.expected) ? 'a map of options' : issue.expected;
 }
@@ -88,7 +106,8 @@ function describe(value: unknown, at: DataPath, document: ConfigDocument): strin
     SECRET_SECTIONS.has(at.at(-1)) ||
     at.some((part) => typeof part === 'string' && SECRETS.has(part));
   const isRouteKey = at[0] === 'routes';
-  const inAddress = typeof value === 'string' && /:\/\/[^/]*@/u.test(value);
+  // Of an address, with or without its scheme: name and password may stand in it, and @ and / in those.
+  const inAddress = typeof value === 'string' && /:\S*@/u.test(value);
   if (document.isHidden(at) || (secret && !isRouteKey) || inAddress) {
     if (value === '') return 'an empty text';
     return typeof value === 'string' ? 'a text that is not shown' : `a ${typeof value}`;
@@ -109,6 +128,23 @@ function valueAt(value: unknown, at: DataPath): unknown {
 
 /** Names of the options that the schema has at `at`; none where names are free. */
 function keysAt(schema: z.ZodType, at: DataPath): readonly string[] {
+  return containersAt(schema, at).flatMap((node) =>
+    node instanceof z.ZodObject ? Object.keys(node.shape) : [],
+  );
+}
+
+/** Whether `name` may stand in the map at `at`: an option, or where names are free. */
+export function isKnownName(schema: z.ZodType, at: DataPath, name: string): boolean {
+  const containers = containersAt(schema, at);
+  return (
+    containers.some((node) => node instanceof z.ZodRecord) ||
+    keysAt(schema, at).includes(name) ||
+    // A value that takes a map as it is, such as {cap: RATE}.
+    containers.length === 0
+  );
+}
+
+function containersAt(schema: z.ZodType, at: DataPath): Container[] {
   let current = objectsWithin(schema);
   for (const part of at) {
     current = current.flatMap((node) => {
@@ -120,7 +156,7 @@ function keysAt(schema: z.ZodType, at: DataPath): readonly string[] {
       return node instanceof z.ZodArray ? objectsWithin(node.element as z.ZodType) : [];
     });
   }
-  return current.flatMap((node) => (node instanceof z.ZodObject ? Object.keys(node.shape) : []));
+  return current;
 }
 
 /** All options as dotted paths, `*` for a free name and `[]` for an item. Empty maps count too. */

@@ -1,12 +1,16 @@
 import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { matchOf, sameTreatment, topicMatcher, treatmentOf } from '../mirror/selection.ts';
-import { formatSize } from '../units.ts';
+import { formatRate, formatSize } from '../units.ts';
+import { checkAccess } from './config-acl-rules.ts';
 import type { ConfigDocument, Problem } from './config-document.ts';
+import { checkHttp } from './config-http-rules.ts';
 import { gatewayOf, isName, isTopicName, NAME_EXPECTED, TOPIC_EXPECTED } from './config-forms.ts';
 import { checkPairs, type Say } from './config-pairs.ts';
 import type { ParsedConfig } from './config-schema.ts';
 import type { KafkaUpstreamConfig, MirrorConfig } from './config-types.ts';
+import { hasUsers, troubleOfAccess } from './listen-policy.ts';
+import { leadsTo } from './own-address.ts';
 import { KeyTemplate, TopicFilter } from './route.ts';
 
 /** What one option alone can't tell: names of maps, and options that contradict each other. */
@@ -23,6 +27,9 @@ export function checkRules(config: ParsedConfig, document: ConfigDocument): Rule
   };
   checkNames(config, document, errors);
   checkMqtt(config, say(errors));
+  checkHttp(config.http, say(errors), say(warnings));
+  const written = (document.value as { mqtt?: { acl?: unknown } } | null)?.mqtt?.acl;
+  checkAccess(config.mqtt, (written ?? undefined) !== undefined, say(errors), say(warnings));
   checkStore(config, say(errors), say(warnings));
   checkReserve(config, document, say(warnings));
   checkRoutes(config, say(errors), say(warnings));
@@ -49,9 +56,12 @@ function checkNames(config: ParsedConfig, document: ConfigDocument, errors: Prob
 
 function checkMqtt(config: ParsedConfig, error: Say): void {
   const addresses = new Set<string>();
-  for (const [index, address] of config.mqtt.listen.entries()) {
-    if (addresses.has(address)) error(['mqtt', 'listen', index], `${address} is listed twice`);
-    addresses.add(address);
+  for (const [index, listen] of config.mqtt.listen.entries()) {
+    const at = ['mqtt', 'listen', index];
+    if (addresses.has(listen.url)) error(at, `${listen.url} is listed twice`);
+    addresses.add(listen.url);
+    const trouble = troubleOfAccess(listen, hasUsers(config.mqtt));
+    if (trouble !== undefined) error(at, trouble);
   }
   const users = new Set<string>();
   for (const [index, { username }] of config.mqtt.users.entries()) {
@@ -161,6 +171,15 @@ function checkLink(
     const period = `${per} ${resets}`;
     if (periods.has(period)) error([...at, 'budget', index], 'another budget has the same periods');
     periods.add(period);
+  }
+  const { bitsPerSecond: rate = Infinity, metered } = link;
+  const action = metered?.action;
+  if (typeof action === 'object' && action.capBitsPerSecond > rate) {
+    const found = `found ${formatRate(action.capBitsPerSecond)}, which never applies`;
+    error(
+      [...at, 'metered', 'then'],
+      `expected a cap below link.rate (${formatRate(rate)}), ${found}`,
+    );
   }
   if (config.clock.trust !== 'never') return;
   if (link.windows.length > 0) {
@@ -275,9 +294,10 @@ function checkMirror(
     if (upstream.password !== undefined && upstream.username === undefined) {
       error([...at, 'password'], 'expected a username beside the password, found none');
     }
-    for (const address of config.mqtt.listen) {
-      if (new URL(address).host === new URL(upstream.url).host) {
-        error([...at, 'url'], 'is this agent itself (mqtt.listen): every record would come back');
+    for (const { url } of config.mqtt.listen) {
+      if (leadsTo(upstream.url, url)) {
+        const text = `is this agent itself (it listens on ${url}): every record would come back`;
+        error([...at, 'url'], text);
       }
     }
   }

@@ -1,16 +1,20 @@
 import { z } from 'zod';
+import { HEALTH_LIMITS } from '../health-limits.ts';
 import { LIMITS } from '../limits.ts';
+import { LISTEN_LIMITS } from '../listen-limits.ts';
 import { keepDuration, type SampleRule } from '../mirror/sample-rule.ts';
 import { CLASSES, DEFAULT_TREATMENT, DRAINS, type TopicPattern } from '../mirror/selection.ts';
+import { SESSION_LIMITS } from '../session-limits.ts';
 import { SAMPLE_LIMITS } from '../sample-limits.ts';
 import { ON_FULL, type TopicOptions } from '../store/log.ts';
+import { aclSection, ownTopicsSection, resolveAcl, rolesSection } from './config-acl.ts';
+import { dedupSection } from './config-dedup.ts';
+import { clientLimitsSection } from './config-client-limits.ts';
 import {
-  isAddress,
   isCron,
   isName,
   isTopicName,
   isTopicPattern,
-  LISTEN_EXPECTED,
   NAME_EXPECTED,
   TOPIC_EXPECTED,
 } from './config-forms.ts';
@@ -19,6 +23,7 @@ import {
   flag,
   integer,
   leaf,
+  listOf,
   oneOf,
   orAbsent,
   orNone,
@@ -26,17 +31,23 @@ import {
   size,
   text,
 } from './config-leaves.ts';
+import { httpSection } from './config-http.ts';
+import { jwtSection } from './config-jwt.ts';
 import { linkSection } from './config-link.ts';
+import { completeTls, listenItem, resolveListen, serverTlsSection } from './config-listen.ts';
 import type {
   ClockConfig,
   Config,
   LogConfig,
+  MetricsConfig,
   MirrorConfig,
   MqttConfig,
   RouteConfig,
+  SessionCaps,
   StoreConfig,
   WearConfig,
 } from './config-types.ts';
+import { hasNames } from './listen-policy.ts';
 import { kafkaSection, mqttUpstreamSection } from './config-upstreams.ts';
 import { DAY_MS } from '../units.ts';
 
@@ -60,7 +71,7 @@ const RETENTION_BYTES = { min: MIB, max: 1024 ** 5 };
 
 const logSection: z.ZodType<LogConfig> = section({
   level: oneOf(['debug', 'info', 'warn', 'error']).default('info'),
-  format: oneOf(['auto', 'json', 'pretty']).default('auto'),
+  format: oneOf(['auto', 'json', 'pretty', 'journal']).default('auto'),
 });
 
 const clockSection: z.ZodType<ClockConfig> = section({
@@ -75,20 +86,110 @@ const clockSection: z.ZodType<ClockConfig> = section({
   ).default(LIMITS.clockDriftMs),
 }).transform(({ trust, maxDrift }) => ({ trust, maxDriftMs: maxDrift }));
 
+const HEALTH_INTERVAL = { min: HEALTH_LIMITS.intervalMsMin, max: HEALTH_LIMITS.intervalMsMax };
+const healthInterval = duration(HEALTH_INTERVAL, '');
+const metricsSection: z.ZodType<MetricsConfig> = section({
+  interval: leaf('a duration from 5s to 1d, such as 1m, or off', (value) => {
+    if (value === 'off' || value === false) return 'off';
+    return healthInterval.safeParse(value).data;
+  }).default('off'),
+}).transform(({ interval }) => ({ intervalMs: interval === 'off' ? undefined : interval }));
+
+const CONNECTIONS = { min: 1, max: 1_000_000 };
+const KEEP_ALIVE = {
+  min: LISTEN_LIMITS.keepAliveSecondsMin * 1000,
+  max: LISTEN_LIMITS.keepAliveSecondsMax * 1000,
+};
+const KEPT_BYTES = { min: 64 * KIB, max: 1024 * MIB };
+
+const sessionsSection: z.ZodType<SessionCaps> = section({
+  queue: size(KEPT_BYTES, 'from 64KiB to 1GiB, such as 4MiB').default(SESSION_LIMITS.queueBytes),
+  total: size(KEPT_BYTES, 'from 64KiB to 1GiB, such as 32MiB').default(SESSION_LIMITS.totalBytes),
+  retained: size(KEPT_BYTES, 'from 64KiB to 1GiB, such as 16MiB').default(
+    SESSION_LIMITS.retainedBytes,
+  ),
+  onFull: oneOf(ON_FULL).default('drop-oldest'),
+}).transform(({ queue, total, retained, onFull }) => ({
+  queueBytes: queue,
+  totalBytes: total,
+  retainedBytes: retained,
+  onFull,
+}));
+
+const SYSTEM_INTERVAL = { min: SECOND, max: 3600 * SECOND, usual: 10 * SECOND };
+const systemDuration = duration(SYSTEM_INTERVAL, '');
+const systemInterval = leaf('a duration from 1s to 1h, such as 10s, or 0', (value) =>
+  value === 0 || value === '0' ? 0 : systemDuration.safeParse(value).data,
+);
+
 const mqttSection: z.ZodType<MqttConfig> = section({
-  listen: z
-    .array(text(LISTEN_EXPECTED, (value) => isAddress(['mqtt:'], value)))
-    .default(['mqtt://127.0.0.1:1883']),
+  listen: z.array(listenItem).default(['mqtt://127.0.0.1:1883']),
+  allowAnonymous: flag().optional(),
+  tls: serverTlsSection.optional(),
   users: orAbsent(
     z.array(section({ username: text('a user name'), password: text('a password') })).default([]),
   ),
+  usersFile: text('the path of a file of users').optional(),
+  jwt: jwtSection.optional(),
+  roles: rolesSection,
+  acl: aclSection,
+  aclFile: text('the path of a file of rules').optional(),
+  ownTopics: ownTopicsSection,
+  logConnections: flag().default(true),
+  takeOver: oneOf(['same-user', 'anyone']).default('same-user'),
   maxPacket: size(
     { min: 1024, max: LIMITS.mqttPacketBytes },
     'from 1KiB to 960KiB, such as 256KiB',
   ).default(LIMITS.mqttPacketBytes),
-  maxConnections: integer({ min: 1, max: 1_000_000 }).default(LIMITS.mqttConnections),
+  maxConnections: integer(CONNECTIONS).default(LIMITS.mqttConnections),
+  maxConnectionsPerAddress: orNone(
+    integer(CONNECTIONS),
+    'a whole number from 1 to 1000000, or none',
+  ).default('none'),
+  maxKeepAlive: orNone(
+    duration(KEEP_ALIVE, 'from 10s to 18h'),
+    'a duration from 10s to 18h, such as 5m, or none',
+  ).default('none'),
+  maxConnectionsPerUser: orNone(
+    integer(CONNECTIONS),
+    'a whole number from 1 to 1000000, or none',
+  ).default('none'),
+  limits: clientLimitsSection,
   central: flag().default(false),
-}).transform(({ maxPacket, ...rest }) => ({ ...rest, maxPacketBytes: maxPacket }));
+  sessions: sessionsSection,
+  sysInterval: systemInterval.default(SYSTEM_INTERVAL.usual),
+  dedup: dedupSection,
+}).transform(
+  (
+    { sysInterval, maxPacket, maxKeepAlive, listen: items, tls, allowAnonymous, sessions, ...rest },
+    context,
+  ) => {
+    const listen = items.map((item, index) =>
+      resolveListen(item, { tls, allowAnonymous }, (at, message, found) => {
+        const path = ['listen', index, ...at];
+        context.issues.push({ code: 'custom', message, path, input: undefined, params: { found } });
+      }),
+    );
+    return {
+      ...rest,
+      ...resolveAcl({ ...rest, acl: rest.acl, hasNames: hasNames({ ...rest, listen }) }),
+      usersFile: rest.usersFile,
+      aclFile: rest.aclFile,
+      jwt: rest.jwt,
+      listen,
+      allowAnonymous,
+      tls: completeTls(tls),
+      sysIntervalMs: sysInterval === 0 ? undefined : sysInterval,
+      maxPacketBytes: maxPacket,
+      maxKeepAliveSeconds: maxKeepAlive === 'none' ? undefined : Math.floor(maxKeepAlive / 1000),
+      maxConnectionsPerAddress:
+        rest.maxConnectionsPerAddress === 'none' ? undefined : rest.maxConnectionsPerAddress,
+      maxConnectionsPerUser:
+        rest.maxConnectionsPerUser === 'none' ? undefined : rest.maxConnectionsPerUser,
+      sessionCaps: sessions,
+    };
+  },
+);
 
 const SCRUB_RATE = { min: 64 * KIB, max: 1024 * MIB };
 const wearSection: z.ZodType<WearConfig> = section({
@@ -208,7 +309,7 @@ const topicRule: z.ZodType<TopicPattern> = z.union([
 ]);
 
 const mirrorSection: z.ZodType<MirrorConfig> = section({
-  topics: z.array(topicRule).default(['*']),
+  topics: listOf(topicRule, '["telemetry", "alarm*"]').default(['*']),
   start: oneOf(['beginning', 'end']).default('beginning'),
   mustDeliver: flag().default(true),
   expired: oneOf(['skip', 'send']).default('skip'),
@@ -253,6 +354,8 @@ export const configSchema: z.ZodType<ParsedConfig> = section({
   log: logSection,
   clock: clockSection,
   mqtt: mqttSection,
+  http: httpSection,
+  metrics: metricsSection,
   store: storeSection,
   topics: orAbsent(z.record(z.string(), topicSection).prefault(DEFAULT_TOPICS)),
   routes: orAbsent(z.array(routeSection).prefault(DEFAULT_ROUTES)),

@@ -1,3 +1,4 @@
+import type { ClientLimits } from '../client-limits.ts';
 import type { LinkRules } from '../mirror/policy/policy-options.ts';
 import type { TopicPattern } from '../mirror/selection.ts';
 import type { TopicOptions } from '../store/log.ts';
@@ -16,6 +17,8 @@ export interface Config {
   readonly log: LogConfig;
   readonly clock: ClockConfig;
   readonly mqtt: MqttConfig;
+  readonly http: HttpConfig;
+  readonly metrics: MetricsConfig;
   readonly store: StoreConfig;
   /** By topic name. A topic that a route names and that is not here has the default options. */
   readonly topics: Readonly<Record<string, TopicOptions>>;
@@ -26,11 +29,11 @@ export interface Config {
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
-export type LogFormat = 'auto' | 'json' | 'pretty';
+export type LogFormat = 'auto' | 'json' | 'pretty' | 'journal';
 
 export interface LogConfig {
   readonly level: LogLevel;
-  /** `auto`: pretty on a terminal, JSON lines otherwise. */
+  /** `auto`: pretty on a terminal, for systemd's journal where that takes it, JSON lines otherwise. */
   readonly format: LogFormat;
 }
 
@@ -40,20 +43,160 @@ export interface ClockConfig {
   readonly maxDriftMs: number;
 }
 
+/** What the gateway tells of itself and its host, as records. */
+export interface MetricsConfig {
+  /** undefined: it tells nothing. */
+  readonly intervalMs: number | undefined;
+}
+
 export interface MqttUser {
   readonly username: string;
   readonly password: string;
 }
 
-export interface MqttConfig {
-  /** `mqtt://HOST:PORT`; port 0 takes any free one. */
+/** The agent's HTTP side: status page, API, metrics. */
+export interface HttpConfig {
+  /** `http://HOST:PORT` or `https://HOST:PORT`; port 0 takes any free one. Empty: there is none. */
   readonly listen: readonly string[];
-  /** Empty: everyone may connect. */
+  /** For reading; undefined: who is on this machine needs none. */
+  readonly token: string | undefined;
+  /** For commands, and for reading. */
+  readonly adminToken: string | undefined;
+  /** Names that browsers may know this agent by. */
+  readonly hosts: readonly string[];
+  /** An address that others reach may do without TLS, as behind something that has it. */
+  readonly allowPlain: boolean;
+  /** Of addresses with https. */
+  readonly tls: ServerTls | undefined;
+}
+
+/** One address that devices connect to. */
+export interface ListenConfig {
+  /**
+   * `mqtt://HOST:PORT`, `mqtts://HOST:PORT`, `ws://HOST:PORT/PATH`, `wss://HOST:PORT/PATH` or
+   * `unix:///PATH`; port 0 takes any free one.
+   */
+  readonly url: string;
+  /** As written at the address, else at `mqtt`; undefined: where only this machine gets to. */
+  readonly allowAnonymous: boolean | undefined;
+  /** Of mqtts and wss, and of nothing else. */
+  readonly tls: ServerTls | undefined;
+}
+
+/** Absolute paths of PEM files, which are read again when they change. */
+export interface ServerTls {
+  /** The certificate, and those between it and its CA. */
+  readonly cert: string;
+  readonly key: string;
+  readonly passphrase: string | undefined;
+  /** Who signs the certificates of devices. */
+  readonly ca: string | undefined;
+  readonly requireCertificate: boolean;
+  /** The certificate says who the device is, and names and passwords count for nothing. */
+  readonly user: 'cn' | 'san' | undefined;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+}
+
+/** Users and roles undefined: the rule is for everybody. */
+export interface AclRule {
+  readonly users: readonly string[] | undefined;
+  readonly roles: readonly string[] | undefined;
+  /** MQTT topic filters with `%u` and `%c`; see src/agent/acl-filter.ts. */
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+  readonly deny: { readonly publish: readonly string[]; readonly subscribe: readonly string[] };
+}
+
+/** What `mqtt.acl` says: rules, to each user its own topics, or everything to everybody. */
+export type AclKind = 'rules' | 'own' | 'open';
+
+export interface AclConfig {
+  /** undefined: everything is allowed. Else what no rule allows is refused. */
+  readonly acl: readonly AclRule[] | undefined;
+  /** Names of users, by role. */
+  readonly roles: ReadonlyMap<string, readonly string[]>;
+}
+
+export type TokenAlgorithm = `${'HS' | 'RS' | 'PS' | 'ES'}${256 | 384 | 512}` | 'EdDSA';
+
+export interface TokenKeysUrlConfig {
+  readonly kind: 'url';
+  readonly url: string;
+  readonly refreshMs: number;
+  /** How long keys stay in use while it does not answer. */
+  readonly keepMs: number;
+}
+
+/** Tokens (JWT) that are taken for passwords. */
+export interface JwtConfig {
+  /** Of those that are signed with a private key; the path is absolute. */
+  readonly keys: { readonly kind: 'file'; readonly file: string } | TokenKeysUrlConfig | undefined;
+  /** Of those that are signed with HMAC. */
+  readonly secret: string | undefined;
+  readonly algorithms: readonly TokenAlgorithm[];
+  readonly userClaim: string;
+  /** undefined: no token gives roles. */
+  readonly rolesClaim: string | undefined;
+  readonly issuer: string | undefined;
+  readonly audience: string | undefined;
+  readonly toleranceMs: number;
+  /** A connection ends when its token does. */
+  readonly endWithToken: boolean;
+}
+
+export interface MqttConfig extends AclConfig {
+  readonly aclKind: AclKind;
+  /** Absolute path of a file with more rules and roles, which is read again when it changes. */
+  readonly aclFile: string | undefined;
+  /** With `%u` or `%c`: what `acl: own` allows. */
+  readonly ownTopics: readonly string[];
+  readonly listen: readonly ListenConfig[];
+  /** What an address has that says nothing else. */
+  readonly allowAnonymous: boolean | undefined;
+  readonly tls: ServerTls | undefined;
+  /** Empty: see src/agent/listen-policy.ts. */
   readonly users: readonly MqttUser[];
+  /** Absolute path of a file with more of them; see src/agent/users-file.ts. */
+  readonly usersFile: string | undefined;
+  readonly jwt: JwtConfig | undefined;
+  /** Connects and disconnects are info lines, else debug lines. */
+  readonly logConnections: boolean;
+  /** Whether only its own user may take over a client id. */
+  readonly takeOver: 'same-user' | 'anyone';
   readonly maxPacketBytes: number;
   readonly maxConnections: number;
+  /** undefined: no bound but that of all together. */
+  readonly maxConnectionsPerAddress: number | undefined;
+  /** The longest keep-alive of MQTT 5 devices; undefined: as they like. */
+  readonly maxKeepAliveSeconds: number | undefined;
+  /** The same for connections of one user. */
+  readonly maxConnectionsPerUser: number | undefined;
+  readonly limits: ClientLimits;
   /** Takes the identity properties of other gateways and drops their repeats. */
   readonly central: boolean;
+  readonly sessionCaps: SessionCaps;
+  /** How often `$SYS` topics are told; undefined: there are none. */
+  readonly sysIntervalMs: number | undefined;
+  /** undefined: numbers that devices give their messages say nothing. */
+  readonly dedup: DedupConfig | undefined;
+}
+
+/** Names of MQTT 5 user properties by which a message is in the log once, however often it is sent. */
+export interface DedupConfig {
+  readonly producerProperty: string;
+  readonly sequenceProperty: string;
+  readonly epochProperty: string | undefined;
+}
+
+/** What is kept for sessions that are away, and of retained messages. */
+export interface SessionCaps {
+  /** Bytes queued for one session. */
+  readonly queueBytes: number;
+  /** Bytes queued for all sessions together. */
+  readonly totalBytes: number;
+  readonly retainedBytes: number;
+  /** At a bound of queues: the oldest message goes, or the new one is not queued. */
+  readonly onFull: 'drop-oldest' | 'refuse';
 }
 
 export interface StoreConfig {

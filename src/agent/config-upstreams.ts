@@ -13,7 +13,7 @@ import {
   isWebSocketAddress,
   NAME_EXPECTED,
 } from './config-forms.ts';
-import { duration, flag, integer, leaf, oneOf, section, text } from './config-leaves.ts';
+import { duration, flag, integer, leaf, listOf, oneOf, section, text } from './config-leaves.ts';
 import type { Range } from './config-leaves.ts';
 import type {
   KafkaUpstreamConfig,
@@ -106,7 +106,10 @@ const createSection = section({
 const LEVELS: Readonly<Record<string, number | undefined>> = { gzip: 9, zstd: 19 };
 
 export const kafkaSection: z.ZodType<KafkaUpstreamConfig> = section({
-  brokers: z.array(text(BROKER_EXPECTED, isHostPort)).min(1, `at least one: ${BROKER_EXPECTED}`),
+  brokers: listOf(text(BROKER_EXPECTED, isHostPort), '["kafka-1.example.com:9092"]').min(
+    1,
+    `at least one: ${BROKER_EXPECTED}`,
+  ),
   delivery: oneOf(['exactly-once', 'at-least-once']).default('exactly-once'),
   compression: oneOf(['none', 'gzip', 'snappy', 'lz4', 'zstd']).default('zstd'),
   compressionLevel: integer({ min: 1, max: 19 }).optional(),

@@ -1,20 +1,26 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { formatPlace, GatelogError } from '../errors.ts';
+import { formatPlace, GatelogError, type Place } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { readConfigDocument, reasonOf } from './config-document.ts';
-import type { Problem } from './config-document.ts';
+import type { DataPath, Problem } from './config-document.ts';
 import { gatewayOf } from './config-forms.ts';
+import { jwtIn } from './config-jwt.ts';
+import { tlsIn } from './config-listen.ts';
 import { allKeys, formatProblem, problemsOf } from './config-problems.ts';
 import { checkRules } from './config-rules.ts';
 import { configSchema } from './config-schema.ts';
-import type { ClockConfig, Config, MirrorConfig } from './config-types.ts';
+import type { ClockConfig, Config, MirrorConfig, MqttConfig } from './config-types.ts';
 
 /** YAML file → checked Config, or one line for each thing that is wrong. */
 export interface LoadedConfig {
   readonly config: Config;
+  /** As it is written, with what `${file:…}` and `${env:…}` stand for. */
+  readonly document: unknown;
   /** Things that are allowed and probably not meant, ready to print. */
   readonly warnings: readonly string[];
+  /** Where an option stands. */
+  readonly placeOf: (at: DataPath) => Place;
 }
 
 export interface LoadSurroundings {
@@ -24,7 +30,7 @@ export interface LoadSurroundings {
 
 /** Throws CONFIG_INVALID whose message has one line per problem, in the order of the file. */
 export function loadConfig(file: string, surroundings: LoadSurroundings): LoadedConfig {
-  return parseConfig(readText(file, surroundings.workingFolder), file, surroundings);
+  return parseConfig(readConfigText(file, surroundings.workingFolder), file, surroundings);
 }
 
 /** What there is without a file. */
@@ -59,13 +65,30 @@ export function parseConfig(
         ? path.resolve(surroundings.workingFolder, 'gatelog-data')
         : path.resolve(folder, data),
     clock: { ...shape.data.clock, trust: trustIn(folder, shape.data.clock.trust) },
+    mqtt: withFilesIn(folder, shape.data.mqtt),
+    http: { ...shape.data.http, tls: tlsIn(folder, shape.data.http.tls) },
     mirrors: withTokenFilesIn(folder, shape.data.mirrors),
   };
-  return { config, warnings: findings.warnings.map((warning) => formatProblem(warning)) };
+  const warnings = findings.warnings.map((warning) => formatProblem(warning));
+  return { config, document: document.value, warnings, placeOf: (at) => document.placeOf(at) };
 }
 
 function trustIn(folder: string, trust: ClockConfig['trust']): ClockConfig['trust'] {
   return trust.startsWith('file:') ? `file:${path.resolve(folder, trust.slice(5))}` : trust;
+}
+
+function withFilesIn(folder: string, mqtt: MqttConfig): MqttConfig {
+  const listen = mqtt.listen.map((each) => ({ ...each, tls: tlsIn(folder, each.tls) }));
+  const at = (file: string | undefined): string | undefined =>
+    file === undefined ? undefined : path.resolve(folder, file);
+  return {
+    ...mqtt,
+    listen,
+    tls: tlsIn(folder, mqtt.tls),
+    usersFile: at(mqtt.usersFile),
+    aclFile: at(mqtt.aclFile),
+    jwt: jwtIn(folder, mqtt.jwt),
+  };
 }
 
 function withTokenFilesIn(
@@ -89,7 +112,8 @@ export function configKeys(): readonly string[] {
   return allKeys(configSchema);
 }
 
-function readText(file: string, workingFolder: string): string {
+/** Throws CONFIG_INVALID. */
+export function readConfigText(file: string, workingFolder: string): string {
   let text: string;
   try {
     text = readFileSync(path.resolve(workingFolder, file), 'utf8');

@@ -16,6 +16,14 @@ export interface MirroredRecord {
   readonly timestampMs: number | undefined;
 }
 
+/** What a message says that it is, sound or not. */
+export function identityTextOf({ user }: PublishProperties): string | undefined {
+  for (let index = 0; index + 1 < user.length; index += 2) {
+    if (user[index] === IDENTITY_HEADER) return user[index + 1];
+  }
+  return undefined;
+}
+
 /** undefined when there is no identity, or one that is malformed: an ordinary message. */
 export function readMirrored(properties: PublishProperties): MirroredRecord | undefined {
   let identityText: string | undefined;

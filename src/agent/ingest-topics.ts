@@ -28,6 +28,9 @@ export class TopicEntry {
   readonly #base: (Uint8Array | undefined)[] = [];
   /** The subscriptions' generation at which nobody was subscribed; see broker-subscriptions.ts. */
   quietAt = -1;
+  /** Who was last asked whether it may publish here, and the answer. */
+  judgedFor: object | undefined;
+  judged = false;
 
   constructor(mqttTopic: string, route: CompiledRoute | undefined, info: TopicInfo | undefined) {
     this.mqttTopic = mqttTopic;

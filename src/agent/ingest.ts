@@ -1,11 +1,19 @@
 import { DropCount } from '../drop-count.ts';
 import { GatelogError, messageOf } from '../errors.ts';
+import type { RecordIdentity } from '../identity.ts';
 import { LIMITS } from '../limits.ts';
-import type { Durability } from '../record.ts';
-import type { AppendDone, LogWriter, LossLedger, TopicInfo, TopicOptions } from '../store/log.ts';
+import type { Durability, StreamId } from '../record.ts';
+import type {
+  AppendDone,
+  LogWriter,
+  LossLedger,
+  ProducerBook,
+  TopicInfo,
+  TopicOptions,
+} from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
-import { type MirroredRecord, readMirrored } from './ingest-central.ts';
+import { identityTextOf, type MirroredRecord, readMirrored } from './ingest-central.ts';
 import { destination, destinationOfKey, TopicCache, type TopicEntry } from './ingest-topics.ts';
 import { UnaskedMessages } from './ingest-unasked.ts';
 import type { PublishProperties, Qos } from './publication.ts';
@@ -33,6 +41,8 @@ export interface IngestOptions {
   readonly defaultTopic: TopicOptions;
   /** Take the identity properties of other gateways and drop their repeats. */
   readonly central: boolean;
+  /** By it the gate knows records of this very log that came back; absent: there is no log. */
+  readonly own?: Pick<RecordIdentity, 'gateway' | 'incarnation'>;
 }
 
 export interface IngestCounters {
@@ -43,10 +53,22 @@ export interface IngestCounters {
   readonly appended: Readonly<Record<Durability, number>>;
   /** Delivered live only: no route, or a topic that begins with `$`. */
   readonly unrouted: number;
+  /** Records of this very log that came back: delivered live only. */
+  readonly returned: number;
   /** The log could not take them; their connections were ended without an acknowledgement. */
   readonly failed: number;
-  /** QoS 0 messages that the log could not take: counted in the ledger. */
+  /** QoS 0 messages and wills that the log could not take: counted in the ledger. */
   readonly dropped: number;
+}
+
+/** Stands in the commit with the record. */
+export interface OnceMark {
+  readonly producer: string;
+  readonly sequence: number;
+  /** It went along with an append: not so where no route wants the message, or it has an identity. */
+  used: boolean;
+  /** Of a repeat: what is told of the last sequence. undefined: that itself. */
+  readonly tell?: ((last: number) => number) | undefined;
 }
 
 interface MirroredMessage {
@@ -62,6 +84,8 @@ export class IngestGate {
   readonly #logger: Logger;
   readonly #defaultTopic: TopicOptions;
   readonly #central: boolean;
+  /** How our own identities begin. */
+  readonly #ownPrefix: string | undefined;
   readonly #topics = new Map<string, TopicInfo>();
   readonly #cache: TopicCache;
   readonly #unasked = new UnaskedMessages();
@@ -70,6 +94,7 @@ export class IngestGate {
   #received = 0;
   #receivedBytes = 0;
   #unrouted = 0;
+  #returned = 0;
   #failed = 0;
   #nextFailureLineMs = -Infinity;
 
@@ -80,6 +105,8 @@ export class IngestGate {
     this.#logger = options.logger;
     this.#defaultTopic = options.defaultTopic;
     this.#central = options.central;
+    const { own } = options;
+    this.#ownPrefix = own === undefined ? undefined : `${own.gateway}/${own.incarnation}/`;
     const { ledger, clock, logger } = options;
     this.#drops = new DropCount({ record: (losses) => ledger.record(losses), clock, logger });
     const table = new RouteTable(options.routes);
@@ -96,6 +123,7 @@ export class IngestGate {
       receivedBytes: this.#receivedBytes,
       appended: { ...this.#appended },
       unrouted: this.#unrouted,
+      returned: this.#returned,
       failed: this.#failed,
       dropped: this.#drops.records,
     };
@@ -115,6 +143,7 @@ export class IngestGate {
    * Appends the message. True: `done` will be called, once, in arrival order over all messages.
    * False: the message is not for the log and `done` is not called; the caller keeps its own
    * acknowledgements in order (`settled`). For a QoS 0 message `done` MUST tell `settledUnasked`.
+   * `once`: it may be a repeat, and is not appended if a message with that mark was.
    */
   publish(
     entry: TopicEntry,
@@ -124,9 +153,14 @@ export class IngestGate {
     retain: boolean,
     properties: PublishProperties | undefined,
     done: AppendDone,
+    once?: OnceMark,
   ): boolean {
     this.#received++;
     this.#receivedBytes += payload.length;
+    if (properties !== undefined && this.#isOwn(properties)) {
+      this.#tellReturned(entry, client);
+      return false;
+    }
     if (properties !== undefined && this.#central) {
       const mirrored = readMirrored(properties);
       const message = { payload, qos, retain, properties };
@@ -144,8 +178,42 @@ export class IngestGate {
     const durability = classOf(entry.durability, qos);
     this.#appended[durability]++;
     if (qos === 0) this.#unasked.push(entry.logTopic, payload.length);
-    this.#writer.append(to.stream, this.#clock.nowMs(), to.key, payload, headers, durability, done);
+    const now = this.#clock.nowMs();
+    if (once === undefined) {
+      this.#writer.append(to.stream, now, to.key, payload, headers, durability, done);
+      return true;
+    }
+    once.used = true;
+    const { producer, sequence, tell } = once;
+    const { stream, key } = to;
+    const told: AppendDone =
+      tell === undefined
+        ? done
+        : (error, offset, last) => done(error, offset, last === undefined ? last : tell(last));
+    const args = [stream, now, key, payload, headers, durability, told, false] as const;
+    this.#writer.appendOnce(producer, sequence, ...args);
     return true;
+  }
+
+  /** Marks with which messages were appended. */
+  get producers(): ProducerBook {
+    return this.#writer.producers;
+  }
+
+  /**
+   * The stream whose offset `publish` will answer with, where that is a lasting name of the message:
+   * undefined for one that goes elsewhere, or whose record a power cut may take back.
+   */
+  streamOf(
+    entry: TopicEntry,
+    client: string,
+    qos: Qos,
+    properties: PublishProperties | undefined,
+  ): StreamId | undefined {
+    if (qos === 0 || classOf(entry.durability, qos) !== 'fsync') return undefined;
+    const isMirrored =
+      this.#central && properties !== undefined && readMirrored(properties) !== undefined;
+    return isMirrored ? undefined : entry.destination(client)?.stream;
   }
 
   /** Calls `done` when everything appended before it is settled. */
@@ -184,21 +252,40 @@ export class IngestGate {
   settledUnasked(error: Error | null): void {
     if (error !== null) {
       const { frontTopic, frontBytes } = this.#unasked;
-      const full = error instanceof GatelogError && error.code === 'STORE_FULL';
-      const cause = full ? 'the disk was full' : 'the log could not be written';
-      this.#drops.add(frontTopic, frontBytes, `QoS 0 messages came while ${cause}`);
-      this.#tellDropped(error);
+      this.#drop(frontTopic, frontBytes, 'QoS 0 messages', error);
     }
     this.#unasked.shift();
   }
 
-  #tellDropped(error: Error): void {
+  /** The same of a will of QoS 1 or 2. */
+  lost(entry: TopicEntry, bytes: number, error: Error): void {
+    this.#drop(entry.logTopic, bytes, 'wills', error);
+  }
+
+  #drop(topic: string, bytes: number, what: string, error: Error): void {
+    const full = error instanceof GatelogError && error.code === 'STORE_FULL';
+    const cause = full ? 'the disk was full' : 'the log could not be written';
+    this.#drops.add(topic, bytes, `${what} came while ${cause}`);
     const now = this.#clock.monotonicMs();
     if (now < this.#nextFailureLineMs) return;
     this.#nextFailureLineMs = now + LIMITS.failureLineMs;
     this.#logger.warn(
       { error: messageOf(error), dropped: this.#drops.records },
-      'the log could not take a QoS 0 message: it is delivered to subscribers only',
+      'the log could not take a message that nobody sends again: it is delivered to subscribers only',
+    );
+  }
+
+  /** A mirror leads back here, over whatever brokers: stored again, each record would go round for ever. */
+  #isOwn(properties: PublishProperties): boolean {
+    const prefix = this.#ownPrefix;
+    return prefix !== undefined && identityTextOf(properties)?.startsWith(prefix) === true;
+  }
+
+  #tellReturned({ mqttTopic }: TopicEntry, client: string): void {
+    if (this.#returned++ > 0) return;
+    this.#logger.warn(
+      { event: 'ingest.returned', client, topic: mqttTopic },
+      `a record of this gateway came back on ${JSON.stringify(mqttTopic)}: a mirror leads to this agent itself, by itself or over other brokers; such records are not stored again (said once, counted as returned)`,
     );
   }
 

@@ -31,6 +31,10 @@ export class KnownMirrors {
     return known;
   }
 
+  get names(): readonly string[] {
+    return [...this.#names];
+  }
+
   /** Not configured any more, and not forgotten. */
   absent(): readonly string[] {
     return [...this.#names].filter((name) => !this.#configured.has(name));
@@ -104,6 +108,11 @@ export function sampledSpace(mirror: string): string {
 /** Where one to an MQTT broker keeps what is under way: a later mirror of that name has sent none of it. As above. */
 export function handshakesSpace(mirror: string): string {
   return `mqtt-mirror.${mirror}`;
+}
+
+/** Where a mirror to Kafka keeps its journal. MUST stay the same for ever. */
+export function journalSpace(mirror: string): string {
+  return `kafka.${mirror}`;
 }
 
 function textOf(bytes: Uint8Array): string {

@@ -1,16 +1,23 @@
+import type { OperationsOptions } from '../admin/operations.ts';
+import type { ReloadStatus } from '../admin/reload-status.ts';
 import type { AgentStatus } from '../admin/status.ts';
 import { GatelogError, messageOf, type ErrorCode } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { isoTime, type Timer } from '../time.ts';
 import { memoryStatus } from './agent-status.ts';
-import type { Agent, AgentSurroundings } from './agent-types.ts';
+import type { Agent, AgentSurroundings, NotedSurroundings } from './agent-types.ts';
 import { startBroker, type Broker } from './broker.ts';
+import { keptKeysIn } from './broker-options.ts';
 import { startStandIn } from './control.ts';
 import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
+import type { Glance } from './glance.ts';
 import { HeldLosses } from './held-losses.ts';
+import type { HttpDoor } from './http-door.ts';
+import { startHttp } from './http-side.ts';
 import { IngestGate } from './ingest.ts';
 import { NO_LEDGER, NO_READER, NoLogWriter } from './no-store.ts';
+import { Reloader } from './reloader.ts';
 import { StopStack } from './stop-stack.ts';
 
 /** What may pass by itself, so that serving without a log is better than not at all. */
@@ -29,7 +36,7 @@ export function mayPass(error: unknown): error is GatelogError {
 }
 
 /** Starts the agent with a log. Throws what stands in the way. */
-export type StartWhole = (config: Config, surroundings: AgentSurroundings) => Promise<Agent>;
+export type StartWhole = (config: Config, surroundings: NotedSurroundings) => Promise<Agent>;
 
 /**
  * An agent whose data folder can't be opened. It serves devices and subscribers without a log:
@@ -38,15 +45,17 @@ export type StartWhole = (config: Config, surroundings: AgentSurroundings) => Pr
  * and becomes a whole agent by itself; its connections end then, as at a restart.
  */
 export class LiveAgent implements Agent {
-  readonly #surroundings: AgentSurroundings;
+  readonly #surroundings: NotedSurroundings;
   readonly #startWhole: StartWhole;
   /** Dropped messages, until there is a ledger. */
   readonly #held: HeldLosses;
+  readonly #reloader: Reloader;
   readonly #startedMs: number;
   readonly #startedMonotonicMs: number;
   #config: Config;
   #reason: GatelogError;
   #broker: Broker | undefined;
+  #http: HttpDoor | undefined;
   #stack: StopStack;
   #whole: Agent | undefined;
   #timer: Timer | undefined;
@@ -56,7 +65,7 @@ export class LiveAgent implements Agent {
 
   private constructor(
     config: Config,
-    surroundings: AgentSurroundings,
+    surroundings: NotedSurroundings,
     reason: GatelogError,
     startWhole: StartWhole,
   ) {
@@ -69,11 +78,21 @@ export class LiveAgent implements Agent {
     this.#startedMs = clock.nowMs();
     this.#startedMonotonicMs = clock.monotonicMs();
     this.#stack = new StopStack(clock, logger);
+    this.#reloader = new Reloader({
+      source: surroundings.configSource,
+      live: { canChange: () => false, change: () => Promise.resolve() },
+      lookAtFiles: async () => {
+        await Promise.all([this.#broker?.lookAtFiles(), this.#http?.look()]);
+      },
+      around: surroundings.aroundReload,
+      clock,
+      logger,
+    });
   }
 
   static async start(
     config: Config,
-    surroundings: AgentSurroundings,
+    surroundings: NotedSurroundings,
     reason: GatelogError,
     startWhole: StartWhole,
   ): Promise<LiveAgent> {
@@ -103,13 +122,41 @@ export class LiveAgent implements Agent {
       uptimeMs: Math.round(clock.monotonicMs() - this.#startedMonotonicMs),
       memory: memoryStatus(),
       listeners: this.addresses(),
+      http: this.#http?.status() ?? { listeners: [], trouble: null },
+      certificates: [
+        ...(this.#broker?.certificates() ?? []),
+        ...(this.#http?.certificates() ?? []),
+      ],
+      accessFiles: this.#broker?.accessFiles() ?? [],
       ingest: this.#broker?.counters() ?? null,
       store: null,
       wear: null,
       clock: null,
       topics: [],
       mirrors: [],
+      reload: this.#reloader.status,
     };
+  }
+
+  glance(): Glance {
+    if (this.#whole !== undefined) return this.#whole.glance();
+    return {
+      degraded: this.#reason.message,
+      trouble: null,
+      connections: this.#broker?.counters().connections ?? 0,
+      mirrors: [],
+      needsRestart: this.#reloader.needsRestart,
+    };
+  }
+
+  /** Without a log nothing is waited for: that the disk does not answer is known, and no restart mends it. */
+  async answered(): Promise<void> {
+    await this.#whole?.answered();
+  }
+
+  /** Without a log nothing of the configuration changes but by a restart. */
+  reload(): Promise<ReloadStatus> {
+    return (this.#whole ?? this.#reloader).reload();
   }
 
   stop(): Promise<boolean> {
@@ -132,7 +179,7 @@ export class LiveAgent implements Agent {
     if (records > 0) {
       logger.error(
         { event: 'agent.untold', records },
-        `${records} QoS 0 messages came while there was no log, and no ledger could be told of them`,
+        `${records} messages that nobody sends again came while there was no log, and no ledger could be told of them`,
       );
     }
     return stopped;
@@ -142,7 +189,8 @@ export class LiveAgent implements Agent {
     const { clock, logger } = this.#surroundings;
     logger.error(
       { event: 'agent.degraded', code: this.#reason.code },
-      `serving without a log, nothing that belongs into it is acknowledged: ${this.#reason.message}`,
+      `serving without a log, nothing that belongs into it is acknowledged, who wants a session that lasts ` +
+        `is refused, and retained messages are kept in memory only: ${this.#reason.message}`,
     );
     const stack = new StopStack(clock, logger);
     this.#stack = stack;
@@ -156,14 +204,14 @@ export class LiveAgent implements Agent {
     const broker = this.#broker;
     stack.push('the broker', () => broker.stop());
     // Port 0 was any; those who know it by now find it again.
-    this.#config = {
-      ...this.#config,
-      mqtt: { ...this.#config.mqtt, listen: broker.addresses() },
-    };
+    const { mqtt } = this.#config;
+    const taken = broker.addresses();
+    const listen = mqtt.listen.map((each, at) => ({ ...each, url: taken[at] ?? each.url }));
+    this.#config = { ...this.#config, mqtt: { ...mqtt, listen } };
   }
 
   #startBroker(stack: StopStack): Promise<Broker> {
-    const { clock, logger } = this.#surroundings;
+    const { clock, logger, version } = this.#surroundings;
     const { mqtt, routes, topics } = this.#config;
     const gate = new IngestGate({
       writer: new NoLogWriter(this.#reason),
@@ -176,23 +224,29 @@ export class LiveAgent implements Agent {
       central: mqtt.central,
     });
     stack.push('the counts of dropped messages', () => gate.close());
-    return startBroker({ ...mqtt, gate, clock, logger });
+    const keptKeys = { ...keptKeysIn(this.#config.data), isReadOnly: true };
+    return startBroker({ ...mqtt, version, isStandIn: true, keptKeys, gate, clock, logger });
   }
 
   /** Not in the data folder, which can't be written. */
   async #startControl(stack: StopStack): Promise<void> {
-    const options = {
-      dataFolder: this.#config.data,
+    const { logger } = this.#surroundings;
+    const options: OperationsOptions = {
       reader: NO_READER,
       ledger: NO_LEDGER,
       mirrors: new Map(),
       forgetMirror: () => Promise.reject(this.#reason),
       exportMirror: () => Promise.reject(this.#reason),
       status: () => this.status(),
+      clients: (atMost) => this.#broker?.clients(atMost) ?? { total: 0, clients: [] },
       unavailable: () => this.#reason,
-      logger: this.#surroundings.logger,
+      logger,
     };
-    await startStandIn(options, stack);
+    const reload = (): Promise<ReloadStatus> => this.reload();
+    await startStandIn({ dataFolder: this.#config.data, ...options, reload }, stack);
+    const isOpen = (): boolean => this.#broker?.isOpen() ?? false;
+    const parts = { ...this.#surroundings, isOpen };
+    this.#http = await startHttp(this.#config, options, parts, stack);
   }
 
   #later(): void {

@@ -11,8 +11,7 @@ import type { Store } from '../store/log.ts';
 import type { Clock } from '../time.ts';
 import { suggestion } from '../words.ts';
 import type { Config, KafkaUpstreamConfig } from './config-types.ts';
-import { journalSpace } from './mirrors.ts';
-import { positionsName } from './known-mirrors.ts';
+import { journalSpace, positionsName } from './known-mirrors.ts';
 
 /**
  * What a mirror has not sent, for files that a person carries to the centre. It is noted first that
@@ -52,7 +51,8 @@ export class Exports {
     for (const [stream, end] of ends) {
       leaving.set(stream, withRange(had.get(stream) ?? upTo(0), had.get(stream)?.next ?? 0, end));
     }
-    await new Journal(this.#store.keyValue(journalSpace(name))).noteExported(leaving);
+    const journal = new Journal(this.#store.keyValue(journalSpace(name)));
+    const number = await journal.noteExported(leaving);
     const { transactionalId, group } = kafkaNames({ ...kafka, gateway });
     const target = {
       topicTemplate: kafka.topic,
@@ -62,7 +62,7 @@ export class Exports {
     };
     const origin = { gateway, incarnation, mirror: name, target };
     const madeMs = this.#clock.nowMs();
-    return exportFrames({ reader, origin, madeMs, streams, sent, had, ends, signal });
+    return exportFrames({ reader, origin, number, madeMs, streams, sent, had, ends, signal });
   }
 
   async #sent(name: string, streams: readonly MirrorStream[]): Promise<Coverages> {

@@ -1,9 +1,15 @@
 import { readFile } from 'node:fs/promises';
+import { aborted } from '../abort.ts';
+import { must } from '../assert.ts';
 import { GatelogError, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
+import { usableMemory } from '../memory.ts';
+import { MIRROR_LIMITS } from '../mirror-limits.ts';
 import { type Claim, Claims } from '../mirror/claims.ts';
 import type { KafkaConnection } from '../mirror/kafka/options.ts';
+import type { OtherBooks } from '../mirror/kafka/other-books.ts';
 import { ConnectAttempts } from '../mirror/connect-attempts.ts';
+import type { MirrorOptions } from '../mirror/mirror-options.ts';
 import { Mirror } from '../mirror/mirror.ts';
 import { NetworkWatch } from '../mirror/network-watch.ts';
 import { LinkPolicy } from '../mirror/policy/link-policy.ts';
@@ -25,10 +31,12 @@ import type {
 import {
   decisionsSpace,
   handshakesSpace,
+  journalSpace,
   linkSpace,
   positionsName,
   sampledSpace,
 } from './known-mirrors.ts';
+import { hostAndPort } from './own-address.ts';
 
 /** Builds the mirrors that a configuration names. Clients are loaded only where they are used. */
 export interface MirrorSurroundings {
@@ -38,6 +46,8 @@ export interface MirrorSurroundings {
   readonly isClockSound: () => boolean;
   readonly random: Random;
   readonly logger: Logger;
+  /** Names of all mirrors that ever ran on the data folder. */
+  readonly known: readonly string[];
 }
 
 /** Where records go that a far side will never take. */
@@ -52,48 +62,102 @@ const QUARANTINE_OPTIONS: TopicOptions = {
 export async function buildMirrors(
   config: Config,
   surroundings: MirrorSurroundings,
-): Promise<ReadonlyMap<string, Mirror>> {
-  const mirrors = new Map<string, Mirror>();
-  if (Object.keys(config.mirrors).length === 0) return mirrors;
-  const { store, clock, random } = surroundings;
-  const { writer, reader, identity } = store;
-  const ownRecords = ownRecordsOf(store, config);
-  const network = new NetworkWatch(clock);
-  const claims = new Claims();
-  const quarantine = { writer, topic: writer.defineTopic(QUARANTINE, QUARANTINE_OPTIONS) };
-  await expectOwnRecords(config, store, ownRecords);
-  for (const [name, mirror] of Object.entries(config.mirrors)) {
-    const logger = surroundings.logger.child({ mirror: name });
-    const { maxRecords, maxBytes, maxWaitMs } = mirror.batch;
+): Promise<MirrorFleet> {
+  const fleet = new MirrorFleet(config, surroundings);
+  await fleet.build();
+  return fleet;
+}
+
+/** The mirrors of one agent, and what they have in common. */
+export class MirrorFleet {
+  readonly mirrors: Map<string, Mirror> = new Map();
+  readonly #config: Config;
+  readonly #surroundings: MirrorSurroundings;
+  readonly #ownRecords: (url: string) => OwnRecords;
+  readonly #network: NetworkWatch;
+  readonly #claims: Claims = new Claims();
+  readonly #quarantine: MirrorOptions['quarantine'];
+  /** Aborts when the agent is about to stop. */
+  readonly #stopping = new AbortController();
+
+  constructor(config: Config, surroundings: MirrorSurroundings) {
+    const { store, clock } = surroundings;
+    const { writer } = store;
+    this.#config = config;
+    this.#surroundings = surroundings;
+    this.#ownRecords = ownRecordsOf(store, config);
+    this.#network = new NetworkWatch(clock);
+    this.#quarantine = { writer, topic: writer.defineTopic(QUARANTINE, QUARANTINE_OPTIONS) };
+  }
+
+  async build(): Promise<void> {
+    await expectOwnRecords(this.#config, this.#surroundings.store, this.#ownRecords);
+    for (const name of Object.keys(this.#config.mirrors)) {
+      this.mirrors.set(name, await this.#build(name, this.#config));
+    }
+  }
+
+  async start(): Promise<void> {
+    for (const mirror of this.mirrors.values()) await mirror.start();
+  }
+
+  /**
+   * Lets a mirror begin anew with what a configuration says of it now. The one before ends in good order
+   * and has written all that it knows: two at once would each take the other for a clone.
+   */
+  async replace(name: string, config: Config): Promise<void> {
+    const before = this.mirrors.get(name);
+    const fresh = await this.#build(name, config);
+    await before?.stop();
+    const { signal } = this.#stopping;
+    await Promise.race([before?.ended, aborted(signal)]);
+    if (signal.aborted) return;
+    this.mirrors.set(name, fresh);
+    await fresh.start();
+  }
+
+  /** No mirror begins anew any more, and none is waited for that ends late. */
+  aboutToStop(): void {
+    this.#stopping.abort();
+  }
+
+  /** Side by side: each waits for its far side. */
+  async stop(): Promise<void> {
+    this.aboutToStop();
+    await Promise.all([...this.mirrors.values()].map((mirror) => mirror.stop()));
+  }
+
+  async #build(name: string, config: Config): Promise<Mirror> {
+    const { store, clock, random, logger, isClockSound } = this.#surroundings;
+    const mirror = must(config.mirrors[name], 'the configuration names it');
+    const { maxRecords, maxWaitMs } = mirror.batch;
+    const { underWayBytes, batchBytes } = shareOf(mirror);
+    const maxBytes = mirror.batch.maxBytes ?? batchBytes;
     const positions = await store.positions(positionsName(name), { pins: mirror.mustDeliver });
-    const policy = await policyOf(name, mirror, surroundings, logger);
+    const own = { ...this.#surroundings, logger: logger.child({ mirror: name }) };
+    const policy = await policyOf(name, mirror, own, own.logger);
     const attempts = new ConnectAttempts(clock);
-    const options = {
+    const claim = this.#claims.take.bind(this.#claims, name);
+    const ownRecords = this.#ownRecords;
+    const parts = { ...own, positions, claim, ownRecords, policy, attempts };
+    return new Mirror({
       name,
       gateway: config.gateway,
-      incarnation: identity.incarnation,
-      reader,
+      incarnation: store.identity.incarnation,
+      reader: store.reader,
       positions,
       ledger: store.ledger,
-      quarantine,
+      quarantine: this.#quarantine,
       decisions: store.keyValue(decisionsSpace(name)),
       sampled: store.keyValue(sampledSpace(name)),
-      upstream: await buildUpstream(name, mirror, config, {
-        ...surroundings,
-        logger,
-        positions,
-        claim: claims.take.bind(claims, name),
-        ownRecords,
-        policy,
-        attempts,
-      }),
+      upstream: await buildUpstream(name, mirror, config, parts),
       attempts,
       policy,
       topics: mirror.topics,
       expiryNowMs:
         mirror.expired === 'send'
           ? () => undefined
-          : () => (surroundings.isClockSound() ? clock.nowMs() : undefined),
+          : () => (isClockSound() ? clock.nowMs() : undefined),
       // Where it stood is not known: to begin at the end would skip in silence.
       startAt: positions.lost ? ('beginning' as const) : mirror.start,
       batching: {
@@ -101,14 +165,26 @@ export async function buildMirrors(
         ...(maxBytes === undefined ? {} : { maxBytes }),
         ...(maxWaitMs === undefined ? {} : { maxWaitMs }),
       },
-      network,
+      underWayBytes,
+      network: this.#network,
       clock,
       random,
-      logger: surroundings.logger,
-    };
-    mirrors.set(name, new Mirror(options));
+      logger,
+    });
   }
-  return mirrors;
+}
+
+/**
+ * What batches may take of the memory: those to Kafka are large, and several are under way. Those to MQTT
+ * are small anyhow.
+ */
+function shareOf({ upstream }: MirrorConfig): {
+  readonly underWayBytes?: number;
+  readonly batchBytes?: number;
+} {
+  const { smallMemoryBytes, smallUnderWayBytes, smallBatchBytes } = MIRROR_LIMITS;
+  if (upstream.kind !== 'kafka' || usableMemory() >= smallMemoryBytes) return {};
+  return { underWayBytes: smallUnderWayBytes, batchBytes: smallBatchBytes };
 }
 
 /** Noted before anything is appended. 3.1.1 has no identities. */
@@ -167,11 +243,9 @@ function otherAddresses(far: string, topic: string, { mirrors }: Config): string
   });
 }
 
-const PORTS: Readonly<Record<string, string>> = { 'mqtts:': '8883', 'ws:': '80', 'wss:': '443' };
-
 function farSideOf(url: string): string {
-  const { protocol, hostname, port } = new URL(url);
-  return `${hostname}:${port === '' ? (PORTS[protocol] ?? '1883') : port}`;
+  const { host, port } = hostAndPort(url);
+  return `${host}:${port}`;
 }
 
 function buildUpstream(
@@ -189,8 +263,10 @@ async function kafkaUpstream(
   name: string,
   kafka: KafkaUpstreamConfig,
   config: Config,
-  { store, clock, isClockSound, logger, positions, claim, policy, attempts }: UpstreamSurroundings,
+  surroundings: UpstreamSurroundings,
 ): Promise<Upstream> {
+  const { store, clock, isClockSound, logger, positions, claim, policy, attempts } = surroundings;
+  const others = surroundings.known.filter((other) => other !== name);
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
   return createKafkaUpstream({
     ...kafkaConnection(kafka),
@@ -212,8 +288,9 @@ async function kafkaUpstream(
     clusterId: kafka.clusterId,
     replaces: kafka.replaces,
     unknownOutcome: kafka.unknownOutcome,
-    positionsLostBelow: positions.lostBelow,
+    isPositionLost: (stream) => positions.isLost(stream),
     journal: store.keyValue(journalSpace(name)),
+    otherBooks: () => Promise.all(others.map((other) => booksOf(other, store))),
     claim,
     clock,
     isClockSound,
@@ -221,9 +298,9 @@ async function kafkaUpstream(
   });
 }
 
-/** Where a mirror to Kafka keeps its journal. MUST stay the same for ever. */
-export function journalSpace(mirror: string): string {
-  return `kafka.${mirror}`;
+async function booksOf(mirror: string, store: Store): Promise<OtherBooks> {
+  const positions = await store.positions(positionsName(mirror), {});
+  return { journal: store.keyValue(journalSpace(mirror)), positions: positions.coverages() };
 }
 
 /** How to reach the cluster: the same for a mirror and for `gatelog verify`. */

@@ -3,15 +3,25 @@ import { LOSS_REASONS, type LossTotals } from '../loss.ts';
 import { streamId } from '../record.ts';
 import type {
   AppendDone,
+  KeyWrite,
   LogReader,
   LogWriter,
   LossLedger,
+  ProducerBook,
   TopicInfo,
   TopicOptions,
 } from '../store/log.ts';
 
+const NO_PRODUCERS: ProducerBook = {
+  last: () => -1,
+  startingWith: () => [],
+  forget: () => {},
+  devices: () => ({ remembered: 0, forgotten: 0 }),
+};
+
 /** Stands in for a log that can't be opened: it knows topics, and takes and holds nothing. */
 export class NoLogWriter implements LogWriter {
+  readonly producers: ProducerBook = NO_PRODUCERS;
   readonly #refusal: GatelogError;
   readonly #topics = new Map<string, TopicInfo>();
   #streams = 0;
@@ -74,3 +84,30 @@ export const NO_LEDGER: LossLedger = {
   lost: () => [],
   totals: () => NO_LOSSES,
 };
+
+/** Stands in for the state database: values that end with the process. */
+export class MemorySpace {
+  readonly #values = new Map<string, Uint8Array>();
+
+  get(key: string): Promise<Uint8Array | undefined> {
+    return Promise.resolve(this.#values.get(key));
+  }
+
+  write(writes: readonly KeyWrite[]): Promise<void> {
+    for (const { key, value } of writes) {
+      if (value === undefined) this.#values.delete(key);
+      else this.#values.set(key, value);
+    }
+    return Promise.resolve();
+  }
+
+  async *scan(prefix: string): AsyncGenerator<readonly [key: string, value: Uint8Array]> {
+    for (const entry of [...this.#values].toSorted(byKey)) {
+      if (entry[0].startsWith(prefix)) yield entry;
+    }
+  }
+}
+
+function byKey([one]: readonly [string, unknown], [other]: readonly [string, unknown]): number {
+  return one < other ? -1 : 1;
+}

@@ -1,5 +1,5 @@
 import { GatelogError } from '../errors.ts';
-import { LIMITS } from '../limits.ts';
+import { CLIENT_BOUNDS } from '../client-limits.ts';
 
 /**
  * Routes: MQTT topic filter → topic and key. Pure. The first route that matches wins, so order is
@@ -75,14 +75,19 @@ export class TopicFilter {
 }
 
 function filterTrouble(filter: string): string | undefined {
-  if (filter === '') return 'the filter is empty; `#` takes everything';
-  if (filter.includes('\0')) return 'the filter holds a NUL character, which MQTT forbids';
   if (filter.startsWith('$')) {
     return 'MQTT topics that begin with `$` are the broker’s own and are never logged';
   }
+  return mqttFilterTrouble(filter);
+}
+
+/** Why it is no topic filter of MQTT (MQTT 5, section 4.7.1), or too deep; undefined: it is one. */
+export function mqttFilterTrouble(filter: string): string | undefined {
+  if (filter === '') return 'the filter is empty; `#` takes everything';
+  if (filter.includes('\0')) return 'the filter holds a NUL character, which MQTT forbids';
   const levels = filter.split('/');
-  if (levels.length > LIMITS.mqttTopicLevels) {
-    return `the filter has ${levels.length} levels; at most ${LIMITS.mqttTopicLevels} are allowed`;
+  if (levels.length > CLIENT_BOUNDS.topicLevels) {
+    return `the filter has ${levels.length} levels; at most ${CLIENT_BOUNDS.topicLevels} are allowed`;
   }
   for (const [index, level] of levels.entries()) {
     if (level.includes('#') && (level !== '#' || index < levels.length - 1)) {
@@ -163,10 +168,11 @@ function placeholder(piece: string, where: string): KeyPart {
   if (piece === '{client}') return { kind: 'client' };
   const level = /^\{(\d{1,3})\}$/u.exec(piece);
   const number = Number(level?.[1] ?? 0);
-  if (number >= 1 && number <= LIMITS.mqttTopicLevels) return { kind: 'level', index: number - 1 };
+  if (number >= 1 && number <= CLIENT_BOUNDS.topicLevels)
+    return { kind: 'level', index: number - 1 };
   throw new GatelogError(
     'CONFIG_INVALID',
     `${where}: unknown placeholder ${piece} in the key template; ` +
-      `known are {topic}, {client} and {1} to {${LIMITS.mqttTopicLevels}} (levels of the MQTT topic)`,
+      `known are {topic}, {client} and {1} to {${CLIENT_BOUNDS.topicLevels}} (levels of the MQTT topic)`,
   );
 }

@@ -33,7 +33,7 @@ export interface KernelFolders {
   readonly sys: string;
 }
 
-const KERNEL: KernelFolders = { proc: '/proc', sys: '/sys' };
+export const KERNEL: KernelFolders = { proc: '/proc', sys: '/sys' };
 /** Of /sys/block/…/stat, whatever the device's own sectors are. */
 const SECTOR_BYTES = 512;
 const SECTORS_WRITTEN_FIELD = 6;

@@ -1,0 +1,111 @@
+import path from 'node:path';
+import { type Document, isMap, parseDocument, stringify } from 'yaml';
+import { type DataPath, formatPath, readConfigDocument } from './config-document.ts';
+import { isKnownName } from './config-problems.ts';
+import { configSchema } from './config-schema.ts';
+import type { LoadSurroundings } from './config.ts';
+
+/** What of a configuration may be shown to others, and what of it must not be anywhere. */
+export interface Redaction {
+  /** Its options as YAML, without comments and secrets; undefined: it is no YAML. */
+  readonly shown: string | undefined;
+  /** Secrets that stand in it, or are referred to: texts that must not get out. */
+  readonly secrets: readonly string[];
+  /** Options with a secret written out, as dotted paths. */
+  readonly inline: readonly string[];
+  /** Files that hold secrets, absolute. */
+  readonly files: readonly string[];
+}
+
+const NOT_SHOWN = '(not shown)';
+const SECRET_NAMES = new Set(['password', 'passphrase', 'secret', 'token']);
+/** Sections with secrets in them, where somebody may write one text instead. */
+const SECRET_SECTIONS = new Set(['sasl', 'users', 'jwt']);
+
+/** The file need not be good: what is not understood is not shown. */
+export function redactConfig(
+  text: string,
+  file: string,
+  { env, workingFolder }: LoadSurroundings,
+): Redaction {
+  const folder = path.dirname(path.resolve(workingFolder, file));
+  const { references } = readConfigDocument(text, file, { env, folder });
+  const secret = references.filter((reference) => isSecret(reference.at, reference.text));
+  const document = parseDocument(text, { logLevel: 'error', uniqueKeys: false });
+  const redactor = new Redactor();
+  const isYaml = document.errors.length === 0;
+  const value = isYaml ? acyclic(document) : undefined;
+  const shown = value === undefined ? undefined : stringify(redactor.redact(value, []));
+  return {
+    shown,
+    secrets: [...new Set([...secret.map((reference) => reference.text), ...redactor.secrets])],
+    inline: redactor.inline,
+    files: [...new Set(secret.flatMap((reference) => reference.file ?? []))],
+  };
+}
+
+/** `key` is a secret where it is a private key, and no path, no route's template. */
+function isSecret(at: DataPath, text: string): boolean {
+  const name = at.at(-1);
+  const isNamed = typeof name === 'string' && (SECRET_NAMES.has(name) || SECRET_SECTIONS.has(name));
+  return isNamed || /PRIVATE KEY-----/u.test(text);
+}
+
+class Redactor {
+  readonly secrets: string[] = [];
+  readonly inline: string[] = [];
+
+  redact(value: unknown, at: DataPath): unknown {
+    if (Array.isArray(value)) {
+      return value.map((item, index) => this.redact(item, [...at, index]));
+    }
+    if (typeof value === 'object' && value !== null) {
+      const entries = Object.entries(value).map(([name, inner]): [string, unknown] =>
+        isKnownName(configSchema, at, name)
+          ? [name, this.redact(inner, [...at, name])]
+          : [name, this.#withheld(inner, '(not shown: no option of gatelog)')],
+      );
+      return Object.fromEntries(entries);
+    }
+    return this.#leaf(value, at);
+  }
+
+  #leaf(value: unknown, at: DataPath): unknown {
+    if (typeof value !== 'string' && typeof value !== 'number') return value;
+    const text = String(value);
+    if (isSecret(at, text)) {
+      if (isReferenceAlone(text)) return text;
+      this.inline.push(formatPath(at));
+      return this.#withheld(text, NOT_SHOWN);
+    }
+    if (typeof value !== 'string') return value;
+    return text.replaceAll(/(:\/\/)([^/@\s]+)@/gu, (_, begin: string, user: string) => {
+      this.secrets.push(user, ...user.split(':').slice(1));
+      return `${begin}${NOT_SHOWN}@`;
+    });
+  }
+
+  #withheld(value: unknown, word: string): string {
+    for (const text of textsIn(value)) this.secrets.push(text);
+    return word;
+  }
+}
+
+function isReferenceAlone(text: string): boolean {
+  return /^(?:\$\{(?:file|env):[^}]+\})+$/u.test(text.trim());
+}
+
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'object' && value !== null) return Object.values(value).flatMap(textsIn);
+  return typeof value === 'string' || typeof value === 'number' ? [String(value)] : [];
+}
+
+/** undefined: no map, or aliases that lead to themselves or multiply without end. */
+function acyclic(document: Document.Parsed): object | undefined {
+  if (document.contents !== null && !isMap(document.contents)) return undefined;
+  try {
+    return JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 100 }) ?? {})) as object;
+  } catch {
+    return undefined;
+  }
+}
