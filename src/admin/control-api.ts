@@ -24,6 +24,12 @@ export interface BrokenOff {
   readonly brokenOff: ControlError;
 }
 
+/** The last line of an answer whose lines broke off. */
+export function brokenOffLine(error: ControlError): string {
+  const line: BrokenOff = { brokenOff: error };
+  return `${JSON.stringify(line)}\n`;
+}
+
 export type MirrorRequest =
   | { readonly action: 'pause' | 'resume'; readonly topic: string | undefined }
   | { readonly action: 'seek'; readonly request: SeekRequest }

@@ -1,6 +1,6 @@
-import { request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import { request as httpRequest } from '../http.ts';
 import type { GapJson } from '../loss.ts';
 import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
 import { mayRead, notForUs } from '../folder-access.ts';
@@ -9,6 +9,7 @@ import type { ExportHeld } from '../mirror/file/export-had.ts';
 import type { ConsumeRequest } from './consume.ts';
 import type { BrokenOff, ControlError, MirrorAction, MirrorBody } from './control-api.ts';
 import { BROKEN_OFF, consumeQuery } from './control-api.ts';
+import type { ReloadStatus } from './reload-status.ts';
 import { knownStandIn, socketAddress } from './socket-path.ts';
 import { wholeStatus, type AgentStatus, type WholeStatus } from './status.ts';
 
@@ -30,6 +31,10 @@ export class ControlClient {
   /** Of an agent that has its log; throws what keeps it from that. */
   async wholeStatus(): Promise<WholeStatus> {
     return wholeStatus(await this.status());
+  }
+
+  async reload(): Promise<ReloadStatus> {
+    return (await this.#json('POST', '/reload')) as ReloadStatus;
   }
 
   async steer(mirror: string, action: MirrorAction, body: MirrorBody): Promise<unknown> {

@@ -1,57 +1,31 @@
 import { chmod, lstat, unlink } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { GatelogError, messageOf } from '../errors.ts';
+import { createServer } from '../http.ts';
 import { LIMITS } from '../limits.ts';
-import { gapJson } from '../loss.ts';
-import type { ExportHeld } from '../mirror/file/export-had.ts';
-import type { SeekRequest } from '../mirror/seek.ts';
-import type { SkipRequest } from '../mirror/skip.ts';
-import type { LogReader, LossLedger } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
-import { suggestion } from '../words.ts';
-import { checkConsume, consumeLines } from './consume.ts';
-import type { BrokenOff, ControlError, MirrorAction } from './control-api.ts';
+import type { ControlError, MirrorAction } from './control-api.ts';
 import {
+  brokenOffLine,
   consumeRequestOf,
   exportHeldOf,
   httpStatusOf,
   MIRROR_ACTIONS,
   mirrorRequestOf,
 } from './control-api.ts';
+import { Operations, type OperationsOptions } from './operations.ts';
+import { sentParts } from './send-parts.ts';
+import type { ReloadStatus } from './reload-status.ts';
 import { SOCKET_NAME, socketAddress } from './socket-path.ts';
-import { withoutLog, type AgentStatus } from './status.ts';
 
-/** What the control server may do with a mirror. */
-export interface SteeredMirror {
-  pause(topic?: string): Promise<void>;
-  resume(topic?: string): Promise<void>;
-  seek(request: SeekRequest): Promise<unknown>;
-  skip(request: SkipRequest): Promise<unknown>;
-}
-
-export interface ControlServerOptions {
+export interface ControlServerOptions extends OperationsOptions {
   /** The caller holds the folder's lock: a socket found there is left over. */
   readonly dataFolder: string;
-  readonly reader: LogReader;
-  readonly ledger: LossLedger;
-  readonly mirrors: ReadonlyMap<string, SteeredMirror>;
-  /** Lets go of the position of a mirror that is not configured any more. */
-  readonly forgetMirror: (name: string) => Promise<void>;
-  /** Bytes of an export; see mirror/file. Throws NOT_FOUND and USAGE before the first. */
-  readonly exportMirror: (
-    name: string,
-    held: readonly ExportHeld[],
-    signal: AbortSignal,
-  ) => Promise<AsyncGenerator<Uint8Array>>;
-  readonly status: () => Promise<AgentStatus>;
-  /** While there is no log: why. Only the status is answered then. */
-  readonly unavailable?: () => GatelogError;
+  readonly reload: () => Promise<ReloadStatus>;
   /** Moves what is no socket, and stands in its place, out of the way. */
   readonly setAside?: (file: string) => Promise<void>;
-  readonly logger: Logger;
 }
 
 export interface ControlServer {
@@ -138,11 +112,15 @@ async function answers(dataFolder: string): Promise<boolean> {
 }
 
 class ControlRequests {
-  readonly #options: ControlServerOptions;
+  readonly #operations: Operations;
+  readonly #reload: ControlServerOptions['reload'];
+  readonly #logger: Logger;
   readonly #ending = new AbortController();
 
   constructor(options: ControlServerOptions) {
-    this.#options = options;
+    this.#operations = new Operations(options);
+    this.#reload = options.reload;
+    this.#logger = options.logger;
   }
 
   abort(): void {
@@ -162,118 +140,53 @@ class ControlRequests {
     const url = new URL(request.url ?? '/', 'http://agent');
     const [, first, name, action, ...rest] = url.pathname.split('/');
     const route = `${request.method ?? ''} /${first ?? ''}`;
+    const operations = this.#operations;
     if (route === 'GET /status' && name === undefined) {
-      sendJson(response, await this.#options.status());
-      return;
-    }
-    this.#requireLog();
-    if (route === 'GET /topics' && name === undefined) {
-      sendJson(response, (await this.#options.status()).topics);
+      sendJson(response, await operations.status());
+    } else if (route === 'POST /reload' && name === undefined) {
+      sendJson(response, await this.#reload());
+    } else if (route === 'GET /topics' && name === undefined) {
+      sendJson(response, await operations.topics());
     } else if (route === 'GET /consume' && name === undefined) {
       await this.#consume(url.searchParams, response);
     } else if (route === 'GET /gaps' && name === undefined) {
-      await this.#gaps(response);
+      const gaps = operations.gaps();
+      response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+      await sentParts(response, this.#ending.signal, undefined).send(gaps);
     } else if (route === 'POST /mirrors' && action === 'export' && rest.length === 0) {
       await this.#export(decodeURIComponent(name ?? ''), await readBody(request), response);
     } else if (route === 'POST /mirrors' && isAction(action) && rest.length === 0) {
-      await this.#steer(decodeURIComponent(name ?? ''), action, await readBody(request), response);
+      const asked = mirrorRequestOf(action, await readBody(request));
+      sendJson(response, await operations.steer(decodeURIComponent(name ?? ''), asked));
     } else {
       throw new GatelogError('NOT_FOUND', `the agent knows no ${request.method} ${url.pathname}`);
-    }
-  }
-
-  #requireLog(): void {
-    const reason = this.#options.unavailable?.();
-    if (reason !== undefined) throw withoutLog(reason.code, reason.message);
-  }
-
-  async #steer(
-    name: string,
-    action: MirrorAction,
-    body: string,
-    response: ServerResponse,
-  ): Promise<void> {
-    const asked = mirrorRequestOf(action, body);
-    if (asked.action === 'forget') {
-      await this.#options.forgetMirror(name);
-      sendJson(response, {});
-      return;
-    }
-    const mirror = this.#options.mirrors.get(name);
-    if (mirror === undefined) {
-      const known = [...this.#options.mirrors.keys()];
-      const message = `there is no mirror ${JSON.stringify(name)}${suggestion(name, known)}`;
-      throw new GatelogError('NOT_FOUND', message);
-    }
-    if (asked.action === 'seek') sendJson(response, await mirror.seek(asked.request));
-    else if (asked.action === 'skip') sendJson(response, await mirror.skip(asked.request));
-    else {
-      await mirror[asked.action](asked.topic);
-      sendJson(response, {});
     }
   }
 
   /** An answer that ends before its end was sent is not whole: the client knows by the last frame. */
   async #export(name: string, body: string, response: ServerResponse): Promise<void> {
     const held = exportHeldOf(body);
-    const { signal, release } = this.#whileRead(response);
-    const bytes = await this.#options.exportMirror(name, held, signal);
+    const parts = sentParts(response, this.#ending.signal, undefined);
+    const bytes = await this.#operations.export(name, held, parts.signal);
     response.writeHead(200, { 'content-type': 'application/octet-stream' });
-    for await (const part of bytes) {
-      if (!response.write(part)) await drained(response, signal);
-      if (signal.aborted) break;
-    }
-    release();
+    await parts.send(bytes);
   }
 
-  /** One block at a time: a slow reader slows the reading of the log, and nothing piles up. */
   async #consume(query: URLSearchParams, response: ServerResponse): Promise<void> {
-    const { reader } = this.#options;
-    const request = consumeRequestOf(query);
-    checkConsume(reader, request);
+    const parts = sentParts(response, this.#ending.signal, undefined);
+    const lines = this.#operations.consume(consumeRequestOf(query), parts.signal);
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     // There may be no line for a long time, and the reader is to know that it is heard.
     response.flushHeaders();
-    const { signal, release } = this.#whileRead(response);
-    for await (const lines of consumeLines(reader, request, signal)) {
-      if (!response.write(lines)) await drained(response, signal);
-      if (signal.aborted) break;
-    }
-    release();
-  }
-
-  /** Aborts when the reader goes away or the agent ends. `release` ends the answer. */
-  #whileRead(response: ServerResponse): {
-    readonly signal: AbortSignal;
-    readonly release: () => void;
-  } {
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
-    const release = (): void => {
-      if (this.#ending.signal.aborted) response.destroy();
-      else response.end();
-    };
-    return { signal: AbortSignal.any([gone.signal, this.#ending.signal]), release };
-  }
-
-  /** The loss ledger, a line of JSON an entry. */
-  async #gaps(response: ServerResponse): Promise<void> {
-    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-    for await (const entry of this.#options.ledger.entries()) {
-      const isFull = !response.write(`${JSON.stringify(gapJson(entry))}\n`);
-      if (isFull) await drained(response, this.#ending.signal);
-      if (this.#ending.signal.aborted || response.destroyed) break;
-    }
-    response.end();
+    await parts.send(lines);
   }
 
   #refuse(error: unknown, response: ServerResponse): void {
     const code = error instanceof GatelogError ? error.code : 'INTERNAL';
     const body: ControlError = { code, message: messageOf(error) };
     if (response.headersSent) {
-      this.#options.logger.warn({ error: messageOf(error) }, 'a control request broke off');
-      const last: BrokenOff = { brokenOff: body };
-      response.end(`${JSON.stringify(last)}\n`);
+      this.#logger.warn({ error: messageOf(error) }, 'a control request broke off');
+      response.end(brokenOffLine(body));
       return;
     }
     response.writeHead(httpStatusOf(code), { 'content-type': 'application/json' });
@@ -288,19 +201,6 @@ function isAction(text: string | undefined): text is MirrorAction {
 function sendJson(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { 'content-type': 'application/json' });
   response.end(JSON.stringify(value));
-}
-
-function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      response.off('drain', end);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    response.once('drain', end);
-    signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) end();
-  });
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

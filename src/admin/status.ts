@@ -3,6 +3,9 @@ import { GatelogError, type ErrorCode } from '../errors.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
 import type { Durability } from '../record.ts';
 import type { OnFull, StoreCounters } from '../store/log.ts';
+import type { AccessFileStatus } from './access-file-status.ts';
+import type { CertificateStatus } from './certificate-status.ts';
+import type { ReloadStatus } from './reload-status.ts';
 import type { WearStatus } from './wear-status.ts';
 
 /**
@@ -27,6 +30,12 @@ export interface AgentStatus {
   readonly clock: ClockStatus | null;
   /** Addresses really listened on, as `mqtt://127.0.0.1:1883`. */
   readonly listeners: readonly string[];
+  /** The agent's HTTP side: status page, API, metrics. */
+  readonly http: HttpStatus;
+  /** Of the listeners with TLS, and of the HTTP side's. */
+  readonly certificates: readonly CertificateStatus[];
+  /** Files of users and rules, and keys of tokens; those that are named. */
+  readonly accessFiles: readonly AccessFileStatus[];
   /** Since start; null until the broker listens. */
   readonly ingest: IngestStatus | null;
   /** null while there is no log. */
@@ -35,6 +44,16 @@ export interface AgentStatus {
   readonly wear: WearStatus | null;
   readonly topics: readonly TopicStatus[];
   readonly mirrors: readonly MirrorStatus[];
+  /** When the configuration was last read again; null: not since start. */
+  readonly reload: ReloadStatus | null;
+}
+
+/** Empty and null: it is switched off. */
+export interface HttpStatus {
+  /** Addresses really listened on, as `http://127.0.0.1:9680`. */
+  readonly listeners: readonly string[];
+  /** Why an address is not listened on, which is tried again; null: all are. */
+  readonly trouble: string | null;
 }
 
 /** An agent that has its log, so that it knows of everything that is stored. */
@@ -63,6 +82,8 @@ export interface IngestStatus {
   readonly appended: Readonly<Record<Durability, number>>;
   /** Delivered live only: no route. */
   readonly unrouted: number;
+  /** Records of this very log that a mirror brought back: delivered live only. */
+  readonly returned: number;
   /** The log could not take them; never acknowledged. */
   readonly failed: number;
   /** QoS 0 messages that the log could not take: counted in the loss ledger. */
@@ -70,10 +91,38 @@ export interface IngestStatus {
   readonly connections: number;
   readonly connectionsTotal: number;
   readonly connectionsRefused: number;
-  /** Publishes to `$SYS/`. */
+  /** Publishes to `$SYS/`, and what `mqtt.acl` does not allow. */
   readonly refused: number;
   /** Connections ended because the peer broke the protocol or a limit. */
   readonly violations: number;
+  /** Of the refused connections: for their credentials, or what goes with them. */
+  readonly loginsRefused: number;
+  /** Messages not retained, not queued for a session or given up there, at their bounds. */
+  readonly notKept: number;
+  /** Of those: for which there was no room among the retained ones. */
+  readonly notRetained: number;
+  /** Sessions that outlive their connections, and the bytes that are queued for them. */
+  readonly sessions: number;
+  readonly queuedBytes: number;
+  /** Bytes of packets that have not come whole yet. */
+  readonly heldBytes: number;
+  /** Numbers that devices give their messages; null: they say nothing here. */
+  readonly dedup: DedupStatus | null;
+}
+
+/** What `mqtt.dedup` did since start. */
+export interface DedupStatus {
+  /** Producers that are remembered, of so many at most, and those given up for others. */
+  readonly remembered: number;
+  readonly atMost: number;
+  readonly forgotten: number;
+  /** Messages that were taken before: acknowledged, and not stored again. */
+  readonly repeats: number;
+  /** Times that numbers were left out, and messages that came late into such a gap. */
+  readonly gaps: number;
+  readonly late: number;
+  /** Messages whose number could not be read: taken as if they had none. */
+  readonly unreadable: number;
 }
 
 export interface MemoryStatus {

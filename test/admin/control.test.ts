@@ -7,12 +7,13 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ControlClient } from '../../src/admin/control-client.ts';
 import { startControlServer } from '../../src/admin/control-server.ts';
-import type { ControlServer, SteeredMirror } from '../../src/admin/control-server.ts';
+import type { ControlServer } from '../../src/admin/control-server.ts';
+import type { SteeredMirror } from '../../src/admin/operations.ts';
 import type { AgentStatus } from '../../src/admin/status.ts';
 import { must } from '../../src/assert.ts';
 import { GatelogError } from '../../src/errors.ts';
-import { silentLogger } from '../../src/telemetry.ts';
 import { MemoryLog } from '../support/memory-log.ts';
+import { rememberingLogger } from '../support/store-kit.ts';
 
 const STATUS = { gateway: 'gw', topics: [{ name: 'telemetry' }] } as unknown as AgentStatus;
 const WHOLE = {
@@ -31,10 +32,14 @@ let folder: string;
 let log: MemoryLog;
 let server: ControlServer | undefined;
 let asked: unknown[];
+let logger: ReturnType<typeof rememberingLogger>;
 
 const mirror: SteeredMirror = {
   pause: async (topic) => void asked.push(['pause', topic]),
-  resume: async (topic) => void asked.push(['resume', topic]),
+  resume: async (topic) => {
+    asked.push(['resume', topic]);
+    return { pausedTopics: ['t'], isMirrorPaused: false };
+  },
   seek: async (seek) => {
     asked.push(['seek', seek]);
     if (seek.topic === 'none') throw new GatelogError('NOT_FOUND', 'no such topic');
@@ -52,10 +57,12 @@ async function start(dataFolder: string): Promise<ControlServer> {
     reader: log.reader,
     ledger: log.ledger,
     mirrors: new Map([['central', mirror]]),
+    reload: () => Promise.resolve({ at: '', refused: null, applied: [], needsRestart: [] }),
     forgetMirror: async (name) => void asked.push(['forget', name]),
     exportMirror: () => Promise.reject(new GatelogError('NOT_FOUND', 'no such mirror')),
     status: () => Promise.resolve(STATUS),
-    logger: silentLogger,
+    clients: () => ({ total: 0, clients: [] }),
+    logger,
   });
   return server;
 }
@@ -66,6 +73,7 @@ beforeEach(() => {
   const { streams } = log.topic('telemetry', 2);
   for (const stream of streams) for (const text of ['a', 'b']) log.add(stream, text);
   asked = [];
+  logger = rememberingLogger();
 });
 afterEach(async () => {
   await server?.stop();
@@ -252,7 +260,15 @@ describe('requests', () => {
   test('mirrors are steered', async () => {
     const client = new ControlClient(folder);
     await client.steer('central', 'pause', { topic: 'telemetry' });
-    await client.steer('central', 'resume', {});
+    expect(logger.lines).toMatchObject([
+      {
+        level: 'info',
+        fields: { event: 'admin', mirror: 'central', action: 'pause', topic: 'telemetry' },
+        message: 'a person asked: mirror pause central',
+      },
+    ]);
+    const resumed = await client.steer('central', 'resume', {});
+    expect(resumed).toEqual({ pausedTopics: ['t'], isMirrorPaused: false });
     const to = '2026-11-22T08:00:00Z';
     const seeks = await client.steer('central', 'seek', { topic: 'telemetry', partition: 1, to });
     expect(seeks).toEqual([{ topic: 'telemetry', partition: 0, offset: 5 }]);
