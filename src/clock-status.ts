@@ -7,7 +7,8 @@
  *   or years after what earlier starts had, and nobody confirmed it, or it parted from the monotonic clock and
  *   nobody confirmed it since, or a source is there and says that it is not synchronised yet.
  */
-export type TrustState = 'trusted' | 'unconfirmed' | 'suspect';
+export const TRUST_STATES = ['trusted', 'unconfirmed', 'suspect'] as const;
+export type TrustState = (typeof TRUST_STATES)[number];
 
 export interface ClockStatus {
   readonly state: TrustState;

@@ -91,8 +91,11 @@ export function messageOf(error: unknown): string {
 
 function ownMessage(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.message === '' ? error.name : error.message;
+  return error.message === '' ? error.name : error.message.replaceAll(OPENSSL, '$1').trim();
 }
+
+/** OpenSSL's lines, `THREAD:error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:MORE`, of which the reason is for people. */
+const OPENSSL = /\b[0-9A-F]{8,}:error:[0-9A-F]+:[^:\n]*:[^:\n]*:([^:\n]*)[^\n]*\n?/gu;
 
 function causeOf(error: unknown): unknown {
   return error instanceof Error ? error.cause : undefined;

@@ -12,4 +12,11 @@ export const EXPORT_LIMITS = {
   /** Records and bytes handed to Kafka at once. */
   batchRecords: 32_768,
   batchBytes: 4_194_304, // 4 MiB
+  /**
+   * An import ends over errors that pass when nothing got through for so long: a broker that is started
+   * anew or whose partitions move takes part of it.
+   */
+  importPatienceMs: 120_000,
+  /** The longest wait between two tries of it: a person watches. */
+  importBackoffMaxMs: 10_000,
 } as const;

@@ -9,23 +9,15 @@ export const LIMITS = {
   // Ingest.
   /** Largest MQTT packet accepted. A record must fit one Kafka batch of the default 1 MiB. */
   mqttPacketBytes: 983_040, // 960 KiB
-  mqttTopicLevels: 64,
-  /** Parts of packets that have not come whole yet, all connections together. */
+  /** Parts of packets that have not come whole yet, and what was not handled yet, all connections together. */
   heldBytes: 33_554_432, // 32 MiB
   /** While devices are slowed, their keep-alive (at least 1.5 s) is renewed this often. */
   touchMs: 1000,
   mqttConnections: 10_000,
-  /** Inbound QoS 2 handshakes open per session (MQTT 5: our Receive Maximum). */
-  inboundQos2Window: 1024,
   /** Distinct MQTT topics whose route is remembered; beyond it the oldest are forgotten. */
   routeCacheTopics: 16_384,
   /** Sessions kept for clients that are not connected. */
   mqttSessions: 10_000,
-  /** Messages queued for one session (QoS 1 and 2), and the bytes of all sessions' queues. */
-  sessionMessages: 1000,
-  sessionBytes: 16_777_216, // 16 MiB
-  retainedMessages: 10_000,
-  retainedBytes: 16_777_216, // 16 MiB
   /** Topic aliases of one connection (MQTT 5). */
   topicAliases: 32,
   /** Acknowledgements that one connection may wait for; at the bound it is not read. */
@@ -68,6 +60,10 @@ export const LIMITS = {
   topicNameBytes: 249, // Kafka's own limit (Topic.MAX_NAME_LENGTH)
   /** Producers whose last sequence is remembered for idempotent appends. */
   producers: 65_536,
+  /** Of those, this machine's own (handshakes of its devices). */
+  ownProducers: 16_384,
+  /** Of those, devices that number their messages (mqtt.dedup). */
+  deviceProducers: 16_384,
 
   // Store: segments.
   segmentBytes: 67_108_864, // 64 MiB
@@ -279,7 +275,7 @@ export const LIMITS = {
    * One transaction: records and bytes as read from the log. Its end takes some 20 ms whatever its
    * size: at 4 MiB a million records take 1.2 times as long (bench:drain).
    */
-  mirrorBatchBytes: 6_291_456, // 6 MiB
+  mirrorBatchBytes: 8_388_608, // 8 MiB
   mirrorBatchRecords: 32_768,
   /** What a person may set it down to, and what it shrinks to by itself, for bad links. */
   mirrorBatchBytesMin: 8192, // 8 KiB

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S MALLOC_MMAP_THRESHOLD_=131072 node --max-semi-space-size=4 --heap-growing-percent=60
+#!/usr/bin/env -S MALLOC_MMAP_THRESHOLD_=131072 MALLOC_ARENA_MAX=2 node --max-semi-space-size=4 --heap-growing-percent=60
 /**
  * argv → command line → exit code. The only caller of process.exit. It imports nothing statically,
  * so that a Node that is too old gets one clear line and not a syntax error from deeper down.

@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
@@ -17,4 +18,14 @@ export function returnStartupMemory(): void {
   // The flag takes effect for contexts made after it.
   const collect = runInNewContext('gc') as Collect;
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+}
+
+/**
+ * Bytes of memory that this process and what belongs to it may use: of the machine, or of the group that it is
+ * in (MemoryMax and MemoryHigh of its unit, a container's limit), whichever is less.
+ */
+export function usableMemory(): number {
+  const bound = process.constrainedMemory();
+  // 0: it is not known; without a bound it is a number beyond every machine.
+  return bound > 0 ? Math.min(bound, totalmem()) : totalmem();
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 
 /** Chance is handed in, so that a seed replays a run. The only user of crypto's and Math's random. */
 export interface Random {
@@ -6,11 +6,14 @@ export interface Random {
   next(): number;
   /** `bytes` random bytes as lower-case hex: ids. */
   hex(bytes: number): string;
+  /** With random bytes. */
+  fillBytes(bytes: Uint8Array): void;
 }
 
 export const systemRandom: Random = {
   next: () => Math.random(),
   hex: (bytes) => randomBytes(bytes).toString('hex'),
+  fillBytes: (bytes) => void randomFillSync(bytes),
 };
 
 /** mulberry32: small and repeatable; for simulations and tests, never for secrets. */
@@ -31,5 +34,8 @@ export function seededRandom(seed: number): Random {
     }
     return text;
   };
-  return { next, hex };
+  const fillBytes = (bytes: Uint8Array): void => {
+    for (let index = 0; index < bytes.length; index++) bytes[index] = next() * 256;
+  };
+  return { next, hex, fillBytes };
 }

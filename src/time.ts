@@ -47,6 +47,11 @@ export const systemClock: Clock = {
   sleep: (delayMs, signal) => sleepWith(systemAfter, delayMs, signal),
 };
 
+/** The kernel's CLOCK_MONOTONIC in microseconds, which other processes of this boot read alike. */
+export function kernelMonotonicUs(): bigint {
+  return process.hrtime.bigint() / 1000n;
+}
+
 /** As libraries want it that know calendars and time zones. */
 export function dateOf(ms: number): Date {
   return new Date(ms);

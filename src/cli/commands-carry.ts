@@ -70,8 +70,9 @@ export function addImport(parser: Argv, context: CliContext): void {
         .example('$0 import /media/usb/gw-7 --check', 'Are the copies whole?')
         .example('$0 import /media/usb/gw-7 --kafka kafka-1:9092', 'Bring them in')
         .epilogue(
-          'What the centre has already is left out, so it may be done again at any time. Records come ' +
-            'under their gateway’s name and identity: gatelog verify counts them as any other.',
+          'What the centre has already is left out, so it may be done again at any time. Where brokers or ' +
+            'the way to them fail for a moment it tries again, until nothing got through for two ' +
+            'minutes. Records come under their gateway’s name and identity: gatelog verify counts them as any other.',
         ),
     async (options) => {
       const { importExports } = await import('./import.ts');

@@ -1,14 +1,16 @@
 import type { Argv } from 'yargs';
 import { CONFIG, JSON_LINES, withPlace } from './command-options.ts';
 import { LOSS_REASONS } from '../loss.ts';
+import { addAcl, addUser } from './commands-access.ts';
 import { addExport, addImport } from './commands-carry.ts';
+import { addInit } from './commands-first.ts';
+import { addFleet } from './commands-fleet.ts';
+import { addDoctor, addSupportBundle } from './commands-health.ts';
+import { addReload, addRun } from './commands-run.ts';
 import { addDemo, addRehearse } from './commands-trial.ts';
 import type { CliContext } from './context.ts';
 
-/**
- * The grammar: commands, options, examples. What a command does stands in its own file, loaded
- * when it is called, so that `gatelog run` does not carry the others.
- */
+/** The grammar. What a command does stands in its own file, loaded when it is called. */
 const MIRROR_NAME = {
   type: 'string',
   demandOption: true,
@@ -29,13 +31,19 @@ const MIRROR_FIGURES =
   'started.';
 
 export function addCommands(parser: Argv, context: CliContext): Argv {
+  addInit(parser, context);
   addRun(parser, context);
+  addReload(parser, context);
   addConfig(parser, context);
   addTopics(parser, context);
   addConsume(parser, context);
   addStatus(parser, context);
   addGaps(parser, context);
+  addFleet(parser, context);
   addDoctor(parser, context);
+  addSupportBundle(parser, context);
+  addUser(parser, context);
+  addAcl(parser, context);
   addMirror(parser, context);
   addVerify(parser, context);
   addExport(parser, context);
@@ -43,47 +51,6 @@ export function addCommands(parser: Argv, context: CliContext): Argv {
   addRehearse(parser, context);
   addDemo(parser, context);
   return parser;
-}
-
-function addRun(parser: Argv, context: CliContext): void {
-  parser.command(
-    'run',
-    'Run the agent until it is told to stop (SIGTERM, SIGINT or SIGHUP)',
-    (command) =>
-      withPlace(command)
-        .option('mqtt', {
-          string: true,
-          array: true,
-          requiresArg: true,
-          describe: 'Listen here, as mqtt://HOST:PORT; may be repeated; port 0 is any free one',
-        })
-        .option('kafka', {
-          string: true,
-          requiresArg: true,
-          describe: 'Mirror to this Kafka cluster, as HOST:PORT,HOST:PORT',
-        })
-        .option('gateway', {
-          string: true,
-          requiresArg: true,
-          describe: 'Id of this gateway [default: the data folder’s, else the host name]',
-        })
-        .option('adopt', {
-          boolean: true,
-          default: false,
-          describe: 'Take over a data folder of a gateway with another id: this one was renamed',
-        })
-        .example(
-          '$0 run',
-          'Everything that comes over MQTT on 127.0.0.1:1883 goes to ./gatelog-data',
-        )
-        .example('$0 run --kafka kafka-1:9092', 'The same, mirrored exactly once into Kafka')
-        .example('$0 run --config /etc/gatelog/gatelog.yaml', 'What the file says')
-        .example('$0 run --config gatelog.yaml --data /mnt/ssd', 'Flags override the file'),
-    async (options) => {
-      const { runAgent } = await import('./run.ts');
-      await runAgent(context, options);
-    },
-  );
 }
 
 function addConfig(parser: Argv, context: CliContext): void {
@@ -99,7 +66,7 @@ function addConfig(parser: Argv, context: CliContext): void {
             .example('$0 config check gatelog.yaml', 'One line for every problem, with its place'),
         async (options) => {
           const { checkConfig } = await import('./config-check.ts');
-          checkConfig(context, options.file ?? options.config);
+          await checkConfig(context, options.file ?? options.config);
         },
       )
       .demandCommand(1, 'what about the configuration? Say gatelog config check FILE'),
@@ -212,29 +179,11 @@ function addGaps(parser: Argv, context: CliContext): void {
   );
 }
 
-function addDoctor(parser: Argv, context: CliContext): void {
-  parser.command(
-    'doctor',
-    'Examine a data folder, whether its agent runs or not: what is damaged, lost or set aside',
-    (command) =>
-      withPlace(command)
-        .option('json', JSON_LINES)
-        .example(
-          '$0 doctor --data /var/lib/gatelog',
-          'Exit code 0: healthy; 1: something is found',
-        ),
-    async (options) => {
-      const { examine } = await import('./doctor.ts');
-      await examine(context, options);
-    },
-  );
-}
-
 function addMirror(parser: Argv, context: CliContext): void {
   const topic = {
     string: true,
     requiresArg: true,
-    describe: 'Only this topic [default: all of the mirror]',
+    describe: 'Only this topic [default: the mirror as a whole]',
   } as const;
   parser.command('mirror', 'Look at and steer the mirrors of a running agent', (command) => {
     command
@@ -262,7 +211,7 @@ function addMirror(parser: Argv, context: CliContext): void {
       )
       .command(
         'resume <name>',
-        'Go on after a pause, or after a failure that was mended',
+        'Go on after a pause, or after a failure that was mended; topics paused alone stay so',
         (resume) => withPlace(resume).positional('name', MIRROR_NAME).option('topic', topic),
         async (options) => {
           const { steerMirror } = await import('./mirror.ts');

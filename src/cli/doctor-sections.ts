@@ -4,6 +4,7 @@ import type { DamagedBooks } from '../store/look.ts';
 import { isoTime } from '../time.ts';
 import { formatSize } from '../units.ts';
 import { counted } from '../words.ts';
+import { accessTroubles } from './access-lines.ts';
 import type { DoctorFacts } from './doctor-facts.ts';
 import { corruptionOf, totalsText } from './ledger.ts';
 import { scrubText } from './scrub-text.ts';
@@ -15,6 +16,8 @@ export interface Section {
   readonly lines: readonly string[];
   /** What a person should look at; any of them makes the exit code 1. */
   readonly findings: readonly string[];
+  /** What could be better, and harms nothing now. */
+  readonly advice?: readonly string[] | undefined;
 }
 
 export type Examine = (facts: DoctorFacts) => Section;
@@ -27,6 +30,8 @@ export const SECTIONS: readonly Examine[] = [
   quarantine,
   losses,
   starts,
+  clock,
+  mirrors,
   disk,
   wear,
 ];
@@ -37,6 +42,7 @@ function agent({ agent: status }: DoctorFacts): Section {
   const findings = [
     ...(status.degraded === null ? [] : [`it serves without a log: ${status.degraded}`]),
     ...(trouble === null ? [] : [`nothing is acknowledged: ${trouble}`]),
+    ...accessTroubles(status).map(({ name, text }) => `${name}: ${text}`),
   ];
   const lines = [`running, process ${status.pid}, since ${status.startedAt}`];
   return { title: 'agent', lines, findings };
@@ -169,6 +175,42 @@ function starts({ look, agent: status }: DoctorFacts): Section {
     findings: isQuiet
       ? []
       : several.map(([name, count]) => `${count} processes in a row ended while ${name} was open`),
+  };
+}
+
+function clock({ agent: status }: DoctorFacts): Section {
+  const title = 'clock';
+  const known = status?.clock ?? null;
+  // What the machine says of it stands in a section of its own.
+  if (known === null) return { title, lines: [], findings: [] };
+  const { state, why, source, time } = known;
+  const by = source === null ? '' : `, by ${source}`;
+  return {
+    title,
+    lines: [`${state}${by}; it is ${time}`],
+    findings:
+      state === 'suspect'
+        ? [
+            `the clock is not believed: ${why ?? 'nobody confirmed it'}; see to network time (timedatectl, chronyc tracking), or set it`,
+          ]
+        : [],
+  };
+}
+
+/** Of the agent that runs: what only a person can mend. */
+function mirrors({ agent: status }: DoctorFacts): Section {
+  const title = 'mirrors';
+  if (status === undefined) return { title, lines: [], findings: [] };
+  const all = status.mirrors;
+  return {
+    title,
+    lines: all.length === 0 ? ['none'] : all.map(({ name, state }) => `${name}: ${state}`),
+    findings: all
+      .filter(({ state }) => state === 'halted' || state === 'refused')
+      .map(
+        ({ name, state, reason }) =>
+          `${name} is ${state}: ${reason ?? 'gatelog mirror status says why'}`,
+      ),
   };
 }
 

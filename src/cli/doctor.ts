@@ -1,43 +1,43 @@
 import { counted } from '../words.ts';
 import { paint, printLine, type CliContext, type PlaceOptions } from './context.ts';
-import { gatherFacts, type DoctorFacts } from './doctor-facts.ts';
-import { SECTIONS, type Section } from './doctor-sections.ts';
-import { dataFolderOf } from './place.ts';
+import { type Examination, examination, type ExamineOptions } from './doctor-examination.ts';
 
 const FINDINGS = 1;
 
 /** `gatelog doctor`: exit code 0 when nothing was found, 1 when a person should look. */
 export async function examine(
   context: CliContext,
-  options: PlaceOptions & { readonly json: boolean },
+  options: PlaceOptions & ExamineOptions & { readonly json: boolean },
 ): Promise<void> {
-  const facts = await gatherFacts(dataFolderOf(context, options));
-  const sections = SECTIONS.map((section) => section(facts));
-  const findings = sections.flatMap((section) => section.findings);
-  if (options.json) printLine(context, JSON.stringify({ ...facts, findings }));
-  else for (const line of reportLines(context, facts, sections)) printLine(context, line);
-  if (findings.length > 0) context.exitCode = FINDINGS;
+  const found = await examination(context, options);
+  if (options.json) printLine(context, JSON.stringify(jsonOf(found)));
+  else for (const line of reportLines(context, found)) printLine(context, line);
+  if (found.findings.length > 0) context.exitCode = FINDINGS;
 }
 
-function reportLines(
+export function jsonOf({ data, facts, machine, ways, findings, advice }: Examination): object {
+  return { data, ...facts, machine, ways, findings, advice };
+}
+
+export function reportLines(
   context: CliContext,
-  { data, agent }: DoctorFacts,
-  sections: readonly Section[],
+  { data, facts, sections, findings }: Examination,
 ): string[] {
-  const count = sections.reduce((sum, { findings }) => sum + findings.length, 0);
-  const healthy = agent === undefined ? 'healthy as far as it was looked at' : 'healthy';
-  const verdict = count === 0 ? healthy : counted(count, 'finding');
+  const isWhole = facts?.agent !== undefined;
+  const healthy = isWhole ? 'healthy' : 'healthy as far as it was looked at';
+  const verdict = findings.length === 0 ? healthy : counted(findings.length, 'finding');
   return [
-    ...sections.flatMap(({ title, lines, findings }) => [
+    ...sections.flatMap(({ title, lines, findings: found, advice = [] }) => [
       ...lines.map((line, index) => named(context, index === 0 ? title : '', line)),
-      ...findings.map((finding) => named(context, '', paint(context, 'yellow', `! ${finding}`))),
+      ...found.map((finding) => named(context, '', paint(context, 'yellow', `! ${finding}`))),
+      ...advice.map((text) => named(context, '', `- ${text}`)),
     ]),
     '',
-    `${data}: ${paint(context, count === 0 ? 'green' : 'yellow', verdict)}`,
+    `${data}: ${paint(context, findings.length === 0 ? 'green' : 'yellow', verdict)}`,
   ];
 }
 
-const TITLE_WIDTH = 10;
+const TITLE_WIDTH = 12;
 
 function named(context: CliContext, title: string, line: string): string {
   return `${paint(context, 'bold', title.padEnd(TITLE_WIDTH))}  ${line}`;

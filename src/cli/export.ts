@@ -1,9 +1,10 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { ControlClient } from '../admin/control-client.ts';
 import type { Config } from '../agent/config-types.ts';
 import { Exports } from '../agent/mirror-exports.ts';
 import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
+import { makeFolders } from '../make-folders.ts';
 import { ExportContent } from '../mirror/file/export-content.ts';
 import { ExportFiles, listExports, nextNumber } from '../mirror/file/export-files.ts';
 import { type ExportHeld, heldExports } from '../mirror/file/export-had.ts';
@@ -82,7 +83,7 @@ async function fromFolder(
 /** What whole files there hold; those that were not finished are removed. */
 async function heldIn(to: string): Promise<readonly ExportHeld[]> {
   try {
-    await mkdir(to, { recursive: true });
+    await makeFolders(to);
   } catch (error) {
     const message = `can't make the folder ${to}: ${messageOf(error)}`;
     throw new GatelogError('OUTPUT_FAILED', message, { cause: error });

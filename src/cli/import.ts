@@ -4,16 +4,25 @@ import { defaultKafkaMirror } from '../agent/config-schema.ts';
 import type { KafkaUpstreamConfig } from '../agent/config-types.ts';
 import { kafkaConnection } from '../agent/mirrors.ts';
 import { GatelogError } from '../errors.ts';
+import { EXPORT_LIMITS } from '../export-limits.ts';
+import { LIMITS } from '../limits.ts';
+import type { BackoffLimits } from '../mirror/backoff.ts';
 import { type ImportPlan, planImport } from '../mirror/file/import-plan.ts';
 import { importFiles, type RefusedRecord } from '../mirror/file/import.ts';
 import { MemoryValues } from '../mirror/file/memory-values.ts';
-import { silentLogger } from '../telemetry.ts';
+import { Pacer } from '../mirror/pacer.ts';
+import { type Logger, silentLogger } from '../telemetry.ts';
 import { holdProcess } from '../time.ts';
 import { counted, suggestion } from '../words.ts';
-import { type CliContext, type PlaceOptions, printLine } from './context.ts';
+import { type CliContext, type PlaceOptions, printError, printLine } from './context.ts';
 import { brokersOf } from './flags.ts';
 import { Interrupt } from './output.ts';
 import { configOf } from './place.ts';
+
+const BACKOFF: BackoffLimits = {
+  firstMs: LIMITS.backoffFirstMs,
+  maxMs: EXPORT_LIMITS.importBackoffMaxMs,
+};
 
 export interface ImportCommandOptions extends Pick<PlaceOptions, 'config'> {
   readonly folder: string;
@@ -50,21 +59,21 @@ export async function importExports(
   }
 }
 
-function contentText({ origin, files, records, streams }: ImportPlan): string {
-  const topics = new Set(streams.map(({ topic }) => topic));
-  const what = `${counted(records, 'record')} of ${counted(topics.size, 'topic')}`;
+function contentText({ origin, files, records, topics }: ImportPlan): string {
+  const what = `${counted(records, 'record')} of ${counted(topics, 'topic')}`;
   return `gateway ${origin.gateway}, mirror ${origin.mirror}: ${what} in ${counted(files.length, 'file')}, all whole`;
 }
 
 async function importPlan(
-  { clock, workingFolder }: CliContext,
+  context: CliContext,
   { refused }: ImportCommandOptions,
   plan: ImportPlan,
   kafka: KafkaUpstreamConfig,
   signal: AbortSignal,
 ): Promise<{ readonly sent: number; readonly skipped: number }> {
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
-  const { gateway, incarnation, target } = plan.origin;
+  const { clock, random, workingFolder } = context;
+  const { gateway, incarnation, mirror, target } = plan.origin;
   const upstream = createKafkaUpstream({
     ...kafkaConnection(kafka),
     ...target,
@@ -75,6 +84,7 @@ async function importPlan(
     compressionLevel: kafka.compressionLevel,
     transactionTimeoutMs: kafka.transactionTimeoutMs,
     clusterId: kafka.clusterId,
+    role: 'import',
     journal: new MemoryValues(),
     clock,
     logger: silentLogger,
@@ -84,8 +94,15 @@ async function importPlan(
     plan,
     upstream,
     refused: (records) => keepRefused(file, records),
+    pacer: new Pacer({ name: mirror, backoff: BACKOFF, clock, random, logger: waitsTo(context) }),
+    clock,
     signal,
   });
+}
+
+/** What is waited for, on stderr. */
+function waitsTo(context: CliContext): Logger {
+  return { ...silentLogger, warn: (_fields, message) => printError(context, message) };
 }
 
 /** One line of JSON a record, on disk when it resolves. Throws without a file for them. */

@@ -3,6 +3,8 @@ import { parseStartPoint, START_EXPECTED } from '../admin/consume.ts';
 import { GatelogError } from '../errors.ts';
 import type { PendingSkip } from '../mirror/skip.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
+import type { Resumed } from '../mirror/steering.ts';
+import { isoTime } from '../time.ts';
 import { formatDuration } from '../units.ts';
 import { suggestion } from '../words.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
@@ -88,11 +90,17 @@ function printTopics(context: CliContext, mirror: MirrorStatus): void {
   for (const line of lines) printLine(context, line);
 }
 
-/** `-` without a lag, `?` while nothing is sent. */
-function etaText({ lagRecords, etaMs }: MirrorStatus['topics'][number]): string {
-  if (lagRecords === 0) return '-';
-  return etaMs === undefined ? '?' : formatDuration(etaMs);
+/** `-` without a lag, or where a person must act first; `?` while nothing is sent. */
+export function etaText({ state, lagRecords, etaMs, heldUntilMs }: EtaSources): string {
+  if (lagRecords === 0 || state === 'paused') return '-';
+  if (etaMs !== undefined) return formatDuration(etaMs);
+  return heldUntilMs === undefined ? '?' : `after ${isoTime(heldUntilMs)}`;
 }
+
+type EtaSources = Pick<
+  MirrorStatus['topics'][number],
+  'state' | 'lagRecords' | 'etaMs' | 'heldUntilMs'
+>;
 
 function printPartitions(context: CliContext, mirror: MirrorStatus): void {
   const rows = mirror.topics.flatMap(({ topic, partitions }) =>
@@ -129,9 +137,23 @@ export async function steerMirror(
   options: MirrorOptions,
 ): Promise<void> {
   const { name, topic } = options;
-  await new ControlClient(dataFolderOf(context, options)).steer(name, action, { topic });
+  const client = new ControlClient(dataFolderOf(context, options));
+  const answer = await client.steer(name, action, { topic });
   const scope = topic === undefined ? '' : `, topic ${topic}`;
   printLine(context, `mirror ${name}${scope}: ${action === 'pause' ? 'paused' : 'resumed'}`);
+  if (action === 'pause') return;
+  for (const line of stillPausedLines(name, answer as Resumed)) printLine(context, line);
+}
+
+/** What a resume of another scope left paused, and how to resume that. */
+export function stillPausedLines(name: string, resumed: Resumed): string[] {
+  const { pausedTopics, isMirrorPaused } = resumed;
+  const topics = pausedTopics.map(
+    (topic) =>
+      `topic ${topic} stays paused: resume it with gatelog mirror resume ${name} --topic ${topic}`,
+  );
+  const whole = `the whole mirror is paused, and the topic with it: gatelog mirror resume ${name}`;
+  return isMirrorPaused ? [...topics, whole] : topics;
 }
 
 /** `gatelog mirror forget`. */

@@ -1,12 +1,12 @@
 import path from 'node:path';
-import { defaultConfig, loadConfig } from '../agent/config.ts';
+import { loadConfig, parseConfig } from '../agent/config.ts';
 import type { LoadedConfig } from '../agent/config.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
 
 /** The configuration that `--config` names, or the defaults; paths are relative to where we are. */
 export function configOf(context: CliContext, options: PlaceOptions): LoadedConfig {
   const surroundings = { env: context.env, workingFolder: context.workingFolder };
-  if (options.config === undefined) return { config: defaultConfig(surroundings), warnings: [] };
+  if (options.config === undefined) return parseConfig('', 'gatelog.yaml', surroundings);
   return loadConfig(options.config, surroundings);
 }
 

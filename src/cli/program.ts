@@ -49,8 +49,13 @@ function outliveOutput(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 }
 
-function buildParser(argv: readonly string[], context: CliContext): Argv {
-  const parser = yargs([...argv])
+/** `parser` takes the definitions; the manual is made from them too (deploy/package). */
+export function buildParser(
+  argv: readonly string[],
+  context: CliContext,
+  parser: Argv = yargs([...argv]),
+): Argv {
+  parser
     .scriptName('gatelog')
     .locale('en')
     .usage('$0 <command>\n\nA Kafka-style log for the gateway: MQTT in, exactly once into Kafka.')
@@ -66,10 +71,14 @@ function buildParser(argv: readonly string[], context: CliContext): Argv {
     .example('$0 run', 'Run an agent with MQTT on 127.0.0.1:1883 and its data in ./gatelog-data')
     .example('$0 consume telemetry --follow', 'Watch what it logs')
     .example('$0 <command> --help', 'Options and examples of a command')
-    .epilogue('GATELOG_DEBUG=1 adds stack traces to errors; NO_COLOR=1 takes the colours away.')
+    .epilogue(
+      'GATELOG_CONFIG names the configuration where --config does not; GATELOG_DEBUG=1 adds stack ' +
+        'traces to errors; NO_COLOR=1 takes the colours away.',
+    )
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .demandCommand(1, 'which command? Say gatelog --help')
     .exitProcess(false)
+    .middleware((given) => withOwnConfig(given, parser, context), true)
     .check((given) => refuseRepeats(given, parser), true)
     .fail((message, error) => {
       // A command's own error comes as `error`; a wrong call as a message (a YError or nothing).
@@ -91,6 +100,13 @@ function optionsOf(parser: Argv): ParserOptions {
 
 function knownOptions(parser: Argv): readonly string[] {
   return Object.keys(optionsOf(parser).key);
+}
+
+/** Where a command takes a configuration and was given none: the one that this installation names. */
+function withOwnConfig(given: Record<string, unknown>, parser: Argv, { env }: CliContext): void {
+  const own = env['GATELOG_CONFIG'] ?? '';
+  if (own === '' || !knownOptions(parser).includes('config')) return;
+  given['config'] ??= own;
 }
 
 /** The library makes a list of an option given twice, which no command expects. */

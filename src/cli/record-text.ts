@@ -1,4 +1,5 @@
 import type { RecordJson } from '../admin/record-json.ts';
+import { shownControls } from '../control-characters.ts';
 import { TIME_HEADER } from '../time-headers.ts';
 import { isoTime } from '../time.ts';
 import { paint, type CliContext } from './context.ts';
@@ -17,12 +18,7 @@ export function recordText(context: CliContext, record: RecordJson): string {
   return `${place} ${paint(context, 'cyan', key)} ${shownText(record.value, record.valueBase64)}`;
 }
 
-/** Control characters could play tricks on a terminal; they are shown escaped. */
 function shownText(text: string | null | undefined, base64: string | undefined): string {
   if (base64 !== undefined) return `(base64) ${base64}`;
-  if (text === null || text === undefined) return 'null';
-  // oxlint-disable-next-line no-control-regex -- finding them is the point
-  return text.replaceAll(/[\u0000-\u001F\u007F-\u009F]/gu, (character) =>
-    JSON.stringify(character).slice(1, -1),
-  );
+  return text === null || text === undefined ? 'null' : shownControls(text);
 }

@@ -1,5 +1,5 @@
 import { ControlClient } from '../admin/control-client.ts';
-import type { AgentStatus } from '../admin/status.ts';
+import type { AgentStatus, DedupStatus, HttpStatus } from '../admin/status.ts';
 import type { ClockStatus } from '../clock-status.ts';
 import { LIMITS } from '../limits.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
@@ -7,12 +7,15 @@ import type { DiskStatus, StoreCounters } from '../store/log.ts';
 import { isoTime } from '../time.ts';
 import { formatDuration, formatSize } from '../units.ts';
 import { counted } from '../words.ts';
+import { accessTroubles } from './access-lines.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
 import { paint, printLine } from './context.ts';
 import type { Style } from './context.ts';
 import { totalsText } from './ledger.ts';
 import { holdLine } from './link-lines.ts';
 import { dataFolderOf } from './place.ts';
+import { rangeText } from './losses.ts';
+import { restartText } from './reload.ts';
 import { scrubText } from './scrub-text.ts';
 import { formatTable } from './table.ts';
 import { topicTable } from './topics.ts';
@@ -28,6 +31,25 @@ export async function showStatus(
   else for (const line of statusLines(context, status)) printLine(context, line);
 }
 
+function httpFields(context: CliContext, { listeners, trouble }: HttpStatus): Field[] {
+  return [
+    ...(listeners.length === 0 ? [] : [['http', listeners.join(', ')] satisfies Field]),
+    ...(trouble === null ? [] : [['http', paint(context, 'yellow', trouble)] satisfies Field]),
+  ];
+}
+
+function dedupText({ remembered, atMost, ...counts }: DedupStatus): string {
+  const known = `${counted(remembered, 'producer')} of at most ${atMost} remembered`;
+  return [
+    known,
+    ...(counts.forgotten > 0 ? [`${counts.forgotten} forgotten for others`] : []),
+    `${counted(counts.repeats, 'repeat')} not stored again`,
+    ...(counts.gaps > 0 ? [counted(counts.gaps, 'gap')] : []),
+    ...(counts.late > 0 ? [`${counted(counts.late, 'message')} late`] : []),
+    ...(counts.unreadable > 0 ? [`${counts.unreadable} without a readable number`] : []),
+  ].join(', ');
+}
+
 /** A line's name and its text. */
 type Field = readonly [name: string, text: string];
 
@@ -39,19 +61,28 @@ export function statusLines(context: CliContext, status: AgentStatus): string[] 
     ['gateway', `${status.gateway}, gatelog ${status.version}, process ${status.pid}`],
     ['data', `${status.data}${incarnation}`],
     ['up', `${formatDuration(status.uptimeMs)}, since ${status.startedAt}`],
+    ...reloadFields(context, status.reload),
     ['memory', formatSize(memory.rssBytes)],
     ...(status.clock === null ? [] : [['clock', clockText(context, status.clock)] satisfies Field]),
     ['listens', status.listeners.length === 0 ? 'not yet' : status.listeners.join(', ')],
+    ...httpFields(context, status.http),
+    ...accessTroubles(status).map(({ name, isUrgent, text }): Field => [
+      name,
+      paint(context, isUrgent ? 'red' : 'yellow', text),
+    ]),
   ];
   if (ingest !== null) {
-    const { received, unrouted, failed, dropped, connections } = ingest;
+    const { received, unrouted, returned, failed, dropped, notRetained, connections } = ingest;
     const rest = [
       `${unrouted} without a route`,
       `${failed} failed`,
+      ...(returned > 0 ? [`${returned} of our own that came back`] : []),
       ...(dropped > 0 ? [`${dropped} of QoS 0 dropped`] : []),
+      ...(notRetained > 0 ? [`${notRetained} not retained, for want of room`] : []),
     ].join(', ');
     const now = `${counted(connections, 'connection')} now`;
     fields.push(['ingest', `${counted(received, 'message')} (${rest}), ${now}`]);
+    if (ingest.dedup !== null) fields.push(['dedup', dedupText(ingest.dedup)]);
   }
   const { store, wear } = status;
   if (store !== null) fields.push(...storeFields(context, store, wear));
@@ -62,6 +93,27 @@ export function statusLines(context: CliContext, status: AgentStatus): string[] 
     '',
     ...topicTable(context, status.topics),
     ...(status.mirrors.length === 0 ? [] : ['', ...mirrorTable(context, status.mirrors)]),
+  ];
+}
+
+function reloadFields(context: CliContext, reload: AgentStatus['reload']): Field[] {
+  if (reload === null) return [];
+  const { refused, at } = reload;
+  const left = restartText(reload);
+  return [
+    ...(refused === null
+      ? []
+      : [
+          [
+            'config',
+            paint(
+              context,
+              'red',
+              `nothing of it was taken at ${at}: ${refused.replaceAll('\n', '; ')}`,
+            ),
+          ] satisfies Field,
+        ]),
+    ...(left === undefined ? [] : [['config', paint(context, 'yellow', left)] satisfies Field]),
   ];
 }
 
@@ -198,7 +250,7 @@ function styleOf({ state }: MirrorStatus): Style {
 /** Why it does not flow, as far as it does not. */
 function reasonsOf(mirror: MirrorStatus): string[] {
   const stopped = mirror.topics
-    .filter(({ state }) => state !== 'mirrored')
+    .filter(({ state }) => state === 'paused' || state === 'stopped')
     .map(
       ({ topic, state, reason }) =>
         `${topic} is ${state}${reason === undefined ? '' : `: ${reason}`}`,
@@ -208,11 +260,27 @@ function reasonsOf(mirror: MirrorStatus): string[] {
   const why = [down, reason].filter((text) => text !== undefined && text !== '').join(': ');
   const holds = mirror.link?.holds ?? [];
   // Where everything is held back, the mirror's own reason says so.
-  const isHeld = holds.some(({ cause }) => cause === mirror.state);
+  const isHeld = holds.some((hold) => hold.cause === mirror.state && hold.reason === reason);
   return [
     ...(why === '' ? [] : [why]),
     ...(isHeld ? [] : holds.map(holdLine)),
     ...(slowness === undefined ? [] : [slowness]),
     ...stopped,
+    ...pendingLines(mirror),
   ];
+}
+
+/** What a person decided, and the far side has not been told yet. */
+export function pendingLines({
+  pendingSeeks,
+  pendingSkips,
+}: Pick<MirrorStatus, 'pendingSeeks' | 'pendingSkips'>): string[] {
+  const seeks = pendingSeeks.map(
+    ({ topic, partition, offset }) => `${topic}/${partition} is to go on from offset ${offset}`,
+  );
+  const skips = pendingSkips.map(
+    ({ topic, partition, fromOffset, toOffset }) =>
+      `${topic}/${partition} is to leave out ${rangeText(fromOffset, toOffset - 1)}`,
+  );
+  return [...seeks, ...skips].map((text) => `${text}, with the next session`);
 }

@@ -89,7 +89,7 @@ class KafkaCentre implements Centre {
 
   async pass(): Promise<void> {
     for await (const records of this.#reader.pass()) {
-      for (const { topic, partition, offset, key, identity, gap: value = null } of records) {
+      for (const { topic, partition, offset, key, identity, own: value = null } of records) {
         this.#arrivals.take({
           identity: identity === undefined ? undefined : parseIdentity(identity),
           key: keyText(key),

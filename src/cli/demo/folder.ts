@@ -1,6 +1,7 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { GatelogError, messageOf, systemCodeOf } from '../../errors.ts';
+import { makeFolders } from '../../make-folders.ts';
 import type { Random } from '../../random.ts';
 
 /** Where the demo keeps its agents' data, configurations and logs. */
@@ -25,7 +26,7 @@ export async function openDemoFolder(root: string, random: Random): Promise<Demo
   const edge = path.join(root, 'edge');
   const central = path.join(root, 'central');
   try {
-    await mkdir(root, { recursive: true });
+    await makeFolders(root);
     const known = await readGateway(path.join(root, NOTE));
     const gateway = known ?? `demo-${random.hex(3)}`;
     if (known === undefined) {
@@ -99,6 +100,7 @@ export function centralConfig(folder: DemoFolder, port: number): string {
 gateway: ${folder.gateway}-central
 data: ${JSON.stringify(folder.central)}
 log: { format: json }
+http: false
 mqtt:
   listen: ["mqtt://127.0.0.1:${port}"]
   central: true

@@ -31,7 +31,14 @@ const agent = await startAgent(
   {
     clock: { ...systemClock, nowMs: () => systemClock.nowMs() + wrongByMs },
     random: systemRandom,
-    logger: await createLogger({ level, pretty: false, colour: false, fd: 1, bindings: {} }),
+    logger: await createLogger({
+      level,
+      format: 'json',
+      colour: false,
+      fd: 1,
+      bindings: {},
+      clock: systemClock,
+    }),
     version: productVersion(),
   },
 );

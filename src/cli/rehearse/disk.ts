@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { systemCodeOf } from '../../errors.ts';
+import { makeFolders } from '../../make-folders.ts';
 import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import { formatSize } from '../../units.ts';
 import { compare, drained, isHeard, endCheck, openFleet, promiseChecks } from './devices.ts';
@@ -17,7 +18,7 @@ export const diskExercise: Exercise = {
   share: 0.2,
   run: async (settings) => {
     const disk = path.join(settings.folder, 'small-disk');
-    await mkdir(disk, { recursive: true });
+    await makeFolders(disk);
     const size = `size=${TRIAL_LIMITS.rehearseDiskBytes},mode=700`;
     if (!(await succeeds('mount', ['-t', 'tmpfs', '-o', size, 'gatelog-rehearsal', disk]))) {
       return fillQuota(settings);

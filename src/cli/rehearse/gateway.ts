@@ -1,9 +1,10 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { AgentStatus } from '../../admin/status.ts';
 import { GatelogError } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
+import { makeFolders } from '../../make-folders.ts';
 import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import { Child, type ChildEnd } from '../demo/child.ts';
 import { freePort } from '../demo/ports.ts';
@@ -61,7 +62,7 @@ export class RehearsedGateway {
     options: GatewayOptions,
   ): Promise<RehearsedGateway> {
     const { folder, random } = settings;
-    await mkdir(folder, { recursive: true });
+    await makeFolders(folder);
     const port = await freePort(between(random, ...PORTS));
     const config = path.join(folder, `${options.name}.yaml`);
     const clock = path.join(folder, `${options.name}.clock`);
@@ -128,6 +129,7 @@ function configuration({ data, upstreamPort, central }: GatewayOptions, port: nu
   return `gateway: ${central === true ? `${GATEWAY}-central` : GATEWAY}
 data: ${JSON.stringify(data)}
 log: { format: json, level: warn }
+http: false
 mqtt:
   listen: ["mqtt://127.0.0.1:${port}"]
   central: ${central === true}

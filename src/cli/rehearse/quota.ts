@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { makeFolders } from '../../make-folders.ts';
 import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import { type ExerciseResult, type ExerciseSettings, holds } from './exercise.ts';
 import { Filler } from './filler.ts';
@@ -11,7 +12,7 @@ export async function fillQuota(settings: ExerciseSettings): Promise<ExerciseRes
   const data = path.join(folder, 'data');
   const quotaFile = path.join(folder, 'quota');
   let quota: number = TRIAL_LIMITS.rehearseQuotaStepBytes;
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   await writeFile(quotaFile, String(quota));
   const filler = new Filler({ folder: data, next: 1, env, quotaFile });
   let fills = 0;

@@ -1,0 +1,134 @@
+import path from 'node:path';
+import { loadConfig, type LoadedConfig, readConfigText } from '../agent/config.ts';
+import { redactConfig } from '../agent/config-redaction.ts';
+import { GatelogError, messageOf } from '../errors.ts';
+import type { WayStep } from '../mirror/way.ts';
+import type { CliContext, PlaceOptions } from './context.ts';
+import { configSections } from './doctor-config-sections.ts';
+import { type DoctorFacts, gatherFacts } from './doctor-facts.ts';
+import { gatherMachine, type MachineFacts } from './doctor-machine.ts';
+import { MACHINE_SECTIONS } from './doctor-machine-sections.ts';
+import { type Section, SECTIONS } from './doctor-sections.ts';
+import { dataFolderOf } from './place.ts';
+import { upstreamWay } from './upstream-way.ts';
+
+export interface ExamineOptions {
+  /** Nothing is asked of the network. */
+  readonly offline: boolean;
+  /** A data folder that can't be looked at is a finding, and the rest is looked at. Default: it is thrown. */
+  readonly isForBundle?: boolean | undefined;
+}
+
+/** All that a doctor looked at, and what it makes of it. */
+export interface Examination {
+  readonly data: string;
+  /** undefined: a configuration was named, and its data folder is not there yet. */
+  readonly facts: DoctorFacts | undefined;
+  readonly machine: MachineFacts;
+  /** By mirror; empty without a configuration. */
+  readonly ways: Readonly<Record<string, readonly WayStep[]>>;
+  readonly sections: readonly Section[];
+  readonly findings: readonly string[];
+  readonly advice: readonly string[];
+}
+
+/** Reads only. Throws NOT_FOUND when there is neither a data folder nor a configuration. */
+export async function examination(
+  context: CliContext,
+  options: PlaceOptions & ExamineOptions,
+): Promise<Examination> {
+  const { env, workingFolder, clock } = context;
+  const file = options.config;
+  const loaded = file === undefined ? undefined : loadConfig(file, { env, workingFolder });
+  const data = dataFolderOf(context, options);
+  const folder = await lookAt(data, loaded, options);
+  const { facts } = folder;
+  const machine = await gatherMachine(data, facts?.agent?.pid ?? 'self');
+  const maxConnections = loaded?.config.mqtt.maxConnections;
+  const sections = [
+    ...folder.sections,
+    ...MACHINE_SECTIONS.map((section) => section({ machine, maxConnections })),
+  ];
+  if (file !== undefined && loaded !== undefined) {
+    const redaction = redactConfig(readConfigText(file, workingFolder), file, {
+      env,
+      workingFolder,
+    });
+    const whole = path.resolve(workingFolder, file);
+    sections.push(...(await configSections(loaded, redaction, whole, clock)));
+  }
+  const ways = options.offline ? {} : await waysOf(loaded, context);
+  sections.push(...waySections(ways, options));
+  return {
+    data,
+    facts,
+    machine,
+    ways,
+    sections,
+    findings: sections.flatMap(({ findings }) => findings),
+    advice: sections.flatMap(({ advice = [] }) => advice),
+  };
+}
+
+interface FolderView {
+  readonly facts: DoctorFacts | undefined;
+  readonly sections: readonly Section[];
+}
+
+async function lookAt(
+  data: string,
+  loaded: LoadedConfig | undefined,
+  { isForBundle = false }: ExamineOptions,
+): Promise<FolderView> {
+  try {
+    const facts = await gatherFacts(data);
+    return { facts, sections: SECTIONS.map((section) => section(facts)) };
+  } catch (error) {
+    const isMissing = error instanceof GatelogError && error.code === 'NOT_FOUND';
+    const mayCome = isMissing && loaded !== undefined && !loaded.config.store.mustExist;
+    if (!mayCome && !isForBundle) throw error;
+    const lines = mayCome
+      ? ['there is no data folder yet; the first start makes it']
+      : ['not looked at'];
+    const findings = mayCome ? [] : [messageOf(error)];
+    return { facts: undefined, sections: [{ title: 'log', lines, findings }] };
+  }
+}
+
+async function waysOf(
+  loaded: LoadedConfig | undefined,
+  { clock }: CliContext,
+): Promise<Record<string, WayStep[]>> {
+  const ways: Record<string, WayStep[]> = {};
+  if (loaded === undefined) return ways;
+  for (const [name, mirror] of Object.entries(loaded.config.mirrors)) {
+    const steps: WayStep[] = [];
+    for await (const step of upstreamWay(loaded.config, mirror, clock)) steps.push(step);
+    ways[name] = steps;
+  }
+  return ways;
+}
+
+function waySections(
+  ways: Readonly<Record<string, readonly WayStep[]>>,
+  { config, offline }: PlaceOptions & ExamineOptions,
+): Section[] {
+  const title = 'upstream';
+  if (offline) return [];
+  if (config === undefined) {
+    const line = '--config FILE has the way to it walked step by step';
+    return [{ title, lines: [line], findings: [] }];
+  }
+  if (Object.keys(ways).length === 0)
+    return [{ title, lines: ['none is configured'], findings: [] }];
+  return Object.entries(ways).map(([name, steps]) => ({
+    title: `to ${name}`,
+    lines: steps.filter(({ state }) => state === 'good').map(stepText),
+    findings: steps.filter(({ state }) => state === 'failed').map(stepText),
+    advice: steps.filter(({ state }) => state === 'doubtful').map(stepText),
+  }));
+}
+
+function stepText({ name, text }: WayStep): string {
+  return `${name}: ${text}`;
+}

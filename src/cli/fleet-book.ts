@@ -1,0 +1,73 @@
+import { HEALTH_LIMITS } from '../health-limits.ts';
+import { type HealthJson, METRICS, parseHealth } from '../health.ts';
+import { parseIdentity } from '../identity.ts';
+import { type GapJson, GAPS, parseGap } from '../loss.ts';
+import type { CentralRecord } from '../mirror/kafka/fetch.ts';
+import { parseIsoTime } from '../time.ts';
+
+/** What a fleet's operator wants to know of one gateway. A line of `gatelog fleet --json`: field names are API. */
+export interface GatewayJson {
+  readonly gateway: string;
+  /** How long ago it told of itself; null: not in the time that was looked at. */
+  readonly ageMs: number | null;
+  /** It told nothing for some of its intervals: it, or its link, is down. */
+  readonly late: boolean;
+  readonly health: HealthJson | null;
+  readonly lastLoss: LastLoss | null;
+}
+
+export type LastLoss = Pick<GapJson, 'to' | 'topic' | 'reason' | 'records' | 'detail'>;
+
+interface Known {
+  health: HealthJson | null;
+  lastLoss: LastLoss | null;
+}
+
+type Told = Pick<CentralRecord, 'identity'> & { readonly own?: CentralRecord['own'] };
+
+/** The latest of `_metrics` and `_gaps`, by gateway. Who wrote a record its identity says, not its text. */
+export class FleetBook {
+  readonly #known = new Map<string, Known>();
+
+  take({ identity: text, own = null }: Told): void {
+    const identity = text === undefined ? undefined : parseIdentity(text);
+    if (identity === undefined) return;
+    const { gateway, topic } = identity;
+    const health = topic === METRICS ? parseHealth(own) : undefined;
+    const gap = topic === GAPS ? parseGap(own) : undefined;
+    if (health === undefined && gap === undefined) return;
+    const known = this.#of(gateway);
+    if (known === undefined) return;
+    if (health !== undefined && isAfter(health.time, known.health?.time)) {
+      known.health = { ...health, gateway };
+    }
+    if (gap !== undefined && isAfter(gap.to, known.lastLoss?.to)) {
+      const { to, topic: lost, reason, records, detail } = gap;
+      known.lastLoss = { to, topic: lost, reason, records, detail };
+    }
+  }
+
+  /** By name. */
+  gateways(nowMs: number): GatewayJson[] {
+    return [...this.#known]
+      .toSorted(([one], [other]) => (one < other ? -1 : 1))
+      .map(([gateway, { health, lastLoss }]) => {
+        const ageMs = health === null ? null : nowMs - (parseIsoTime(health.time) ?? nowMs);
+        const patienceMs = (health?.intervalMs ?? 0) * HEALTH_LIMITS.lateIntervals;
+        return { gateway, ageMs, late: ageMs === null || ageMs > patienceMs, health, lastLoss };
+      });
+  }
+
+  #of(gateway: string): Known | undefined {
+    const known = this.#known.get(gateway);
+    if (known !== undefined || this.#known.size >= HEALTH_LIMITS.gateways) return known;
+    const fresh: Known = { health: null, lastLoss: null };
+    this.#known.set(gateway, fresh);
+    return fresh;
+  }
+}
+
+/** A record that was sent again, or comes late from another partition, is not the latest. */
+function isAfter(time: string, known: string | undefined): boolean {
+  return known === undefined || (parseIsoTime(time) ?? 0) >= (parseIsoTime(known) ?? 0);
+}

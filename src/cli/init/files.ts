@@ -1,0 +1,145 @@
+import { chown, mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { defaultConfig, loadConfig } from '../../agent/config.ts';
+import { reasonOf } from '../../agent/config-document.ts';
+import { makeEntry } from '../../agent/password-entry.ts';
+import { withUser } from '../../agent/users-file.ts';
+import { changeUsers } from '../../agent/users-file-change.ts';
+import { GatelogError, systemCodeOf } from '../../errors.ts';
+import type { CliContext } from '../context.ts';
+import type { InitAnswers } from './answers.ts';
+import { configText, KAFKA_SECRET, USERS_FILE } from './text.ts';
+
+/** Owner of what is written, where root does it for the user that runs gatelog. */
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface WrittenFile {
+  readonly file: string;
+  readonly what: string;
+}
+
+/**
+ * Nothing is lost unasked. A file that says nothing but defaults, as a package brings it, may be replaced.
+ * Throws USAGE.
+ */
+export async function requireFree(
+  file: string,
+  force: boolean,
+  context: CliContext,
+): Promise<void> {
+  if (force || !(await isThere(file)) || saysOnlyDefaults(file, context)) return;
+  const message = `${file} is there already; nothing was changed. --force writes it anew, and keeps the old one as ${file}.old`;
+  throw new GatelogError('USAGE', message);
+}
+
+/** Secrets first, so that the configuration never names what is not there. Throws CONFIG_INVALID. */
+export async function writeAll(
+  file: string,
+  answers: InitAnswers,
+  context: CliContext,
+): Promise<WrittenFile[]> {
+  const folder = path.dirname(file);
+  try {
+    await mkdir(folder, { recursive: true });
+    const owner = await ownerFor(folder);
+    const written: WrittenFile[] = [];
+    const login = answers.kafka?.login;
+    if (login !== undefined && 'text' in login.password) {
+      const secret = path.join(folder, KAFKA_SECRET);
+      await mkdir(path.dirname(secret), { recursive: true, mode: 0o700 });
+      await give(path.dirname(secret), owner);
+      await writeWhole(secret, `${login.password.text}\n`, 0o600, owner);
+      written.push({ file: secret, what: `the password of ${login.username} at Kafka` });
+    }
+    if (answers.users.length > 0) {
+      const users = path.join(folder, USERS_FILE);
+      await writeUsers(users, answers, context);
+      await give(users, owner);
+      written.push({ file: users, what: 'who may connect; passwords are hashed' });
+    }
+    if (await isThere(file)) await rename(file, `${file}.old`);
+    await writeWhole(file, configText(answers, `file:${KAFKA_SECRET}`), 0o644, undefined);
+    return [...written, { file, what: 'the configuration' }];
+  } catch (error) {
+    if (error instanceof GatelogError) throw error;
+    const message = `${folder}: can't be written: ${reasonOf(error)}`;
+    throw new GatelogError('CONFIG_INVALID', message, { cause: error });
+  }
+}
+
+async function writeUsers(
+  file: string,
+  { users }: InitAnswers,
+  { random }: CliContext,
+): Promise<void> {
+  for (const { name, password } of users) {
+    await changeUsers(file, async ({ text }) =>
+      withUser(text, name, await makeEntry(password, random)),
+    );
+  }
+}
+
+/** As one step, also after a power cut. */
+async function writeWhole(
+  file: string,
+  text: string,
+  mode: number,
+  owner: Owner | undefined,
+): Promise<void> {
+  const fresh = `${file}.new`;
+  await writeFile(fresh, text, { mode, flush: true });
+  await give(fresh, owner);
+  await rename(fresh, file);
+  const folder = await open(path.dirname(file), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function give(file: string, owner: Owner | undefined): Promise<void> {
+  if (owner !== undefined) await chown(file, owner.uid, owner.gid);
+}
+
+/** Where root writes for the whole machine, secrets are for the user of the package's unit. */
+async function ownerFor(folder: string): Promise<Owner | undefined> {
+  if (process.getuid?.() !== 0 || !folder.startsWith('/etc/')) return undefined;
+  const users = await readFile('/etc/passwd', 'utf8').catch(() => '');
+  const [, , uid, gid] =
+    users
+      .split('\n')
+      .find((line) => line.startsWith('gatelog:'))
+      ?.split(':') ?? [];
+  return uid === undefined || gid === undefined
+    ? undefined
+    : { uid: Number(uid), gid: Number(gid) };
+}
+
+async function isThere(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return false;
+    throw new GatelogError('CONFIG_INVALID', `${file}: can't be read: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function saysOnlyDefaults(file: string, { env, workingFolder }: CliContext): boolean {
+  try {
+    const surroundings = { env, workingFolder };
+    const said = loadConfig(file, surroundings).config;
+    // The folder is the package's choice.
+    const usual = { ...defaultConfig(surroundings), data: said.data };
+    return isDeepStrictEqual(said, usual);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,163 @@
+import path from 'node:path';
+import { parseConfig } from '../../agent/config.ts';
+import type { Config } from '../../agent/config-types.ts';
+import { ACCESS_LIMITS } from '../../access-limits.ts';
+import { GatelogError } from '../../errors.ts';
+import type { WayStep } from '../../mirror/way.ts';
+import { counted } from '../../words.ts';
+import { checkConfig } from '../config-check.ts';
+import { type CliContext, printLine } from '../context.ts';
+import { wayLine } from '../way-lines.ts';
+import type { InitAnswers } from './answers.ts';
+import { requireFree, writeAll, type WrittenFile } from './files.ts';
+import { answersOf, type InitFlags, type InitSecrets } from './flag-answers.ts';
+import { interview } from './interview.ts';
+import { askingOn, type Questions } from './questions.ts';
+import { configText } from './text.ts';
+import { trial } from './trial.ts';
+
+export interface InitOptions extends InitFlags {
+  /** The file to write. */
+  readonly config: string;
+  readonly yes: boolean;
+  readonly force: boolean;
+  readonly test: boolean;
+  readonly passwordStdin: boolean;
+}
+
+type Input = NodeJS.ReadableStream & { readonly isTTY?: boolean };
+
+/**
+ * `gatelog init`: asks, tries what was answered, and writes a configuration with what it names. Exit code 69
+ * when something did not answer and nobody said that it be written all the same; then nothing was written.
+ */
+export async function initialise(
+  context: CliContext,
+  options: InitOptions,
+  input: Input = process.stdin,
+): Promise<void> {
+  const file = path.resolve(context.workingFolder, options.config);
+  await requireFree(file, options.force, context);
+  const questions = options.yes ? undefined : questionsOn(context, input);
+  const answers = await answersFrom(context, options, questions, input, file);
+  const config = configOfAnswers(context, answers, file);
+  if (options.test) await tryOut(context, config, questions);
+  const written = await writeAll(file, answers, context);
+  await tell(context, file, answers, written);
+}
+
+function questionsOn(context: CliContext, input: Input): Questions {
+  if (input.isTTY === true) return askingOn(context, input);
+  const message =
+    'questions are asked on a terminal only; answer with flags and --yes (gatelog init --help)';
+  throw new GatelogError('USAGE', message);
+}
+
+async function answersFrom(
+  context: CliContext,
+  options: InitOptions,
+  questions: Questions | undefined,
+  input: Input,
+  file: string,
+): Promise<InitAnswers> {
+  if (questions === undefined) {
+    const secrets = options.passwordStdin
+      ? secretsIn(await allOf(input), options)
+      : { passwords: new Map(), kafkaPassword: undefined };
+    return answersOf({ ...options, data: options.data ?? systemData(file) }, secrets, context);
+  }
+  questions.say('Enter takes what stands in brackets; Ctrl-C ends it, and nothing is written.');
+  const usualData = systemData(file) ?? path.join(path.dirname(file), 'gatelog-data');
+  const asked = await interview(questions, options, usualData);
+  return answersOf(asked.flags, asked.secrets, context);
+}
+
+/** Of a configuration for the whole machine. */
+function systemData(file: string): string | undefined {
+  return file.startsWith('/etc/') ? '/var/lib/gatelog' : undefined;
+}
+
+/** A line for each --user in their order, then one for --kafka-user. */
+function secretsIn(
+  text: string,
+  { user = [], kafkaUser, kafkaPasswordFile }: InitFlags,
+): InitSecrets {
+  const lines = text.split(/\r?\n/u);
+  const passwords = new Map(user.map((name, index) => [name, lines[index] ?? '']));
+  const missing = user.find((name) => passwords.get(name) === '');
+  if (missing !== undefined) {
+    const message = `--password-stdin: the password of ${missing} is missing; a line for each --user, then one for --kafka-user`;
+    throw new GatelogError('USAGE', message);
+  }
+  const isLast = kafkaUser !== undefined && kafkaPasswordFile === undefined;
+  return { passwords, kafkaPassword: isLast ? lines[user.length] : undefined };
+}
+
+async function allOf(input: Input): Promise<string> {
+  let text = '';
+  for await (const chunk of input) {
+    text += String(chunk);
+    if (text.length > ACCESS_LIMITS.passwordBytes * 64) break;
+  }
+  return text;
+}
+
+/** The variable stands for a file that is not written yet. */
+const SECRET = 'GATELOG_INIT_SECRET';
+
+function configOfAnswers(
+  { env, workingFolder }: CliContext,
+  answers: InitAnswers,
+  file: string,
+): Config {
+  const password = answers.kafka?.login?.password;
+  const secret = password !== undefined && 'text' in password ? password.text : '';
+  const surroundings = { env: { ...env, [SECRET]: secret }, workingFolder };
+  return parseConfig(configText(answers, `env:${SECRET}`), file, surroundings).config;
+}
+
+async function tryOut(
+  context: CliContext,
+  config: Config,
+  questions: Questions | undefined,
+): Promise<void> {
+  const failed: WayStep[] = [];
+  for await (const step of trial(config, context.clock)) {
+    printLine(context, wayLine(context, step));
+    if (step.state === 'failed') failed.push(step);
+  }
+  if (failed.length === 0) return;
+  if (questions !== undefined && (await questions.yes('Write the files all the same', false)))
+    return;
+  const what = `${counted(failed.length, 'step')} failed`;
+  const message = `${what}, and nothing was written; mend it, or write without trying: --no-test`;
+  throw new GatelogError('UPSTREAM_UNREACHABLE', message);
+}
+
+async function tell(
+  context: CliContext,
+  file: string,
+  { users, listen, acl, kafka }: InitAnswers,
+  written: readonly WrittenFile[],
+): Promise<void> {
+  for (const { file: name, what } of written) printLine(context, `wrote ${name}: ${what}`);
+  for (const { name, password, isMade } of users) {
+    if (!isMade) continue;
+    printLine(context, `password of ${name}: ${String(password)} (it is told this once)`);
+  }
+  await checkConfig(context, file);
+  const [first] = users;
+  const port = /:(\d+)/u.exec(listen[0] ?? '')?.[1] ?? '1883';
+  const topic = first === undefined || acl === 'open' ? 'first/test' : `${first.name}/test`;
+  const login = first === undefined ? '' : ` -u ${first.name} -P PASSWORD`;
+  const lines = [
+    '',
+    'Next:',
+    `  gatelog run --config ${file}`,
+    `  mosquitto_pub -p ${port}${login} -q 1 -t ${topic} -m hello`,
+    `  gatelog consume telemetry --config ${file}`,
+    ...(kafka === undefined ? [] : [`  gatelog mirror status --config ${file}`]),
+    `  gatelog doctor --config ${file}`,
+  ];
+  for (const line of lines) printLine(context, line);
+}

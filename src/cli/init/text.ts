@@ -1,0 +1,131 @@
+import type { InitAnswers, InitKafka } from './answers.ts';
+
+/** Where the parts lie that the configuration only names; paths are relative to it. */
+export const USERS_FILE = 'users';
+export const KAFKA_SECRET = 'secrets/kafka';
+
+/**
+ * The configuration that `gatelog init` writes: what was answered, each with its meaning, and what people
+ * ask for next. `secretOf` names where Kafka's password is had from.
+ */
+export function configText(answers: InitAnswers, secret: string): string {
+  return [
+    '# gatelog: made by `gatelog init`. All options with their meanings and defaults: docs/reference.md.',
+    '# After a change: `gatelog config check FILE`, then restart gatelog.',
+    '',
+    ...gatewayLines(answers),
+    '',
+    ...mqttLines(answers),
+    '',
+    ...logLines(),
+    '',
+    ...mirrorLines(answers.kafka, secret),
+    '',
+  ].join('\n');
+}
+
+function gatewayLines({ gateway, data }: InitAnswers): string[] {
+  return [
+    "# Part of every record's identity, and of the names that Kafka knows this gateway by: no two",
+    '# gateways may have the same.',
+    `gateway: ${quoted(gateway)}`,
+    '',
+    '# The log. Put it on the best medium that there is.',
+    ...(data === undefined ? ['#data: /var/lib/gatelog'] : [`data: ${quoted(data)}`]),
+  ];
+}
+
+function mqttLines(answers: InitAnswers): string[] {
+  const { listen, serverTls, users, allowAnonymous, acl } = answers;
+  const lines = [
+    'mqtt:',
+    '  # Where devices connect: mqtt, mqtts (TLS), ws, wss or unix:///PATH.',
+    '  listen:',
+    ...listen.map((url) => `    - ${quoted(url)}`),
+  ];
+  if (serverTls !== undefined) {
+    const { cert, key } = serverTls;
+    lines.push('  tls:', `    cert: ${quoted(cert)}`, `    key: ${quoted(key)}`);
+  }
+  if (allowAnonymous) {
+    lines.push(
+      '  # Whoever reaches these addresses may publish and read.',
+      '  allowAnonymous: true',
+    );
+  }
+  if (users.length === 0) return lines;
+  lines.push(
+    '  # Who may connect: `gatelog user add NAME --config FILE` adds more, without a restart.',
+    `  usersFile: ${USERS_FILE}`,
+    '  # own: each user has the topics that begin with its name (NAME/…), and no others; open: all may all.',
+    '  # Rules: docs/access.md.',
+    `  acl: ${acl}`,
+  );
+  return lines;
+}
+
+function logLines(): string[] {
+  return [
+    '# A topic of the log, and what goes there. Older than `time` and had by every mirror, or beyond `bytes`:',
+    '# removed.',
+    'topics:',
+    '  telemetry:',
+    '    retention:',
+    '      time: 7d',
+    '      bytes: 1GiB',
+    'routes:',
+    '  - match: "#"',
+    '    topic: telemetry',
+    '',
+    '# On an SD card: how much may be written a day. Devices then wait longer for their acknowledgements.',
+    '# docs/flash.md has the figures.',
+    '#store:',
+    '#  wear:',
+    '#    budget: 5GB',
+  ];
+}
+
+function mirrorLines(kafka: InitKafka | undefined, secret: string): string[] {
+  if (kafka === undefined) {
+    return [
+      '# Where the log is sent to. Without a mirror it stays here.',
+      '#mirrors:',
+      '#  central:',
+      '#    kafka:',
+      '#      brokers: ["kafka-1.example.com:9092"]',
+    ];
+  }
+  const { brokers, tls, login } = kafka;
+  const lines = [
+    '# Where the log is sent to, exactly once. What the cluster must allow: docs/kafka.md.',
+    'mirrors:',
+    '  central:',
+    '    kafka:',
+    `      brokers: [${brokers.map(quoted).join(', ')}]`,
+  ];
+  if (tls !== undefined) {
+    const { ca } = tls;
+    if (ca === undefined) lines.push("      # With the system's authorities.", '      tls: true');
+    else lines.push('      tls:', `        ca: "\${file:${inQuotes(ca)}}"`);
+  }
+  if (login !== undefined) {
+    const { mechanism, username, password } = login;
+    const reference = 'file' in password ? `file:${inQuotes(password.file)}` : secret;
+    lines.push(
+      '      sasl:',
+      `        mechanism: ${mechanism}`,
+      `        username: ${quoted(username)}`,
+      `        password: "\${${reference}}"`,
+    );
+  }
+  return lines;
+}
+
+/** A YAML text that means exactly this: `${` is the beginning of a reference there. */
+function quoted(text: string): string {
+  return JSON.stringify(text.replaceAll('${', () => '$${'));
+}
+
+function inQuotes(text: string): string {
+  return JSON.stringify(text).slice(1, -1);
+}
