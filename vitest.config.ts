@@ -3,7 +3,8 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 /**
  * Projects by what they need. `rules` and `unit` need nothing but Node, `crash` a C compiler; `edge` (whole
  * agents, Mosquitto, disks, networks) and `system` (a real Kafka) need the parts that `npm test` installs and
- * starts. It runs `crash` and `edge` beside `system`, which waits for much. `hunt` runs only when named.
+ * starts. It runs `crash` and `edge` beside `system`, which waits for much. `hunt`, `systemd` (a booted Debian; wants root) and
+ * `package` (Debian packages under the real dpkg; too) run only when named.
  */
 const shared = {
   retry: 0,
@@ -31,7 +32,7 @@ const config: ViteUserConfig = defineConfig({
         test: {
           ...quick,
           name: 'unit',
-          include: ['test/{leaves,store,agent,mirror,admin,cli,sim}/**/*.test.ts'],
+          include: ['test/{leaves,store,agent,mirror,admin,cli,page,sim,deploy}/**/*.test.ts'],
         },
       },
       {
@@ -58,6 +59,26 @@ const config: ViteUserConfig = defineConfig({
           include: ['test/system/**/*.test.ts'],
           globalSetup: ['test/setup/kafka.ts'],
           testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'package',
+          include: ['test/package/**/*.test.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'systemd',
+          include: ['test/systemd/**/*.test.ts'],
+          testTimeout: 300_000,
           hookTimeout: 180_000,
           fileParallelism: false,
         },

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/limits.ts';
 import { startTestBroker, stopTestBrokers } from '../support/mqtt-broker.ts';
 import { RawDevice } from '../support/mqtt-raw.ts';
+import { rememberingLogger } from '../support/store-kit.ts';
 
 afterEach(stopTestBrokers);
 
@@ -255,11 +256,17 @@ test('unfinished packets of all connections together are bounded', async () => {
     devices.push(device);
   }
   await expect.poll(() => broker.counters().heldBytes).toBe(fit * 890_000);
-  const last = await RawDevice.connect(port, 5, { clientId: 'last' });
-  last.sendBytes(begun(last));
-  await last.untilClosed();
-  expect(last.last('disconnect')?.['reasonCode']).toBe(0x97);
-  expect(broker.counters()).toMatchObject({ connections: fit, violations: 1 });
+  // A small part of an innocent's packet does not cost it its connection; who holds most goes.
+  const innocent = await RawDevice.connect(port, 5, { clientId: 'innocent' });
+  const small = innocent.bytes(innocent.publish('a', Buffer.alloc(900_000), 1, 1));
+  const room = LIMITS.heldBytes - fit * 890_000;
+  innocent.sendBytes(small.subarray(0, room + 1));
+  await expect.poll(() => broker.counters().violations).toBe(1);
+  await expect.poll(() => devices.filter(({ closed }) => closed).length).toBe(1);
+  const ended = devices.find(({ closed }) => closed);
+  expect(ended?.last('disconnect')?.['reasonCode']).toBe(0x97);
+  innocent.sendBytes(small.subarray(room + 1));
+  await innocent.until(() => innocent.ids('puback').length === 1);
   for (const device of devices) device.close();
   await expect.poll(() => broker.counters().heldBytes).toBe(0);
 });
@@ -274,4 +281,16 @@ test('connections over the limit are turned away', async () => {
   one.close();
   await expect.poll(() => broker.counters().connections).toBe(1);
   await RawDevice.connect(port, 4, { clientId: 'four' });
+});
+
+test('what follows a packet over which aedes hung up is not looked at', async () => {
+  const logger = rememberingLogger();
+  const { port } = await startTestBroker({ logger });
+  const device = await RawDevice.connect(port, 4);
+  // 32,768 packets of the reserved type 0, each of which aedes would complain about.
+  device.sendBytes(Buffer.alloc(65_536));
+  await device.untilClosed();
+  expect(await serves(port)).toBe(true);
+  const told = logger.lines.filter(({ message }) => message.startsWith('connection: '));
+  expect(told).toHaveLength(1);
 });

@@ -1,10 +1,6 @@
 import { connectAsync, type MqttClient } from 'mqtt';
 import { afterEach, describe, expect, test } from 'vitest';
-import { SessionBounds } from '../../src/agent/broker-bounds.ts';
-import type { AedesPersistence, LivePacket } from '../../src/agent/broker-aedes.ts';
-import { LIMITS } from '../../src/limits.ts';
 import { decodeHeaders } from '../../src/headers.ts';
-import { silentLogger } from '../../src/telemetry.ts';
 import { startTestBroker, stopTestBrokers } from '../support/mqtt-broker.ts';
 import { RawDevice } from '../support/mqtt-raw.ts';
 
@@ -217,107 +213,46 @@ test('MQTT 5 properties reach subscribers', async () => {
   expect(heard[0]?.properties).toMatchObject(properties);
 });
 
-test('a subscriber that does not read slows only those who publish to it', async () => {
+test('a subscriber that does not read stops nobody; QoS 0 is dropped for it, and QoS 1 ends it', async () => {
   const { port, broker } = await startTestBroker();
-  const deaf = await RawDevice.connect(port, 4, { clientId: 'deaf' });
-  deaf.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'loud/#', qos: 0 }] });
-  await deaf.until(() => deaf.ids('suback').length === 1);
-  deaf.socket.pause();
-  const loud = await RawDevice.connect(port, 4, { clientId: 'loud' });
+  const deaf: RawDevice[] = [];
+  for (const qos of [0, 1] as const) {
+    const device = await RawDevice.connect(port, 4, { clientId: `deaf-${qos}` });
+    device.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: '#', qos }] });
+    await device.until(() => device.ids('suback').length === 1);
+    device.socket.pause();
+    deaf.push(device);
+  }
   const large = Buffer.alloc(100_000);
-  for (let index = 0; index < 600; index++) loud.send(loud.publish('loud/x', large));
-
+  const loud = await RawDevice.connect(port, 4, { clientId: 'loud' });
+  for (let id = 1; id <= 200; id++) {
+    loud.send(loud.publish('loud/x', large, 1, id));
+    await loud.until(() => loud.ids('puback').length === id);
+  }
+  await expect.poll(() => broker.counters().connections).toBe(2); // without the one of QoS 1
+  expect(broker.counters().notKept).toBeGreaterThan(50);
   const calm = await RawDevice.connect(port, 4, { clientId: 'calm' });
-  // Turns enough for the broker to read all that the loud one has sent, if it did read it.
   for (let id = 1; id <= 1000; id++) {
     calm.send(calm.publish('calm', 'x', 1, id));
     await calm.until(() => calm.ids('puback').length === id);
   }
-  expect(broker.counters().received).toBeLessThan(1000 + 500);
-  deaf.close();
-  await expect.poll(() => broker.counters().received).toBe(1600);
+  // It reads again, and is served as everybody else.
+  const [listener] = deaf;
+  listener?.socket.resume();
+  await listener?.ping();
+  calm.send(calm.publish('last', 'x', 0));
+  await listener?.until(() => listener.last('publish')?.['topic'] === 'last');
 });
 
-describe('bounds of what aedes keeps in memory', () => {
-  class Kept implements AedesPersistence {
-    retained: string[] = [];
-    queued: string[] = [];
-    async addSubscriptions(): Promise<void> {}
-    async removeSubscriptions(): Promise<void> {}
-    async cleanSubscriptions(): Promise<void> {}
-    async subscriptionsByClient(): Promise<[]> {
-      return [];
-    }
-    async storeRetained({ topic }: LivePacket): Promise<void> {
-      this.retained.push(topic);
-    }
-    async outgoingEnqueueCombi(subs: readonly { clientId: string }[]): Promise<void> {
-      this.queued.push(...subs.map(({ clientId }) => clientId));
-    }
-    async outgoingUpdate(): Promise<void> {}
-    async outgoingClearMessageId(): Promise<unknown> {
-      return this.queued.shift();
-    }
-  }
-
-  function watched(): { kept: Kept; bounds: SessionBounds; persistence: AedesPersistence } {
-    const kept = new Kept();
-    const bounds = new SessionBounds(silentLogger);
-    bounds.watch(kept);
-    return { kept, bounds, persistence: kept };
-  }
-
-  function packet(topic: string, bytes: number): LivePacket {
-    const payload = Buffer.alloc(bytes);
-    return { cmd: 'publish', topic, payload, qos: 1, retain: true, dup: false };
-  }
-
-  test('retained messages: by number, and room again when one is cleared', async () => {
-    const { kept, bounds, persistence } = watched();
-    for (let index = 0; index <= LIMITS.retainedMessages; index++) {
-      await persistence.storeRetained(packet(`t/${index}`, 1));
-    }
-    expect(kept.retained).toHaveLength(LIMITS.retainedMessages);
-    await persistence.storeRetained(packet('t/0', 2)); // a known one changes
-    await persistence.storeRetained(packet('t/0', 0)); // and is cleared
-    await persistence.storeRetained(packet('new', 1));
-    expect(kept.retained.slice(-3)).toEqual(['t/0', 't/0', 'new']);
-    expect(bounds.dropped).toBe(1);
-  });
-
-  test('retained messages: by bytes', async () => {
-    const { kept, bounds, persistence } = watched();
-    await persistence.storeRetained(packet('a', LIMITS.retainedBytes - 10));
-    await persistence.storeRetained(packet('b', 10));
-    expect(kept.retained).toEqual(['a']);
-    expect(bounds.dropped).toBe(1);
-  });
-
-  test('a session’s queue: by number, and room again when it is emptied', async () => {
-    const { kept, bounds, persistence } = watched();
-    const subs = [{ clientId: 'full' }, { clientId: 'other' }];
-    for (let index = 0; index < LIMITS.sessionMessages; index++) {
-      await persistence.outgoingEnqueueCombi(subs.slice(0, 1), packet('a', 1));
-    }
-    await persistence.outgoingEnqueueCombi(subs, packet('a', 1));
-    expect(kept.queued.filter((id) => id === 'full')).toHaveLength(LIMITS.sessionMessages);
-    expect(kept.queued.at(-1)).toBe('other');
-    await persistence.outgoingClearMessageId({ id: 'full' }, {});
-    await persistence.outgoingEnqueueCombi(subs.slice(0, 1), packet('a', 1));
-    expect(kept.queued.at(-1)).toBe('full');
-    expect(bounds.dropped).toBe(1);
-  });
-
-  test('all sessions’ queues: by bytes', async () => {
-    const { kept, bounds, persistence } = watched();
-    await persistence.outgoingEnqueueCombi(
-      [{ clientId: 'a' }],
-      packet('a', LIMITS.sessionBytes - 10),
-    );
-    await persistence.outgoingEnqueueCombi([{ clientId: 'b' }], packet('a', 100));
-    await persistence.outgoingClearMessageId({ id: 'a' }, {});
-    await persistence.outgoingEnqueueCombi([{ clientId: 'b' }], packet('a', 100));
-    expect(kept.queued).toEqual(['b']);
-    expect(bounds.dropped).toBe(1);
-  });
+test('a publisher is read no faster than its subscribers read, while they do', async () => {
+  const { port } = await startTestBroker();
+  const listener = await RawDevice.connect(port, 4, { clientId: 'listener' });
+  listener.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: '#', qos: 0 }] });
+  await listener.until(() => listener.ids('suback').length === 1);
+  const loud = await RawDevice.connect(port, 4, { clientId: 'loud' });
+  const large = Buffer.alloc(100_000);
+  for (let index = 0; index < 200; index++) loud.send(loud.publish('x', large));
+  const heard = (): number => listener.packets.filter(({ cmd }) => cmd === 'publish').length;
+  await listener.until(() => heard() === 200);
+  expect(heard()).toBe(200);
 });

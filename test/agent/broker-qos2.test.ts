@@ -1,9 +1,11 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { Qos2Sessions } from '../../src/agent/broker-qos2.ts';
 import { GatelogError } from '../../src/errors.ts';
+import { DEFAULT_CLIENT_LIMITS } from '../../src/client-limits.ts';
 import { LIMITS } from '../../src/limits.ts';
 import { startTestBroker, stopTestBrokers } from '../support/mqtt-broker.ts';
+import { MortalSpace } from '../support/mortal-space.ts';
 import { RawDevice } from '../support/mqtt-raw.ts';
+import { memorySessions } from '../support/session-rig.ts';
 
 afterEach(stopTestBrokers);
 
@@ -114,15 +116,15 @@ describe.each([4, 5] as const)('QoS 2, protocol version %i', (version) => {
 
   test('nor is one that the log refused by throwing', async () => {
     const { writer, port } = await startTestBroker();
-    const append = writer.append.bind(writer);
-    writer.append = () => {
+    const append = writer.appendOnce.bind(writer);
+    writer.appendOnce = () => {
       throw new GatelogError('STORE_CLOSED', 'the log is closed');
     };
     const device = await RawDevice.connect(port, version, lasting(version));
     device.send(device.publish('a', 'x', 2, 5));
     await device.untilClosed();
     expect(device.last('disconnect')?.['reasonCode']).toBe(version === 5 ? 0x83 : undefined);
-    writer.append = append;
+    writer.appendOnce = append;
     const again = await RawDevice.connect(port, version, lasting(version));
     again.send(again.publish('a', 'x', 2, 5, { dup: true }));
     await again.until(() => again.ids('pubrec').length === 1);
@@ -132,7 +134,7 @@ describe.each([4, 5] as const)('QoS 2, protocol version %i', (version) => {
   test('open handshakes are bounded', async () => {
     const { port, broker } = await startTestBroker();
     const device = await RawDevice.connect(port, version);
-    for (let id = 1; id <= LIMITS.inboundQos2Window + 1; id++) {
+    for (let id = 1; id <= DEFAULT_CLIENT_LIMITS.inFlight + 1; id++) {
       device.send(device.publish('a', 'x', 2, id));
     }
     await device.untilClosed();
@@ -153,27 +155,27 @@ test('a PUBREL that nobody waits for: 0x92 in MQTT 5, a plain PUBCOMP before', a
   expect(four.ids('pubcomp')).toEqual([9]);
 });
 
-describe('sessions without a connection', () => {
-  test('are bounded; the oldest are forgotten', () => {
-    const sessions = new Qos2Sessions();
-    for (let index = 0; index <= LIMITS.mqttSessions; index++) {
-      const session = sessions.open(`client-${index}`, false);
-      session.take(1);
-      sessions.leave(`client-${index}`, session, true);
-    }
-    expect(sessions.open('client-0', false).taken(1)).toBeUndefined();
-    expect(sessions.open(`client-${LIMITS.mqttSessions}`, false).taken(1)).toBe(false);
-  });
+test('sessions are bounded; the one that is away longest is ended', async () => {
+  const store = await memorySessions();
+  for (let index = 0; index < LIMITS.mqttSessions; index++) {
+    const session = store.ensure(`client-${index}`);
+    if (index === 5 || index === 6) session.left = index;
+  }
+  store.ensure('new');
+  expect(store.session('client-5')).toBeUndefined();
+  expect(store.session('client-6')).toBeDefined();
+  expect(store.size).toBe(LIMITS.mqttSessions);
+});
 
-  test('the old connection of a session that was taken over takes nothing with it', () => {
-    const sessions = new Qos2Sessions();
-    const old = sessions.open('client', false);
-    old.take(1);
-    const next = sessions.open('client', false);
-    expect(next).toBe(old);
-    const fresh = sessions.open('client', true);
-    fresh.take(2);
-    sessions.leave('client', old, false);
-    expect(sessions.open('client', false).taken(2)).toBe(false);
-  });
+test('a connection that outlives its session leaves nothing behind', async () => {
+  const space = new MortalSpace();
+  const { writer, port } = await startTestBroker({ keep: { space } });
+  const old = await RawDevice.connect(port, 4, lasting(4));
+  old.send(old.publish('a', 'x', 2, 1));
+  await old.until(() => old.ids('pubrec').length === 1);
+  await RawDevice.connect(port, 4, { clean: true });
+  await expect.poll(() => old.closed).toBe(true);
+  expect([...writer.producers.startingWith('~')]).toEqual([]);
+  await stopTestBrokers();
+  expect([...space.disk.keys()]).toEqual([]);
 });

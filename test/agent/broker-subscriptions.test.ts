@@ -1,18 +1,16 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  type AedesInner,
-  type AedesPersistence,
-  createAedes,
-} from '../../src/agent/broker-aedes.ts';
+import { type AedesInner, createAedes } from '../../src/agent/broker-aedes.ts';
+import { SessionPersistence } from '../../src/agent/broker-persistence.ts';
 import { Subscriptions } from '../../src/agent/broker-subscriptions.ts';
 import { LIMITS } from '../../src/limits.ts';
+import { memorySessions } from '../support/session-rig.ts';
 import { TopicEntry } from '../../src/agent/ingest-topics.ts';
 
 const nobody = (): void => {};
 
 test('quiet is never wrong: whatever is subscribed and dropped, in any order', async () => {
-  const handle = await createAedes({});
+  const handle = await createAedes({}, new SessionPersistence(await memorySessions()));
   const level = fc.constantFrom('a', 'b', '+', '');
   const filter = fc
     .tuple(fc.array(level, { minLength: 1, maxLength: 3 }), fc.boolean())
@@ -26,9 +24,10 @@ test('quiet is never wrong: whatever is subscribed and dropped, in any order', a
   const topics = ['a', 'b', 'a/b', 'a/b/a', '/a', '', 'a/', 'b/b'].filter((one) => one !== '');
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
-      const inner = { ...handle.inner, persistence: barePersistence(), ...bareEmitter() };
+      const persistence = new SessionPersistence(await memorySessions());
+      const inner = { ...handle.inner, persistence, ...bareEmitter() };
       const subscriptions = new Subscriptions();
-      subscriptions.watch(inner);
+      subscriptions.watch(inner, persistence.store);
       const entries = topics.map((topic) => new TopicEntry(topic, undefined, undefined));
       const live: string[] = [];
       const kept = new Map<string, Set<string>>();
@@ -42,13 +41,15 @@ test('quiet is never wrong: whatever is subscribed and dropped, in any order', a
           inner.unsubscribe(text, nobody);
           live.splice(live.indexOf(text), 1);
         } else if (kind === 'keep') {
-          await inner.persistence.addSubscriptions({ id: client }, [{ topic: text }]);
+          const asked = { topic: text, qos: 1 as const };
+          subscriptions.granted(asked);
+          await persistence.addSubscriptions({ id: client }, [asked]);
           own.add(text);
         } else if (kind === 'unkeep') {
           await inner.persistence.removeSubscriptions({ id: client }, [text]);
           own.delete(text);
         } else if (kind === 'clean') {
-          await inner.persistence.cleanSubscriptions({ id: client });
+          await persistence.cleanSubscriptions({ id: client });
           own.clear();
         }
         const wanted = [...live, ...[...kept.values()].flatMap((filters) => [...filters])];
@@ -65,10 +66,11 @@ test('quiet is never wrong: whatever is subscribed and dropped, in any order', a
   });
 });
 
-test('subscriptions of all sessions together are bounded', () => {
-  const inner = { ...bareEmitter(), persistence: barePersistence() } as unknown as AedesInner;
+test('subscriptions of all sessions together are bounded', async () => {
+  const persistence = new SessionPersistence(await memorySessions());
+  const inner = { ...bareEmitter(), persistence } as unknown as AedesInner;
   const subscriptions = new Subscriptions();
-  subscriptions.watch(inner);
+  subscriptions.watch(inner, persistence.store);
   for (let index = 0; index < LIMITS.subscriptions; index++) {
     expect(subscriptions.full).toBe(false);
     inner.subscribe(`device/${index}`, nobody);
@@ -95,18 +97,4 @@ function bareEmitter(): { subscribe: typeof emit; unsubscribe: typeof emit } {
 
 function emit(_topic: string, _deliver: unknown, done?: () => void): void {
   done?.();
-}
-
-function barePersistence(): AedesPersistence {
-  const nothing = async (): Promise<void> => {};
-  return {
-    addSubscriptions: nothing,
-    removeSubscriptions: nothing,
-    cleanSubscriptions: nothing,
-    subscriptionsByClient: async () => [],
-    storeRetained: nothing,
-    outgoingEnqueueCombi: nothing,
-    outgoingUpdate: nothing,
-    outgoingClearMessageId: nothing,
-  };
 }

@@ -4,6 +4,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { configKeys, defaultConfig, parseConfig } from '../../src/agent/config.ts';
+import { uncommented } from '../support/docs/config-words.ts';
+import { REFERENCE, referenceText } from '../support/docs/reference.ts';
 
 /** Holds config/ to the schema, so that neither can change without the other. */
 const CONFIG = path.join(import.meta.dirname, '../../config');
@@ -17,19 +19,14 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Every `#option: value` line made a line; an empty default (`users: []`) gives way to it. */
-function uncommented(text: string): string {
-  return text
-    .replaceAll(/^( *)(\w+): (?:\[\]|\{\})\n\1#\2:$/gmu, '$1$2:')
-    .replaceAll(/^( *)#(?=[^\s#])/gmu, '$1');
-}
-
 /** Makes the files that the text refers to, so that it can be read. */
 function load(text: string): ReturnType<typeof parseConfig> {
   for (const [, name = ''] of text.matchAll(/\$\{file:([^}]+)\}/gu)) {
     const file = path.join(folder, name);
     mkdirSync(path.dirname(file), { recursive: true });
-    writeFileSync(file, '-----BEGIN TEST-----\n');
+    const token = `${name.replaceAll(/\W/gu, '-')}-${'x'.repeat(32)}\n`;
+    const isToken = name.includes('token');
+    writeFileSync(file, isToken ? token : `-----BEGIN TEST-----\n${'x'.repeat(32)}\n`);
   }
   const env = { GATELOG_KEY_PASSPHRASE: 'x' };
   return parseConfig(text, path.join(folder, 'gatelog.yaml'), { env, workingFolder: folder });
@@ -60,7 +57,7 @@ describe('config/gatelog.yaml', () => {
   test('is good with every option switched on, and names every option of the schema', () => {
     const text = uncommented(reference);
     expect(load(text).warnings).toEqual([]);
-    const found = new Set(keysIn(parse(text), '', new Set(['topics', 'mirrors'])));
+    const found = new Set(keysIn(parse(text), '', new Set(['topics', 'mirrors', 'mqtt.roles'])));
     expect([...found].toSorted()).toEqual([...new Set(configKeys())].toSorted());
     expect(found.size).toBeGreaterThan(60);
   });
@@ -93,6 +90,17 @@ describe('config/gatelog.yaml', () => {
   });
 });
 
+test('docs/reference.md is what the schema and the reference make of it (npm run docs:reference)', () => {
+  const text = readFileSync(REFERENCE, 'utf8');
+  expect(text).toBe(referenceText());
+  const entries = [...text.matchAll(/^\*\*`([^`]+)`\*\* · (.*)$/gmu)];
+  const keys = entries.map(([, key]) => key ?? '');
+  expect(keys.toSorted()).toEqual([...new Set(configKeys())].toSorted());
+  expect(text).toContain(
+    '**`mqtt.maxPacket`** · a size from 1KiB to 960KiB, such as 256KiB; default: `960KiB`',
+  );
+});
+
 describe('config/examples', () => {
   const names = readdirSync(path.join(CONFIG, 'examples'));
 
@@ -100,6 +108,7 @@ describe('config/examples', () => {
     expect(names.toSorted()).toEqual([
       'kafka-sasl-tls.yaml',
       'kafka.yaml',
+      'listeners.yaml',
       'minimal.yaml',
       'mqtt-central.yaml',
     ]);

@@ -1,10 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { defaultConfig, loadConfig, parseConfig } from '../../src/agent/config.ts';
 import { GatelogError } from '../../src/errors.ts';
+import { BAD_ACL_CONFIGS } from '../support/bad-acl-configs.ts';
 import { BAD_CONFIGS } from '../support/bad-configs.ts';
+import { BAD_HTTP_CONFIGS } from '../support/bad-http-configs.ts';
+import { BAD_LISTEN_CONFIGS } from '../support/bad-listen-configs.ts';
 import { BAD_MIRROR_CONFIGS } from '../support/bad-mirror-configs.ts';
 
 const HERE = { env: { HUSH: 'hush', GATEWAY: 'gw-9', PARTS: '3' }, workingFolder: '/gatelog-test' };
@@ -28,7 +31,13 @@ function refusalOf(text: string): GatelogError | undefined {
 }
 
 describe('bad configurations', () => {
-  test.each([...BAD_CONFIGS, ...BAD_MIRROR_CONFIGS])('$name', ({ text, lines }) => {
+  test.each([
+    ...BAD_CONFIGS,
+    ...BAD_ACL_CONFIGS,
+    ...BAD_LISTEN_CONFIGS,
+    ...BAD_HTTP_CONFIGS,
+    ...BAD_MIRROR_CONFIGS,
+  ])('$name', ({ text, lines }) => {
     const refusal = refusalOf(text);
     expect(refusal).toBeInstanceOf(GatelogError);
     expect(refusal?.code).toBe('CONFIG_INVALID');
@@ -36,7 +45,13 @@ describe('bad configurations', () => {
   });
 
   test('the table is not empty, and no message shows a secret', () => {
-    const all = [...BAD_CONFIGS, ...BAD_MIRROR_CONFIGS];
+    const all = [
+      ...BAD_CONFIGS,
+      ...BAD_ACL_CONFIGS,
+      ...BAD_LISTEN_CONFIGS,
+      ...BAD_HTTP_CONFIGS,
+      ...BAD_MIRROR_CONFIGS,
+    ];
     expect(all.length).toBeGreaterThanOrEqual(60);
     expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
     expect(all.filter(({ text }) => text.includes('hush')).length).toBeGreaterThanOrEqual(4);
@@ -84,7 +99,7 @@ describe('good configurations', () => {
       log: { level: 'info', format: 'auto' },
       clock: { trust: 'auto', maxDriftMs: 60_000 },
       mqtt: {
-        listen: ['mqtt://127.0.0.1:1883'],
+        listen: [{ url: 'mqtt://127.0.0.1:1883', allowAnonymous: undefined, tls: undefined }],
         users: [],
         maxPacketBytes: 983_040,
         maxConnections: 10_000,
@@ -102,6 +117,29 @@ describe('good configurations', () => {
       mirrors: {},
     });
     expect(config.gateway).toMatch(/^[A-Za-z0-9._-]{1,100}$/u);
+  });
+
+  test('an address has the options of all, but for its own; files are relative to the configuration', () => {
+    const text =
+      'mqtt:\n  allowAnonymous: true\n  tls: {cert: a.pem, key: /k.pem, minVersion: TLSv1.3}\n  listen:\n' +
+      '    - mqtts://0.0.0.0\n    - mqtt://0.0.0.0\n' +
+      '    - {url: "wss://h", allowAnonymous: false, tls: {cert: b.pem, ca: ca.pem, requireCertificate: true}}\n';
+    const { mqtt } = parseConfig(text, 'etc/gatelog.yaml', HERE).config;
+    const all = {
+      cert: '/gatelog-test/etc/a.pem',
+      key: '/k.pem',
+      passphrase: undefined,
+      ca: undefined,
+      requireCertificate: false,
+      minVersion: 'TLSv1.3',
+    };
+    const own = { cert: '/gatelog-test/etc/b.pem', ca: '/gatelog-test/etc/ca.pem' };
+    expect(mqtt.tls).toEqual(all);
+    expect(mqtt.listen).toEqual([
+      { url: 'mqtts://0.0.0.0', allowAnonymous: true, tls: all },
+      { url: 'mqtt://0.0.0.0', allowAnonymous: true, tls: undefined },
+      { url: 'wss://h', allowAnonymous: false, tls: { ...all, ...own, requireCertificate: true } },
+    ]);
   });
 
   test('options with nothing behind the colon are as left out', () => {
@@ -152,6 +190,36 @@ describe('good configurations', () => {
       const { config } = parseConfig(text, path.join(folder, 'a.yaml'), HERE);
       expect(config.mqtt.users[0]?.password).toBe(read);
     }
+  });
+
+  test('a credential: of the service, of its folder, beside the configuration, or none', () => {
+    const given = path.join(folder, 'given');
+    const read = (name: string, env: Record<string, string>): string | undefined => {
+      const text = `mqtt: {users: [{username: a, password: "\${credential:${name}}"}]}`;
+      const file = path.join(folder, 'a.yaml');
+      return parseConfig(text, file, { ...HERE, env }).config.mqtt.users[0]?.password;
+    };
+    for (const [where, name] of [
+      ['given', 'own'],
+      ['given', 'gatelog_both'],
+      ['credentials', 'both'],
+      ['credentials', 'beside'],
+    ] as const) {
+      mkdirSync(path.join(folder, where), { recursive: true });
+      writeFileSync(path.join(folder, where, name), `${where}/${name}\n`);
+    }
+    const service = { CREDENTIALS_DIRECTORY: given };
+    expect(read('own', service)).toBe('given/own');
+    expect(read('both', service)).toBe('given/gatelog_both');
+    expect(read('both', {})).toBe('credentials/both');
+    expect(read('beside', service)).toBe('credentials/beside');
+    expect(() => read('nowhere', service)).toThrow(
+      /mqtt\.users\[0\]\.password: there is no credential nowhere: put it into .*credentials\/nowhere/u,
+    );
+    expect(() => read('../given/own', service)).toThrow(/is no name of a credential/u);
+    expect(() => parseConfig('gateway: ${vault:x}\n', 'bad.yaml', HERE)).toThrow(
+      'bad.yaml:1:10: gateway: expected ${NAME}, ${NAME:-DEFAULT}, ${file:PATH}, ${env:NAME}, ${credential:NAME} or ${machine-id}, found ${vault:x}',
+    );
   });
 
   test('anchors and aliases', () => {

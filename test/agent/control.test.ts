@@ -29,9 +29,11 @@ async function started(dataFolder: string, clock: Clock = systemClock): Promise<
     reader: NO_READER,
     ledger: NO_LEDGER,
     mirrors: new Map(),
+    reload: () => Promise.resolve({ at: '', refused: null, applied: [], needsRestart: [] }),
     forgetMirror: () => Promise.resolve(),
     exportMirror: () => Promise.reject(new Error('not asked for')),
     status: () => Promise.resolve(STATUS),
+    clients: () => ({ total: 0, clients: [] }),
     logger: silentLogger,
   };
   await startControl(options, clock, stack);

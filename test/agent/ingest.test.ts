@@ -4,7 +4,7 @@ import type { PublishProperties, Qos } from '../../src/agent/publication.ts';
 import { decodeHeaders } from '../../src/headers.ts';
 import { LIMITS } from '../../src/limits.ts';
 import { partitionOfKey } from '../../src/murmur2.ts';
-import { silentLogger } from '../../src/telemetry.ts';
+import { silentLogger, type Logger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
 import { MemoryWriter } from '../support/memory-writer.ts';
 import { ingestOptions, TELEMETRY } from '../support/mqtt-broker.ts';
@@ -219,4 +219,24 @@ describe('central mode', () => {
     expect(bench.writer.records[0]?.producer).toBeUndefined();
     expect(bench.writer.topics.has('alarms')).toBe(false);
   });
+});
+
+test('a record of this very log that comes back is not stored again, and said once', async () => {
+  const lines: string[] = [];
+  const logger: Logger = { ...silentLogger, warn: (_fields, message) => void lines.push(message) };
+  const own = { gateway: 'gw', incarnation: '0123456789abcdef' };
+  for (const central of [false, true]) {
+    const bench = new Bench({ own, logger, central });
+    const mine = user('gatelog.id', 'gw/0123456789abcdef/telemetry/0/7');
+    expect(bench.publish('a/b', '1', { properties: mine }).logged).toBe(false);
+    expect(bench.publish('a/b', '2', { properties: mine, qos: 0 }).logged).toBe(false);
+    const other = user('gatelog.id', 'gw/fedcba9876543210/telemetry/0/7');
+    expect(bench.publish('a/b', '3', { properties: other }).logged).toBe(true);
+    expect(bench.gate.counters()).toMatchObject({ received: 3, returned: 2, unrouted: 0 });
+    await bench.gate.close();
+  }
+  expect(lines).toEqual([
+    expect.stringContaining('a record of this gateway came back on "a/b"'),
+    expect.stringContaining('a record of this gateway came back on "a/b"'),
+  ]);
 });

@@ -7,7 +7,9 @@ import { startAgent } from '../../src/agent/agent.ts';
 import type { Agent } from '../../src/agent/agent-types.ts';
 import { defaultConfig } from '../../src/agent/config.ts';
 import type { Config } from '../../src/agent/config-types.ts';
+import { NO_HTTP } from '../../src/agent/config-http.ts';
 import { LiveAgent } from '../../src/agent/live-agent.ts';
+import { EventBook } from '../../src/admin/event-book.ts';
 import { systemBoot } from '../../src/boot.ts';
 import { GatelogError } from '../../src/errors.ts';
 import { LIMITS } from '../../src/limits.ts';
@@ -16,6 +18,8 @@ import { openStore } from '../../src/store/open.ts';
 import { MARKERS_FILE } from '../../src/store/start-markers.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
+import { freePorts } from '../support/ports.ts';
+import { listenAt } from '../support/listen.ts';
 import { RawDevice } from '../support/mqtt-raw.ts';
 import { entriesOf, rememberingLogger } from '../support/store-kit.ts';
 import { SimClock } from '../support/sim-clock.ts';
@@ -46,7 +50,8 @@ function configOf(whenUnavailable: 'live' | 'exit'): Config {
     ...config,
     gateway: 'gw',
     data: join(folder, 'data'),
-    mqtt: { ...config.mqtt, listen: ['mqtt://127.0.0.1:0'] },
+    mqtt: { ...config.mqtt, listen: [listenAt('mqtt://127.0.0.1:0')] },
+    http: NO_HTTP,
     store: { ...config.store, mustExist: true, whenUnavailable },
     routes: [{ match: 'logged/#', topic: 'telemetry', key: '{topic}' }],
   };
@@ -69,6 +74,30 @@ afterEach(async () => {
   agent = undefined;
   await rm(folder, { recursive: true, force: true });
 });
+
+test.each([
+  [4, false, 0],
+  [5, false, 0],
+  [5, false, 600],
+  [5, true, 600],
+] as const)(
+  'MQTT %i, Clean Start %j, expiry %i: who wants a session that lasts is asked to come again',
+  async (version, clean, seconds) => {
+    const live = (agent = await startAgent(configOf('live'), surroundings));
+    const port = portOf({ addresses: () => live.addresses() });
+    const properties = version === 5 ? { sessionExpiryInterval: seconds } : {};
+    const device = await RawDevice.connect(port, version, { clean, properties });
+    await device.untilClosed();
+    const answer = version === 5 ? { reasonCode: 0x88 } : { returnCode: 3 };
+    expect(device.packets).toMatchObject([{ cmd: 'connack', ...answer }]);
+    if (version === 5) return;
+    await mountDisk();
+    await expect.poll(async () => (await live.status()).degraded, { timeout: 20_000 }).toBe(null);
+    const again = await RawDevice.connect(port, version, { clean, properties });
+    expect(again.last('connack')).toMatchObject({ returnCode: 0 });
+    again.close();
+  },
+);
 
 test('what belongs into no log is acknowledged and delivered, QoS 0 is delivered, the rest is refused', async () => {
   const live = (agent = await startAgent(configOf('live'), surroundings));
@@ -221,13 +250,32 @@ test('stopping while it has no log', async () => {
   expect(await live.stop()).toBe(true);
 });
 
+test('over HTTP it says that it has no log, and goes on at the same address when it has', async () => {
+  const [port = 0] = await freePorts(1);
+  const url = `http://127.0.0.1:${port}`;
+  const config = { ...configOf('live'), http: { ...NO_HTTP, listen: [url] } };
+  const live = (agent = await startAgent(config, surroundings));
+  const ready = await fetch(`${url}/readyz`);
+  expect(ready.status).toBe(503);
+  expect(await ready.json()).toEqual({ status: 'unready', reasons: ['no-log'] });
+  expect(await (await fetch(`${url}/metrics`)).text()).toContain('\ngatelog_degraded 1\n');
+  expect((await fetch(`${url}/healthz`)).status).toBe(200);
+  const topics = await fetch(`${url}/api/v1/topics`);
+  expect(await topics.json()).toMatchObject({ status: 503, code: 'STORE_MISSING' });
+  await mountDisk();
+  const statusNow = async (): Promise<number | undefined> =>
+    (await fetch(`${url}/readyz`).catch(() => undefined))?.status;
+  await expect.poll(statusNow).toBe(200);
+  expect((await live.status()).http).toEqual({ listeners: [url], trouble: null });
+});
+
 test('stopping while a start is under way that does not end is not waited for without bound', async () => {
   const clock = new SimClock();
   const started = Promise.withResolvers<void>();
   const hangs = Promise.withResolvers<Agent>();
   const live = await LiveAgent.start(
     configOf('live'),
-    { ...surroundings, clock },
+    { ...surroundings, clock, events: new EventBook(clock) },
     new GatelogError('STORE_FAILING', 'a disk that hangs'),
     () => {
       started.resolve();

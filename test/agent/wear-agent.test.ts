@@ -9,6 +9,7 @@ import { onDisk } from '../support/store-kit.ts';
 // A budget so large that what others write to this disk meanwhile does not matter.
 const OPTIONS = `
 mqtt: {listen: ["mqtt://127.0.0.1:0"]}
+http: false
 store: {linger: 5ms, wear: {budget: 5TB, rating: 100TB, maxLatency: 400ms}}
 `;
 

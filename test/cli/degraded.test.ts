@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { EventBook } from '../../src/admin/event-book.ts';
 import type { Agent } from '../../src/agent/agent-types.ts';
+import { NO_HTTP } from '../../src/agent/config-http.ts';
 import { defaultConfig } from '../../src/agent/config.ts';
 import { LiveAgent } from '../../src/agent/live-agent.ts';
 import { consume } from '../../src/cli/consume.ts';
@@ -16,6 +18,7 @@ import { seededRandom } from '../../src/random.ts';
 import { openStore } from '../../src/store/open.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
+import { listenAt } from '../support/listen.ts';
 import { append, FOREVER } from '../support/store-kit.ts';
 
 /** Commands beside an agent that serves without its log. */
@@ -44,8 +47,13 @@ async function serveWithout(code: ErrorCode): Promise<void> {
   const config = defaultConfig({ env: {}, workingFolder: data });
   const reason = new GatelogError(code, 'so it is');
   agent = await LiveAgent.start(
-    { ...config, data, mqtt: { ...config.mqtt, listen: ['mqtt://127.0.0.1:0'] } },
-    surroundings,
+    {
+      ...config,
+      data,
+      mqtt: { ...config.mqtt, listen: [listenAt('mqtt://127.0.0.1:0')] },
+      http: NO_HTTP,
+    },
+    { ...surroundings, events: new EventBook(surroundings.clock) },
     reason,
     () => Promise.reject(reason),
   );

@@ -102,6 +102,10 @@ describe('a running agent', () => {
       startedAt: 'now',
       store: null,
       wear: null,
+      clock: null,
+      mirrors: [],
+      certificates: [],
+      accessFiles: [],
       ...changes,
     }) as AgentStatus;
   const store = (changes: object): AgentStatus['store'] =>
@@ -113,11 +117,41 @@ describe('a running agent', () => {
     expect(findingsOf('agent', { agent: agent({ store: store({}) }) })).toEqual([]);
   });
 
+  test('that can not use a file of who may come in is one, too', () => {
+    const file = {
+      what: 'users',
+      source: '/users',
+      trouble: '/users:2: bad',
+      since: 'then',
+    } as const;
+    expect(findingsOf('agent', { agent: agent({ accessFiles: [file] }) })).toEqual([
+      'users: the users from before are in use, since then: /users:2: bad; mend it, it is looked at every minute, and at once on SIGHUP',
+    ]);
+  });
+
   test('that is looking through its log does not know all losses yet', () => {
     const checking = agent({ store: store({ scrub: { state: 'running' } }) });
     expect(linesOf('losses', { agent: checking, corruption: [NO_RECORD] })[0]).toBe(
       'no record is known to be lost; the check of the log is under way',
     );
+  });
+
+  test('whose mirror only a person can mend', () => {
+    const mirror = { name: 'central', state: 'halted', reason: 'a clone runs' };
+    const mirrors = [mirror, { ...mirror, name: 'other', state: 'backing off' }];
+    const facts = { agent: agent({ mirrors: mirrors as unknown as AgentStatus['mirrors'] }) };
+    expect(findingsOf('mirrors', facts)).toEqual(['central is halted: a clone runs']);
+    expect(linesOf('mirrors', facts)).toEqual(['central: halted', 'other: backing off']);
+  });
+
+  test('whose clock is not believed', () => {
+    const clock = { state: 'suspect', why: 'it lies before 2026', source: null, time: 'then' };
+    const facts = { agent: agent({ clock: clock as AgentStatus['clock'] }) };
+    expect(findingsOf('clock', facts)).toEqual([
+      expect.stringMatching(
+        /^the clock is not believed: it lies before 2026; see to network time/u,
+      ),
+    ]);
   });
 
   test('says how long the card lasts', () => {

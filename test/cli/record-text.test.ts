@@ -36,6 +36,7 @@ test('what could play tricks on a terminal is escaped, what is no text is base64
   const shown = (fields: object): string =>
     recordText(PLAIN_CONTEXT, { ...RECORD, ...fields }).slice(42);
   expect(shown({ value: 'a\u001B[2J\nb' })).toBe('b a\\u001b[2J\\nb');
+  expect(shown({ value: 'a\u009B2J\u007F' })).toBe('b a\\u009b2J\\u007f');
   expect(shown({ value: undefined, valueBase64: '/w==' })).toBe('b (base64) /w==');
   expect(shown({ value: null })).toBe('b null');
 });

@@ -1,76 +1,29 @@
 import { expect, test } from 'vitest';
-import type { AgentStatus } from '../../src/admin/status.ts';
+import type { IngestStatus } from '../../src/admin/status.ts';
 import { lagTime, statusLines } from '../../src/cli/status.ts';
-import { LOSS_REASONS, type LossTotals } from '../../src/loss.ts';
-import type { DiskStatus, StoreCounters } from '../../src/store/log.ts';
+import { DISK, STATUS, STORE } from '../support/agent-status.ts';
 import { PLAIN_CONTEXT } from '../support/cli-context.ts';
 
-const NO_LOSSES = Object.fromEntries(
-  LOSS_REASONS.map((reason) => [reason, { records: 0, bytes: 0 }]),
-) as LossTotals;
-
-const DISK: DiskStatus = {
-  step: 'drop-mirrored',
-  entered: { ok: 0, warn: 1, 'drop-mirrored': 1, 'drop-unmirrored': 0, refuse: 0 },
-  freeBytes: 1e9,
-  totalBytes: 1e10,
-  folderBytes: 12_000_000,
-  maxBytes: 16_777_216,
-  roomBytes: 4_928_307,
-  reserveBytes: 2_097_152,
-  reserveTargetBytes: 2_097_152,
-  segmentsDropped: 0,
-  recordsDropped: 0,
-  lastDroppedMs: null,
+const INGEST: IngestStatus = {
+  received: 1,
+  receivedBytes: 1,
+  appended: { fsync: 1, os: 0, none: 0 },
+  unrouted: 0,
+  returned: 0,
+  failed: 0,
+  notRetained: 0,
+  dropped: 0,
+  connections: 1,
+  connectionsTotal: 1,
+  loginsRefused: 0,
+  notKept: 0,
+  sessions: 0,
+  queuedBytes: 0,
+  heldBytes: 0,
+  connectionsRefused: 0,
   refused: 0,
-  refusal: null,
-  refusedTopics: [],
-};
-
-const STORE: StoreCounters = {
-  trouble: null,
-  recordsAppended: 1,
-  bytesAppended: 100,
-  commits: 1,
-  syncs: 1,
-  stateSyncs: 0,
-  recordsDropped: 0,
-  bytesDropped: 0,
-  segments: 1,
-  diskBytes: 2048,
-  disk: DISK,
-  scrub: { state: 'idle', lastFinishedMs: 0, bytesChecked: 0, findings: 0 },
-  losses: { ...NO_LOSSES, corruption: { records: 2, bytes: 10 } },
-};
-
-const STATUS: AgentStatus = {
-  version: '0.1.0',
-  gateway: 'gw-1',
-  incarnation: 'abc',
-  degraded: null,
-  degradedCode: null,
-  data: '/data',
-  pid: 17,
-  startedAt: '2026-11-26T01:00:00.000Z',
-  uptimeMs: 61_000,
-  memory: { rssBytes: 1_048_576, heapUsedBytes: 0, externalBytes: 0 },
-  clock: {
-    state: 'unconfirmed',
-    why: null,
-    source: null,
-    forMs: 61_000,
-    time: '2026-11-26T01:01:01.001Z',
-    aheadMs: -1,
-    boot: 'b',
-    jumps: 0,
-    lastJumpMs: null,
-  },
-  listeners: ['mqtt://127.0.0.1:1883'],
-  ingest: null,
-  store: STORE,
-  wear: null,
-  topics: [],
-  mirrors: [],
+  violations: 0,
+  dedup: null,
 };
 
 test('one of each is one, a millisecond is no wrong clock, a step of the disk is said in words', () => {
@@ -111,6 +64,49 @@ test('without a log: why, at the top, and nothing of what nobody knows', () => {
     'listens',
   ]);
   expect(lines).toContain('data      /data');
+});
+
+test('files and certificates that a person should see to have their lines', () => {
+  const rules = { what: 'rules', source: '/r', trouble: '/r:1:1: bad', since: 'T' } as const;
+  const certificate = {
+    file: '/c.pem',
+    listeners: [],
+    expiresAt: 'T',
+    expiresInMs: -1000,
+    state: 'expired',
+    trouble: null,
+    troubleSince: null,
+  } as const;
+  const told = { certificates: [certificate], accessFiles: [rules] };
+  const lines = statusLines(PLAIN_CONTEXT, { ...STATUS, ...told });
+  expect(lines.filter((line) => /^(?:tls|rules) /u.test(line))).toEqual([
+    expect.stringContaining('/c.pem expired 1s ago'),
+    expect.stringContaining('the rules from before are in use, since T: /r:1:1: bad'),
+  ]);
+});
+
+test('what was a repeat of numbered messages, and who was forgotten for others', () => {
+  const known = { remembered: 1, atMost: 16_384, forgotten: 0 };
+  const counts = { ...known, repeats: 1, gaps: 0, late: 0, unreadable: 0 };
+  const linesOf = (dedup: IngestStatus['dedup']): readonly string[] =>
+    statusLines(PLAIN_CONTEXT, { ...STATUS, ingest: { ...INGEST, dedup } });
+  expect(linesOf(null).filter((line) => line.startsWith('dedup'))).toEqual([]);
+  expect(linesOf(counts)).toContain(
+    'dedup     1 producer of at most 16384 remembered, 1 repeat not stored again',
+  );
+  const all = {
+    ...counts,
+    remembered: 16_384,
+    forgotten: 3,
+    repeats: 17,
+    gaps: 1,
+    late: 5,
+    unreadable: 2,
+  };
+  expect(linesOf(all)).toContain(
+    'dedup     16384 producers of at most 16384 remembered, 3 forgotten for others, ' +
+      '17 repeats not stored again, 1 gap, 5 messages late, 2 without a readable number',
+  );
 });
 
 test('records that went before every mirror had them, and when', () => {

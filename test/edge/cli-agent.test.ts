@@ -196,7 +196,7 @@ describe('starting', () => {
 
   test('a port in use', async () => {
     const { url } = await cli.startAgent();
-    const second = await cli.run(['run', '--data', 'other', '--mqtt', url]);
+    const second = await cli.run(['run', '--data', 'other', '--http', 'off', '--mqtt', url]);
     expect(second).toMatchObject({ code: 75, stdout: '' });
     expect(second.stderr).toMatch(
       new RegExp(`^gatelog: can't listen on ${url}: .*EADDRINUSE.*\\n$`, 'u'),

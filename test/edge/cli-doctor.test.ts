@@ -1,4 +1,4 @@
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { CliFolder, publish } from '../support/cli.ts';
@@ -24,7 +24,7 @@ test('a healthy folder, stopped: 0, and not a file of it is touched', async () =
   const before = everything();
   const report = await cli.run(['doctor']);
   expect(report).toMatchObject({ code: 0, stderr: '' });
-  expect(report.stdout).toMatch(/identity {4}gateway press-1, incarnation [0-9a-f]{16}, format 2/u);
+  expect(report.stdout).toMatch(/identity {6}gateway press-1, incarnation [0-9a-f]{16}, format 2/u);
   expect(report.stdout).toMatch(/: healthy as far as it was looked at\n$/u);
   expect(everything()).toEqual(before);
 });
@@ -54,7 +54,7 @@ test('a damaged folder: before the next start, and after it what was set aside a
   await agent.stop();
   const after = await cli.run(['doctor']);
   expect(after.code).toBe(1);
-  expect(after.stdout).toMatch(/quarantine {2}0001-segment-1, 6 B, .*: it is no folder/u);
+  expect(after.stdout).toMatch(/quarantine {4}0001-segment-1, 6 B, .*: it is no folder/u);
   expect(after.stdout).toContain('! its end was lost, and up to 1 record with it');
   const gaps = await cli.run(['gaps', '--json']);
   expect(JSON.parse(gaps.stdout)).toMatchObject({ firstOffset: 0, lastOffset: 0, records: 1 });
@@ -80,4 +80,25 @@ test('no folder at all, or a file', async () => {
   const told = await cli.run(['doctor']);
   expect(told.code).toBe(66);
   expect(told.stderr).toMatch(/^gatelog: \S+gatelog-data is a file, and no data folder; name it/u);
+});
+
+test('by a configuration, before the first start: what it names, who may read it, and the way upstream', async () => {
+  const file = path.join(cli.folder, 'gatelog.yaml');
+  const mirrors =
+    'mirrors: {central: {kafka: {brokers: ["127.0.0.1:1"], sasl: {mechanism: PLAIN, username: u, password: hush}, tls: true}}}';
+  writeFileSync(file, `gateway: gw-1\ndata: not/yet\n${mirrors}\n`, { mode: 0o644 });
+  const report = await cli.run(['doctor', '--config', 'gatelog.yaml', '--json']);
+  expect(report.code).toBe(1);
+  expect(report.stdout).not.toContain('hush');
+  const { findings, ways, machine } = JSON.parse(report.stdout) as Record<string, unknown>;
+  expect(findings).toEqual([
+    expect.stringMatching(/gatelog\.yaml holds secrets, and everybody .* chmod 600$/u),
+    expect.stringMatching(/^connection: Kafka at 127\.0\.0\.1:1 .*nothing listens there/u),
+  ]);
+  expect(ways).toMatchObject({ central: [{ name: 'connection', state: 'failed' }] });
+  expect(machine).toMatchObject({ node: process.version });
+  chmodSync(file, 0o600);
+  const offline = await cli.run(['doctor', '--config', 'gatelog.yaml', '--offline']);
+  expect(offline).toMatchObject({ code: 0, stderr: '' });
+  expect(offline.stdout).toContain('there is no data folder yet; the first start makes it');
 });

@@ -9,6 +9,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import NODE_ENVIRONMENT from '../../deploy/node-env.json' with { type: 'json' };
+import NODE_FLAGS from '../../deploy/node-flags.json' with { type: 'json' };
 import type { AgentStatus } from '../../src/admin/status.ts';
 import { CliFolder } from '../support/cli.ts';
 import { runProcess, startProcess } from '../support/process.ts';
@@ -50,7 +52,7 @@ describe('a crash', () => {
 
 test('the reader of the log may go away, and the agent stays', async () => {
   const piped = await cli.startShell(
-    'run --mqtt mqtt://127.0.0.1:0 --kafka 127.0.0.1:1 | head -c 1; exit ${PIPESTATUS[0]}',
+    'run --mqtt mqtt://127.0.0.1:0 --kafka 127.0.0.1:1 | head -n 1; exit ${PIPESTATUS[0]}',
   );
   await piped.waitFor(/\{/u);
   const status = async (): Promise<AgentStatus | undefined> => {
@@ -79,11 +81,15 @@ test('an idle agent, built, with the default configuration, needs at most 40 MB 
     expect(built).toMatchObject({ code: 0, stdout: '' });
     symlinkSync(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'));
     copyFileSync(path.join(ROOT, 'package.json'), path.join(folder, 'package.json'));
-    const args = [path.join(out, 'main.js'), 'run', '--mqtt', 'mqtt://127.0.0.1:0'];
-    const env = { NODE_ENV: 'production', NODE_OPTIONS: '', NODE_DISABLE_COMPILE_CACHE: '1' };
+    const main = path.join(out, 'main.js');
+    const args = [...NODE_FLAGS, main, 'run', '--mqtt', 'mqtt://127.0.0.1:0'];
+    const plain = { NODE_OPTIONS: '', NODE_DISABLE_COMPILE_CACHE: '1' };
+    const env = { ...NODE_ENVIRONMENT, ...plain, NODE_ENV: 'production' };
     const agent = await startProcess({ command: process.execPath, args, cwd: folder, env });
     try {
       await agent.waitFor(/agent\.ready/u);
+      // Made in the background after the start: the last work before nothing is to be done.
+      await agent.waitFor(/disk\.reserve/u, 60_000);
       const kilobytes = (): number => {
         const status = readFileSync(`/proc/${agent.pid}/status`, 'utf8');
         return Number(/^RssAnon:\s+(\d+) kB$/mu.exec(status)?.[1]);

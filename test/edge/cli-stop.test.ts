@@ -5,7 +5,7 @@ import { connectAsync } from 'mqtt';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { RecordJson } from '../../src/admin/record-json.ts';
 import { CliFolder, publish } from '../support/cli.ts';
-import type { Running } from '../support/process.ts';
+import { type Running, startProcess } from '../support/process.ts';
 
 const PATIENT = { timeout: 30_000, interval: 50 };
 
@@ -23,7 +23,7 @@ async function loggedValues(): Promise<Set<string | null | undefined>> {
 }
 
 describe('a graceful stop', () => {
-  test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+  test.each(['SIGTERM', 'SIGINT'] as const)(
     '%s with messages in flight: all that is acknowledged is in the log, exit code 0',
     async (signal) => {
       const { agent, url } = await cli.startAgent();
@@ -54,6 +54,28 @@ describe('a graceful stop', () => {
       expect(log).toContain('"event":"agent.stopped"');
     },
   );
+
+  test('SIGHUP is the end of a terminal, and nothing to end for where there is none', async () => {
+    const { agent } = await cli.startAgent();
+    agent.signal('SIGHUP');
+    await agent.waitFor(/"event":"agent\.reload"/u);
+    expect(await agent.stop()).toEqual({ code: 0, signal: null });
+    const { command, args, cwd } = cli.spec(['run', '--mqtt', 'mqtt://127.0.0.1:0']);
+    const line = [command, ...args].map((word) => `'${word}'`).join(' ');
+    const window = await startProcess({
+      command: '/usr/bin/script',
+      args: ['-qec', `${line}; echo code $?`, '/dev/null'],
+      cwd,
+      holdInput: true,
+      env: { NODE_ENV: 'production' },
+    });
+    await window.waitFor(/is ready: /u);
+    const status = await cli.run(['status', '--json']);
+    const { pid } = JSON.parse(status.stdout) as { pid: number };
+    process.kill(pid, 'SIGHUP');
+    await window.waitFor(/code 0/u);
+    await window.kill();
+  });
 
   test('ends connections, the socket and the lock: the next agent starts at once', async () => {
     const { agent, url } = await cli.startAgent();

@@ -68,7 +68,7 @@ describe('wrong calls', () => {
     [
       ['run', '--mqtt', 'tcp://x'],
       78,
-      '--mqtt: expected an address such as mqtt://127.0.0.1:1883, found "tcp://x"',
+      '--mqtt: expected an address such as mqtt://127.0.0.1:1883 (or mqtts, ws, wss, unix:///PATH), found "tcp://x"',
     ],
     [
       ['run', '--config', 'nowhere.yaml'],
@@ -148,4 +148,31 @@ describe('config check', () => {
     const plain = await cli.run(['config', 'check', 'good.yaml'], { FORCE_COLOR: '1' });
     expect(plain.stdout).not.toContain('\u001B');
   });
+});
+
+test('a folder for an export that can not be made is said at once', async () => {
+  const to = '/proc/gatelog-export';
+  expect(await cli.run(['export', 'central', '--to', to])).toMatchObject({
+    code: 74,
+    stderr: expect.stringContaining(`can't make the folder ${to}`),
+  });
+});
+
+test('GATELOG_CONFIG is the configuration of whatever takes one and was given none', async () => {
+  const own = path.join(cli.folder, 'own.yaml');
+  writeFileSync(own, 'data: ./elsewhere\nmqtt: { usersFile: users }\n');
+  const env = { GATELOG_CONFIG: own };
+  const absent = await cli.run(['topics'], env);
+  expect(absent.stderr).toContain(path.join(cli.folder, 'elsewhere'));
+  const users = path.join(cli.folder, 'users');
+  writeFileSync(users, '');
+  expect(await cli.run(['config', 'check'], env)).toMatchObject({ code: 0 });
+  const rule = await cli.run(['acl', 'check', 'press-1', 'publish', 'press-1/heat'], env);
+  expect(rule).toMatchObject({ code: 0 });
+  const given = await cli.run(['topics', '--config', 'no-such.yaml'], env);
+  expect(given.stderr).toContain('no-such.yaml');
+  // Commands without the option are as they were.
+  expect(await cli.run(['gaps', '--help'], env)).toMatchObject({ code: 0 });
+  const none = await cli.run(['topics'], { GATELOG_CONFIG: '' });
+  expect(none.stderr).toContain(cli.data);
 });

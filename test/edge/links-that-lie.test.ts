@@ -33,7 +33,7 @@ async function startGateway(name: string, port: number, host: string): Promise<G
   writeFileSync(
     config,
     `gateway: ${name}\ndata: ${data}\nlog: { level: debug, format: json }\n` +
-      `mqtt: { listen: ["mqtt://${address}:${port}"] }\n` +
+      `mqtt: { listen: ["mqtt://${address}:${port}"], allowAnonymous: true }\n` +
       `mirrors: { far: { topics: [telemetry], mqtt: { ${far} } } }\n`,
   );
   const agent = await net.start({
@@ -41,7 +41,7 @@ async function startGateway(name: string, port: number, host: string): Promise<G
     args: [join(ROOT, 'src/main.ts'), 'run', '--config', config],
     env: { NODE_ENV: 'production' },
   });
-  await agent.waitFor(/"listeners":\[/u);
+  await agent.waitFor(/agent\.ready/u);
   return { port, data, agent };
 }
 

@@ -21,6 +21,7 @@ import type { Store, TopicOptions } from '../../src/store/log.ts';
 import { openStore, type StoreOptions } from '../../src/store/open.ts';
 import { silentLogger } from '../../src/telemetry.ts';
 import { systemClock } from '../../src/time.ts';
+import { listenAt } from '../support/listen.ts';
 import { handshakesOf } from '../support/handshakes.ts';
 import { entriesOf, fill, folderSize } from '../support/store-kit.ts';
 import { readAll } from '../support/read-all.ts';
@@ -76,7 +77,7 @@ async function startCentral(path: string, port = 0): Promise<Central> {
   const broker = await startBroker({
     ...parts,
     gate,
-    listen: [`mqtt://127.0.0.1:${port}`],
+    listen: [listenAt(`mqtt://127.0.0.1:${port}`)],
     users: [],
     maxPacketBytes: LIMITS.mqttPacketBytes,
   });

@@ -181,6 +181,25 @@ describe.each([
     expect(failure.message).toMatch(/did not go on with the TLS handshake within 500ms/u);
   });
 
+  test('a listener without TLS that hangs up', async () => {
+    const server = createPlainServer((socket) => {
+      socket.once('data', () => socket.end());
+    });
+    const failure = await failureOf(ask(await portOf(server), ca()));
+    expect(failure.message).toMatch(
+      /as one that does not speak TLS: is this a plaintext listener/u,
+    );
+  });
+
+  test('a client certificate that is wanted and missing, in the older TLS too', async () => {
+    const wants = { ca: ca(), requestCert: true, maxVersion: 'TLSv1.2' } as const;
+    const server = createServer({ ...good, ...wants });
+    server.on('tlsClientError', () => {});
+    const failure = await failureOf(ask(await portOf(server), ca()));
+    expect(failure.message).toMatch(/ends the TLS handshake .* client certificate \(tls\.cert/u);
+    expect(failure.message).not.toMatch(/\n|:error:/u);
+  });
+
   test('a listener without TLS, or a captive portal', async () => {
     const server = createPlainServer((socket) => {
       socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));

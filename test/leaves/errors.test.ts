@@ -38,3 +38,10 @@ describe('errors', () => {
     expect(must(0, 'zero is a value')).toBe(0);
   });
 });
+
+test('of what OpenSSL says only the reason is shown, on one line', () => {
+  const error = new Error(
+    'write EPROTO 40D7C6A4417F0000:error:0A000410:SSL routines:ssl3_read_bytes:ssl/tls alert handshake failure:../deps/openssl/rec_layer_s3.c:912:SSL alert number 40\n',
+  );
+  expect(messageOf(error)).toBe('write EPROTO ssl/tls alert handshake failure');
+});

@@ -38,6 +38,14 @@ describe('child processes of the tests', () => {
     await expect(child.waitFor(/never/)).rejects.toThrow(/the process ended; it said:\nother/);
   });
 
+  it('waits for whole lines, and at the end for what has none', async () => {
+    const script = `process.stdout.write('heard');
+      setTimeout(() => process.stdout.write(' all\\nlast'), 200)`;
+    const child = await startProcess({ command: node, args: ['-e', script] });
+    expect((await child.waitFor(/^heard.*$/mu))[0]).toBe('heard all');
+    expect((await child.waitFor(/^last$/mu))[0]).toBe('last');
+  });
+
   it('names a command that does not exist', async () => {
     const result = await runProcess({ command: '/no/such/program' }).catch(String);
     expect(JSON.stringify(result)).toContain('/no/such/program');

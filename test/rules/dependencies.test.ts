@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { modulesBelow, ROOT, type SourceModule } from './source-tree.ts';
@@ -11,19 +11,21 @@ import { modulesBelow, ROOT, type SourceModule } from './source-tree.ts';
  */
 const modules = modulesBelow('src');
 
-type Layer = 'main' | 'cli' | 'agent' | 'admin' | 'mirror' | 'store' | 'leaf';
+type Layer = 'main' | 'page' | 'cli' | 'agent' | 'admin' | 'mirror' | 'store' | 'leaf';
 
 function layerOf(path: string): Layer {
   const [, first = '', rest] = path.split('/');
   if (rest === undefined) return first === 'main.ts' ? 'main' : 'leaf';
   if (first === 'cli' || first === 'agent' || first === 'admin') return first;
-  if (first === 'mirror' || first === 'store') return first;
+  if (first === 'mirror' || first === 'store' || first === 'page') return first;
   throw new Error(`${path}: no layer is known for src/${first}; add it to the dependency rule`);
 }
 
 /** What a layer may import besides itself and the leaves. */
 const MAY_IMPORT: Readonly<Record<Layer, readonly Layer[]>> = {
   main: ['cli'],
+  // Runs in a browser: it takes nothing but types.
+  page: ['admin', 'mirror'],
   cli: ['agent', 'admin', 'mirror', 'store'],
   agent: ['admin', 'mirror', 'store'],
   admin: ['mirror', 'store'],
@@ -54,11 +56,17 @@ const HOMES: Readonly<Record<string, RegExp>> = {
   'node-cron': /^src\/cron\.ts$/u,
   '@platformatic/kafka': /^src\/mirror\/kafka\//u,
   mqtt: /^src\/mirror\/mqtt\//u,
+  jose: /^src\/agent\/token-/u,
   yaml: /^src\/agent\/config/u,
   zod: /^src\/agent\/config/u,
   pino: /^src\/agent\/logger\.ts$/u,
   'pino-pretty': /^src\/agent\/logger\.ts$/u,
   yargs: /^src\/cli\//u,
+  fastify: /^src\/admin\/http-/u,
+  '@fastify/swagger': /^src\/admin\/http-/u,
+  'prom-client': /^src\/admin\/metrics/u,
+  'modern-tar': /^src\/cli\/bundle\//u,
+  ws: /^src\/agent\/broker-websocket/u,
 };
 
 function allowed(from: SourceModule, to: string): boolean {
@@ -85,6 +93,17 @@ describe('dependency rule', () => {
       .flatMap((module) =>
         module.own.filter((to) => layerOf(to) === 'mirror').map((to) => `${module.path} → ${to}`),
       );
+    expect(broken).toEqual([]);
+  });
+
+  test('the page takes nothing but types from the agent', () => {
+    const page = modules.filter((module) => layerOf(module.path) === 'page');
+    expect(page.length).toBeGreaterThan(10);
+    const broken = page.flatMap(({ path }) => {
+      const text = readFileSync(join(ROOT, path), 'utf8');
+      const taken = text.match(/^import (?!type )[^;]*'\.\.\/[^']*'/gmu) ?? [];
+      return taken.map((line) => `${path}: ${line}`);
+    });
     expect(broken).toEqual([]);
   });
 
@@ -125,7 +144,7 @@ describe('dependency rule', () => {
   test('the table saw the whole tree', () => {
     const layers = new Set(modules.map((module) => layerOf(module.path)));
     expect([...layers].toSorted()).toEqual(
-      ['admin', 'agent', 'cli', 'leaf', 'main', 'mirror', 'store'].toSorted(),
+      ['admin', 'agent', 'cli', 'leaf', 'main', 'mirror', 'page', 'store'].toSorted(),
     );
     expect(modules.length).toBeGreaterThan(60);
     expect(modules.flatMap((module) => module.own).length).toBeGreaterThan(200);

@@ -18,13 +18,42 @@ const TOOLS = [
   { program: 'faketime', debian: 'faketime' },
   { program: 'ip', debian: 'iproute2' },
   { program: 'nft', debian: 'nftables' },
+  { program: 'chromium', debian: 'chromium' },
+  { program: 'promtool', debian: 'prometheus' },
+  // Debian's own, which has its packages; another python3 may stand before it on the path.
+  { program: 'python3', debian: 'python3-paho-mqtt', check: hasPaho },
 ];
 
-function find(program, path) {
+/** Those that only the tests of the Debian package and of systemd need (`npm run test:package`). */
+const PACKAGE_TOOLS = [
+  { program: 'dpkg-deb', debian: 'dpkg' },
+  { program: 'lintian', debian: 'lintian' },
+  { program: 'debootstrap', debian: 'debootstrap' },
+  { program: 'qemu-aarch64-static', debian: 'qemu-user-static' },
+  { program: 'systemd-nspawn', debian: 'systemd-container' },
+  { program: 'man', debian: 'man-db' },
+];
+const ALL_TOOLS = [...TOOLS, ...PACKAGE_TOOLS];
+
+/** The first on the path that will do. */
+function find(program, path, check = () => true) {
   return path
     .split(delimiter)
     .map((folder) => join(folder, program))
-    .find((file) => existsSync(file));
+    .find((file) => existsSync(file) && check(file));
+}
+
+/** Where a tool is that `ensureTools` saw to. */
+export function toolFile(program) {
+  const { check } = ALL_TOOLS.find((tool) => tool.program === program) ?? {};
+  const file = find(program, process.env.PATH ?? '', check);
+  if (file === undefined) throw new PrepareError(`${program} is missing; npm test installs it`);
+  return file;
+}
+
+function hasPaho(file) {
+  const { status } = spawnSync(file, ['-c', 'import paho.mqtt.client'], { stdio: 'ignore' });
+  return status === 0;
 }
 
 function javaIsNewEnough(file) {
@@ -34,11 +63,9 @@ function javaIsNewEnough(file) {
 }
 
 function missingTools(path, wanted) {
-  return TOOLS.filter(({ program, check }) => {
-    if (!wanted.includes(program)) return false;
-    const file = find(program, path);
-    return file === undefined || (check !== undefined && !check(file));
-  });
+  return ALL_TOOLS.filter(
+    ({ program, check }) => wanted.includes(program) && find(program, path, check) === undefined,
+  );
 }
 
 function aptGet(args) {
@@ -50,13 +77,15 @@ function aptGet(args) {
 }
 
 /**
- * Debian's mosquitto package starts a broker on port 1883. Installed by us it is stopped again; one
- * that was there before is the user's, and is left alone (the tests use ports of their own).
+ * Debian's packages start what they hold: a broker on port 1883, a Prometheus on 9090. Installed by us it is
+ * stopped again; one that was there before is the user's, and is left alone (the tests use ports of their own).
  */
-function stopFreshMosquitto() {
+const STARTED_BY_PACKAGES = ['mosquitto', 'prometheus'];
+
+function stopFresh(service) {
   const command = existsSync('/run/systemd/system')
-    ? ['systemctl', ['disable', '--now', 'mosquitto']]
-    : ['service', ['mosquitto', 'stop']];
+    ? ['systemctl', ['disable', '--now', service]]
+    : ['service', [service, 'stop']];
   spawnSync(...command, { stdio: 'ignore' });
 }
 
@@ -87,7 +116,7 @@ export function ensureTools(path, wanted = TOOLS.map(({ program }) => program)) 
     aptGet(['update']);
     if (!aptGet(install)) throw new PrepareError(explain(missing, packages));
   }
-  if (packages.includes('mosquitto')) stopFreshMosquitto();
+  for (const each of STARTED_BY_PACKAGES) if (packages.includes(each)) stopFresh(each);
   const still = missingTools(path, wanted);
   if (still.length > 0) throw new PrepareError(explain(still, packages));
 }

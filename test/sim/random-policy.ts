@@ -20,6 +20,10 @@ export class ShiftyLink implements Network {
     return Promise.resolve({ ipv4, ipv6: '' });
   }
 
+  localAddressTo(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   interfaceOf(): undefined {
     // The simulated connections have no addresses.
   }

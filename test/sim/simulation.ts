@@ -161,7 +161,7 @@ export class Simulation {
   }
 
   /** A person's word; the process may die before it is stored. */
-  #decide(act: (mirror: Mirror) => Promise<void>): void {
+  #decide(act: (mirror: Mirror) => Promise<unknown>): void {
     if (this.#mirror !== undefined) act(this.#mirror).catch(() => {});
   }
 

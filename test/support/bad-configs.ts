@@ -16,7 +16,29 @@ export const BAD_CONFIGS: readonly BadConfig[] = [
     name: 'an unknown option with nothing near',
     text: 'mqtt:\n  websockets: true\n',
     lines: [
-      'bad.yaml:2:3: mqtt.websockets: unknown option (known here: listen, users, maxPacket, maxConnections, central)',
+      'bad.yaml:2:3: mqtt.websockets: unknown option (known here: listen, allowAnonymous, tls, users, usersFile, jwt, roles, acl, aclFile, ownTopics, logConnections, takeOver, maxPacket, maxConnections, maxConnectionsPerAddress, maxKeepAlive, maxConnectionsPerUser, limits, central, sessions, sysInterval, dedup)',
+    ],
+  },
+  {
+    name: 'numbers of devices without a producer',
+    text: 'mqtt:\n  dedup: {sequenceProperty: seq}\n',
+    lines: [
+      'bad.yaml:2:10: mqtt.dedup: expected producerProperty and sequenceProperty, both or neither, found seq',
+    ],
+  },
+  {
+    name: 'numbers of devices under one name',
+    text: 'mqtt:\n  dedup: {producerProperty: id, sequenceProperty: seq, epochProperty: id}\n',
+    lines: [
+      'bad.yaml:2:10: mqtt.dedup: expected names that differ from each other, found id, seq, id',
+    ],
+  },
+  {
+    name: 'numbers of devices under a name of ours',
+    text: 'mqtt:\n  dedup: {producerProperty: gatelog.id, sequenceProperty: 5}\n',
+    lines: [
+      'bad.yaml:2:29: mqtt.dedup.producerProperty: expected the name of a user property, such as "seq", of at most 100 characters and not beginning with "gatelog.", found "gatelog.id"',
+      'bad.yaml:2:59: mqtt.dedup.sequenceProperty: expected the name of a user property, such as "seq", of at most 100 characters and not beginning with "gatelog.", found the number 5 (put it in quotes)',
     ],
   },
   {
@@ -243,7 +265,7 @@ export const BAD_CONFIGS: readonly BadConfig[] = [
     name: 'an address without mqtt',
     text: "mqtt: {listen: ['127.0.0.1:1883']}\n",
     lines: [
-      'bad.yaml:1:17: mqtt.listen[0]: expected an address such as mqtt://127.0.0.1:1883, found "127.0.0.1:1883"',
+      'bad.yaml:1:17: mqtt.listen[0]: expected an address such as mqtt://127.0.0.1:1883 (or mqtts, ws, wss, unix:///PATH), found "127.0.0.1:1883"',
     ],
   },
   {
@@ -335,11 +357,6 @@ export const BAD_CONFIGS: readonly BadConfig[] = [
     lines: ['bad.yaml:1:10: gateway: the environment has no variable GATELOG_NOT_SET'],
   },
   {
-    name: 'a reference of an unknown kind',
-    text: 'gateway: ${vault:x}\n',
-    lines: ['bad.yaml:1:10: gateway: expected ${file:PATH} or ${env:NAME}, found ${vault:x}'],
-  },
-  {
     name: 'a bad value from the environment, not shown',
     text: "log: {level: '${env:HUSH}'}\n",
     lines: [
@@ -355,9 +372,24 @@ export const BAD_CONFIGS: readonly BadConfig[] = [
     name: 'several at once, in the order of the file',
     text: 'mqtt:\n  listen: [x]\ngatway: y\nstore: {linger: z}\n',
     lines: [
-      'bad.yaml:2:12: mqtt.listen[0]: expected an address such as mqtt://127.0.0.1:1883, found "x"',
+      'bad.yaml:2:12: mqtt.listen[0]: expected an address such as mqtt://127.0.0.1:1883 (or mqtts, ws, wss, unix:///PATH), found "x"',
       'bad.yaml:3:1: gatway: unknown option (did you mean "gateway"?)',
       'bad.yaml:4:17: store.linger: expected a duration from 0ms to 1s, such as 5ms, found "z"',
+    ],
+  },
+  {
+    name: 'one value where a list is wanted',
+    text: "mirrors:\n  c:\n    kafka: {brokers: localhost:9092}\n  d:\n    mqtt: {url: 'mqtt://h:1'}\n    topics: telemetry\n",
+    lines: [
+      'bad.yaml:3:22: mirrors.c.kafka.brokers: expected a list, such as ["kafka-1.example.com:9092"], found "localhost:9092"',
+      'bad.yaml:6:13: mirrors.d.topics: expected a list, such as ["telemetry", "alarm*"], found "telemetry"',
+    ],
+  },
+  {
+    name: 'a metered cap above the rate',
+    text: "mirrors:\n  c:\n    mqtt: {url: 'mqtt://h:1'}\n    link: {rate: 100kbit/s, metered: {then: {cap: 200kbit/s}}}\n",
+    lines: [
+      'bad.yaml:4:45: mirrors.c.link.metered.then: expected a cap below link.rate (100 kbit/s), found 200 kbit/s, which never applies',
     ],
   },
 ];

@@ -3,6 +3,14 @@ import type { BadConfig } from './bad-configs.ts';
 /** As bad-configs.ts: what can be wrong with mirrors. */
 export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
   {
+    name: 'name and password in addresses, not shown',
+    text: 'mirrors:\n  a: {kafka: {brokers: ["u:pl/an@ted@k:9"]}}\n  b: {mqtt: {url: "mqtt://u:pl/an@ted@h"}}\n',
+    lines: [
+      'bad.yaml:2:25: mirrors.a.kafka.brokers[0]: expected an address such as kafka-1.example.com:9092, found a text that is not shown',
+      'bad.yaml:3:19: mirrors.b.mqtt.url: expected an address such as mqtts://central.example.com:8883 or wss://central.example.com/mqtt, without user and password, found a text that is not shown',
+    ],
+  },
+  {
     name: 'an unknown option of a mirror',
     text: "mirrors:\n  c:\n    kafka: {brokers: ['k:9092'], compresion: zstd}\n",
     lines: [
@@ -57,7 +65,9 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
   {
     name: 'a Kafka mirror without brokers',
     text: 'mirrors:\n  central:\n    kafka:\n',
-    lines: ['bad.yaml:3:11: mirrors.central.kafka.brokers: expected a list, found nothing'],
+    lines: [
+      'bad.yaml:3:11: mirrors.central.kafka.brokers: expected a list, such as ["kafka-1.example.com:9092"], found nothing',
+    ],
   },
   {
     name: 'a sample that is none',
@@ -233,7 +243,14 @@ export const BAD_MIRROR_CONFIGS: readonly BadConfig[] = [
     name: 'a mirror to itself',
     text: "mirrors:\n  central:\n    mqtt: {url: 'mqtt://127.0.0.1:1883'}\n",
     lines: [
-      'bad.yaml:3:17: mirrors.central.mqtt.url: is this agent itself (mqtt.listen): every record would come back',
+      'bad.yaml:3:17: mirrors.central.mqtt.url: is this agent itself (it listens on mqtt://127.0.0.1:1883): every record would come back',
+    ],
+  },
+  {
+    name: 'a mirror to itself by another name',
+    text: "mqtt: {listen: ['mqtt://[::1]:1907']}\nmirrors:\n  central:\n    mqtt: {url: 'mqtt://localhost:1907'}\n",
+    lines: [
+      'bad.yaml:4:17: mirrors.central.mqtt.url: is this agent itself (it listens on mqtt://[::1]:1907): every record would come back',
     ],
   },
   {

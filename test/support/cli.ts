@@ -34,6 +34,11 @@ export class CliFolder {
     return running;
   }
 
+  /** What a gatelog command is as a process. */
+  spec(args: readonly string[]): CliSpec {
+    return this.#spec(args, {});
+  }
+
   /** A shell's line that begins with a gatelog command. */
   shell(line: string): Promise<Finished> {
     return runProcess(this.#shellSpec(line));
@@ -50,7 +55,10 @@ export class CliFolder {
     args: readonly string[] = [],
     env: Record<string, string> = {},
   ): Promise<{ agent: Running; url: string }> {
-    const agent = await this.start(['run', '--mqtt', 'mqtt://127.0.0.1:0', ...args], env);
+    // Agents of tests that run beside each other would want one port.
+    const http = args.includes('--http') ? [] : ['--http', 'off'];
+    const flags = ['--mqtt', 'mqtt://127.0.0.1:0', ...http, ...args];
+    const agent = await this.start(['run', ...flags], env);
     const [, url = ''] = await agent.waitFor(/"listeners":\["(mqtt:[^"]+)"/u);
     return { agent, url };
   }
@@ -75,7 +83,7 @@ export class CliFolder {
       command: process.execPath,
       args: [MAIN, ...args],
       cwd: this.folder,
-      env: { NO_COLOR: '1', NODE_ENV: 'production', GATELOG_DEBUG: '', ...env },
+      env: { NO_COLOR: '1', NODE_ENV: 'production', GATELOG_DEBUG: '', GATELOG_CONFIG: '', ...env },
     };
   }
 }

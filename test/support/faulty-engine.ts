@@ -18,6 +18,9 @@ export interface Faults {
   failSyncs: number;
   /** Holds every put and write until it is called. */
   hold: Promise<void> | undefined;
+  /** Holds every write of the state database, and every opening of a segment. */
+  holdState: Promise<void> | undefined;
+  holdOpening: Promise<void> | undefined;
   /** Holds every read of a key of a segment. */
   holdReads: Promise<void> | undefined;
   /** What was asked of segments so far. */
@@ -34,6 +37,8 @@ export function noFaults(): Faults {
     failState: false,
     failSyncs: 0,
     hold: undefined,
+    holdState: undefined,
+    holdOpening: undefined,
     holdReads: undefined,
     counts: { puts: 0, synced: 0, syncs: 0, entries: 0 },
   };
@@ -49,6 +54,7 @@ export function faultyEngine(engine: Engine, faults: Faults): Engine {
         put: (key, value, sync) => database.put(key, value, sync),
         write: async (writes) => {
           if (faults.failState) throw new Error(`injected: ${faults.reason}`);
+          await faults.holdState;
           await database.write(writes);
         },
         get: (key) => database.get(key),
@@ -59,6 +65,7 @@ export function faultyEngine(engine: Engine, faults: Faults): Engine {
     },
     segments: () => engine.segments(),
     openSegment: async (first, how) => {
+      await faults.holdOpening;
       if (faults.failOpening) {
         // As LevelDB does: what it began to make stays behind.
         if (how === 'create') await (await engine.openSegment(first, how)).close();

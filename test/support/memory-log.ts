@@ -17,6 +17,7 @@ import type {
   TopicInfo,
   TopicOptions,
 } from '../../src/store/log.ts';
+import { Producers } from '../../src/store/producers.ts';
 
 /**
  * The log's interfaces over plain arrays: for tests of what lies above the store, which want to
@@ -94,6 +95,7 @@ export class MemoryLog {
       const offset = this.#append(stream, timestampMs, key, value, headers);
       queueMicrotask(() => done(null, offset));
     },
+    producers: new Producers(),
     appendOnce: () => {
       throw new GatelogError('INTERNAL', 'the memory log does not do appendOnce');
     },
@@ -185,6 +187,9 @@ export class MemoryLog {
     return gaps;
   }
 
+  /** As after a loss of the state database. */
+  readonly lostPositions: Set<StreamId> = new Set();
+
   positions(): PositionStore {
     const stored = new Map<StreamId, Coverage>();
     const write = async (positions: Positions): Promise<void> => {
@@ -195,6 +200,11 @@ export class MemoryLog {
     return {
       lost: false,
       lostBelow: 0,
+      isLost: (stream) => this.lostPositions.has(stream),
+      found: (streams) => {
+        for (const stream of streams) this.lostPositions.delete(stream);
+        return Promise.resolve();
+      },
       get: (stream) => stored.get(stream)?.next,
       all: () => new Map([...stored].map(([stream, { next }]) => [stream, next])),
       coverage: (stream) => stored.get(stream),

@@ -1,6 +1,13 @@
 import { GatelogError } from '../../src/errors.ts';
 import { type Durability, type StreamId, streamId } from '../../src/record.ts';
-import type { AppendDone, LogWriter, TopicInfo, TopicOptions } from '../../src/store/log.ts';
+import {
+  type AppendDone,
+  DEVICE_PRODUCER,
+  type LogWriter,
+  type ProducerBook,
+  type TopicInfo,
+  type TopicOptions,
+} from '../../src/store/log.ts';
 
 export interface KeptRecord {
   readonly stream: StreamId;
@@ -30,6 +37,8 @@ interface Waiting {
  */
 export class MemoryWriter implements LogWriter {
   readonly records: KeptRecord[] = [];
+  /** Records whose write failed. */
+  readonly refused: KeptRecord[] = [];
   readonly topics: Map<string, TopicInfo> = new Map();
   boundBytes = 16_777_216;
   #waiting: Waiting[] = [];
@@ -40,6 +49,7 @@ export class MemoryWriter implements LogWriter {
   #streams = 0;
   #offsets = new Map<StreamId, number>();
   #sequences = new Map<string, number>();
+  #committed = new Map<string, number>();
   #relief: (() => void)[] = [];
 
   get waiting(): number {
@@ -76,6 +86,17 @@ export class MemoryWriter implements LogWriter {
 
   mend(): void {
     this.#failure = undefined;
+  }
+
+  /** What was told as failed was on the disk nevertheless. */
+  arrived(): void {
+    for (const record of this.refused.splice(0)) {
+      this.records.push(record);
+      const { producer, sequence } = record;
+      if (producer === undefined || sequence === undefined) continue;
+      this.#sequences.set(producer, sequence);
+      this.#committed.set(producer, sequence);
+    }
   }
 
   values(): string[] {
@@ -133,6 +154,22 @@ export class MemoryWriter implements LogWriter {
     this.#wait({ ...record, producer, sequence }, done);
   }
 
+  readonly producers: ProducerBook = {
+    last: (name) => this.#sequences.get(name) ?? -1,
+    startingWith: (prefix) => this.#startingWith(prefix),
+    forget: (names) => {
+      for (const name of names) {
+        this.#sequences.delete(name);
+        this.#committed.delete(name);
+      }
+    },
+    devices: () => ({ remembered: this.#startingWith(DEVICE_PRODUCER).length, forgotten: 0 }),
+  };
+
+  #startingWith(prefix: string): [string, number][] {
+    return [...this.#committed].filter(([name]) => name.startsWith(prefix));
+  }
+
   settled(done: AppendDone): void {
     this.#wait(undefined, done);
   }
@@ -160,10 +197,21 @@ export class MemoryWriter implements LogWriter {
     });
   }
 
+  /** A failed commit forgets what it would have said of producers. */
+  #settleProducer(record: KeptRecord | undefined, error: Error | null): void {
+    if (record?.producer === undefined || record.sequence === undefined) return;
+    const { producer, sequence } = record;
+    if (error === null) this.#committed.set(producer, sequence);
+    else this.#sequences.set(producer, this.#committed.get(producer) ?? -1);
+  }
+
   #settle(one: Waiting, failure: Error | null): void {
     this.#pendingBytes -= one.bytes;
     const error = failure ?? this.#failure ?? null;
-    if (error === null && one.record !== undefined) this.records.push(copyOf(one.record));
+    const { record } = one;
+    if (error === null && record !== undefined) this.records.push(copyOf(record));
+    else if (record !== undefined) this.refused.push(copyOf(record));
+    this.#settleProducer(record, error);
     one.done(error, error === null ? (one.record?.offset ?? -1) : -1);
   }
 }

@@ -29,8 +29,12 @@ export class RawDevice {
     });
   }
 
-  static async dial(port: number, version: 3 | 4 | 5 = 4): Promise<RawDevice> {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  static async dial(
+    port: number,
+    version: 3 | 4 | 5 = 4,
+    localAddress = '127.0.0.1',
+  ): Promise<RawDevice> {
+    const socket = connect({ port, host: '127.0.0.1', localAddress, noDelay: true });
     await once(socket, 'connect');
     return new RawDevice(socket, version);
   }

@@ -35,7 +35,10 @@ export interface Running {
   readonly ended: boolean;
   stdout(): string;
   stderr(): string;
-  /** Resolves with the first match in standard output or error, from the start of each. */
+  /**
+   * Resolves with the first match in the whole lines of standard output or error, from the start
+   * of each; a line that has not ended counts once the process has.
+   */
   waitFor(pattern: RegExp, timeoutMs?: number): Promise<RegExpExecArray>;
   signal(name: NodeJS.Signals): void;
   /** SIGKILL, and wait for the end. */
@@ -139,14 +142,19 @@ class Output {
   }
 
   end(): void {
-    this.#wake();
     this.#ended = true;
+    this.#wake();
     for (const waiter of this.#waiters) waiter.reject(new Error('the process ended'));
     this.#waiters.clear();
   }
 
+  /** A piece of a line would match `.*$` and is not what was said. */
+  #whole(text: string): string {
+    return this.#ended ? text : text.slice(0, text.lastIndexOf('\n') + 1);
+  }
+
   find(pattern: RegExp): RegExpExecArray | null {
-    return pattern.exec(this.stdout) ?? pattern.exec(this.stderr);
+    return pattern.exec(this.#whole(this.stdout)) ?? pattern.exec(this.#whole(this.stderr));
   }
 
   add(waiter: Waiter): void {

@@ -1,6 +1,7 @@
+import { KAFKA_DEFAULTS } from '../../src/mirror/kafka/options.ts';
 import { Pace } from '../../src/mirror/kafka/pace.ts';
 import type { PacedSize } from '../../src/mirror/paced-size.ts';
-import { seededRandom } from '../../src/random.ts';
+import { type Random, seededRandom } from '../../src/random.ts';
 import { SimClock } from './sim-clock.ts';
 
 /** A link, and what is behind it. */
@@ -11,6 +12,13 @@ export interface LinkOptions {
   readonly loss: number;
   /** The broker's own time for a request. */
   readonly brokerMs?: number;
+  readonly seed?: number;
+  /** Bytes as read for one on the line. */
+  readonly ratio?: number;
+  /** Of transactions. */
+  readonly timeoutMs?: number;
+  /** A batch ends with a commit of so many bytes as read, where one fits. */
+  readonly commitBytes?: number;
 }
 
 export interface Carried {
@@ -22,7 +30,6 @@ export interface Carried {
 
 const SEGMENT = 1448;
 const TIMED_OUT_SHARE = 0.02;
-/** Bytes as read for one on the line. */
 const RATIO = 4;
 const SMALL_BYTES = 200;
 
@@ -46,22 +53,25 @@ export class SimulatedLink {
   readonly clock: SimClock = new SimClock();
   readonly carried: Carried[] = [];
   readonly #link: LinkOptions;
-  readonly #random = seededRandom(3);
+  readonly #random: Random;
   readonly #queues = new Map<string, { packets: Packet[]; arrivedMs: number }>();
   readonly #ready: string[] = [];
   #isServing = false;
   #lanes: number;
   #underWay = 0;
+  /** Of the commit that is being read. */
+  #commitLeft = 0;
   #changed = Promise.withResolvers<void>();
 
   constructor(link: LinkOptions, lanes: number) {
     this.#link = link;
+    this.#random = seededRandom(link.seed ?? 3);
     this.#lanes = lanes;
   }
 
   /** Batches without end, until the clock is left standing. */
   async run(size: PacedSize): Promise<void> {
-    const pace = new Pace(this.clock);
+    const pace = new Pace(this.clock, this.#link.timeoutMs ?? KAFKA_DEFAULTS.transactionTimeoutMs);
     let before: Turn = { sent: Promise.resolve(), committed: Promise.resolve() };
     for (;;) {
       await this.#until(() => this.#underWay < size.window);
@@ -73,15 +83,15 @@ export class SimulatedLink {
   }
 
   async #fly(size: PacedSize, pace: Pace, before: Turn, noteSent: () => void): Promise<void> {
-    const { bytes } = size;
+    const bytes = this.#read(size.bytes);
     await this.#until(() => this.#lanes > 0);
     this.#lanes--;
     const begunMs = this.clock.monotonicMs();
     await pace.ofSmall(this.#request('requests', SMALL_BYTES));
     await before.sent;
-    const wireBytes = bytes / RATIO;
+    const wireBytes = bytes / (this.#link.ratio ?? RATIO);
     const brokers = ['a', 'b', 'c'].map((one) => this.#request(one, wireBytes / 3));
-    const timed = pace.ofBatch(Promise.all(brokers));
+    const timed = pace.ofBatch(Promise.all(brokers), begunMs);
     noteSent();
     const told = await timed;
     await before.committed;
@@ -93,6 +103,21 @@ export class SimulatedLink {
     const batch = { slices: [], gaps: [], records: 1, bytes };
     size.follow(told, { batch, isFull: true });
     this.#notify();
+  }
+
+  /** As a cursor does: whole commits, as many as fit; of one that does not fit, a part. */
+  #read(mostBytes: number): number {
+    const { commitBytes } = this.#link;
+    if (commitBytes === undefined) return mostBytes;
+    if (this.#commitLeft === 0) this.#commitLeft = commitBytes;
+    if (this.#commitLeft > mostBytes) {
+      this.#commitLeft -= mostBytes;
+      return mostBytes;
+    }
+    const whole = Math.floor((mostBytes - this.#commitLeft) / commitBytes);
+    const bytes = this.#commitLeft + whole * commitBytes;
+    this.#commitLeft = 0;
+    return bytes;
   }
 
   async #request(connection: string, bytes: number): Promise<void> {

@@ -10,11 +10,14 @@ test('30 faults of agent, brokers and links: every record of the log is in Kafka
   expect(result.acked).toBeGreaterThan(1000);
 }, 600_000);
 
-/** 60 cuts in `npm run test:hunt`; the disk's side of them is what test/crash looks at. */
-test('4 power cuts of the gateway: every record of the log is in Kafka once, in order', async () => {
-  const result = await huntWithCluster(4, { powerCuts: true });
+/** 100 of them, and 60 power cuts alone, in `npm run test:hunt`; the disk's side of cuts is what test/crash looks at. */
+test('8 kills, power cuts and faults of links: what devices sent is in Kafka, each message once', async () => {
+  const result = await huntWithCluster(8, { fromDevice: true });
   expect(result.problems).toEqual([]);
-  expect(result.faults).toBe(4);
-  for (const { records } of result.mirrors) expect(records).toBe(result.logRecords);
-  expect(result.acked).toBeGreaterThan(200);
+  expect(result.faults).toBe(8);
+  expect(result.resendCopies).toBe(0);
+  expect(result.acked).toBe(result.sent);
+  expect(result.logRecords).toBe(result.sent);
+  for (const { records } of result.mirrors) expect(records).toBe(result.sent);
+  expect(result.sent).toBeGreaterThan(400);
 }, 600_000);

@@ -15,11 +15,9 @@ import { WayToKafka } from '../support/network/way-to-kafka.ts';
  * afterwards. (Which failure of a link is tested where: docs/link-trouble.md.)
  */
 const kafka = KafkaOfFile.open();
-/** Only root can lay a way between two networks. */
-const canLayWays = process.getuid?.() === 0 && process.env['GATELOG_NO_MOUNTS'] === undefined;
 const WITHIN_MS = 120_000;
 
-describe.skipIf(!canLayWays)('across network namespaces', () => {
+describe('across network namespaces', () => {
   let net: NetNamespace;
   let way: WayToKafka;
   let gateway: Gateway;

@@ -6,7 +6,7 @@ import { KafkaOfFile } from '../support/kafka/of-file.ts';
 import type { ApiName } from '../support/kafka/frames.ts';
 import { type KafkaLink, openKafkaLink } from '../support/kafka/link.ts';
 import { kcatConsume } from '../support/kafka/tools.ts';
-import { committed, expectExactlyOnce, memoryKeyValue, newGateway } from './kafka-rig.ts';
+import { committed, expectExactlyOnce, memoryKeyValue, newGateway, NO_BOOKS } from './kafka-rig.ts';
 
 /** The exactly-once state machine against real brokers, seen from outside. */
 const kafka = KafkaOfFile.open();
@@ -49,7 +49,7 @@ test('two clones: the older one is fenced, says so and stays away', async () => 
   const first = await older.connectSoon();
   const from = new Map<StreamId, number>();
   await first.send(older.next(from, 20));
-  const clone = older.reborn({ journal: memoryKeyValue() });
+  const clone = older.reborn({ journal: memoryKeyValue(), ...NO_BOOKS });
   const second = await clone.connect();
   expect([...second.positions.values()].every((position) => position === 20)).toBe(true);
   const failure: unknown = await first.send(older.next(from, 20)).catch((error: unknown) => error);

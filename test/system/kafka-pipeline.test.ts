@@ -17,6 +17,7 @@ import {
   expectExactlyOnce,
   freshName,
   memoryKeyValue,
+  NO_BOOKS,
   newGateway,
   type TestGateway,
 } from './kafka-rig.ts';
@@ -67,7 +68,8 @@ test('of two open transactions the group keeps what was appended last, whichever
       const group = freshName('group');
       const clientOf = (index: number): TransactionClient => {
         const transactionalId = `${group}#${index}`;
-        const names = { transactionalId, group, positionsTopic, timeoutMs: 10_000 };
+        const ids = { transactionalId, group, positionsTopic };
+        const names = { ...ids, timeoutMs: 10_000, isDescribable: true };
         return new TransactionClient(links, coordinators, names, systemClock, signal);
       };
       const clients = [clientOf(1), clientOf(2)] as const;
@@ -104,7 +106,7 @@ describe('where the further ids are granted', () => {
     gateway.fill(3000);
     const flights = Array.from({ length: 5 }, () => older.send(gateway.next(from, 20)));
     for (const flight of flights) flight.catch(() => {});
-    const clone = gateway.reborn({ journal: memoryKeyValue() });
+    const clone = gateway.reborn({ journal: memoryKeyValue(), ...NO_BOOKS });
     await sendAll(clone, 50, 5);
     const outcomes = await Promise.allSettled([
       ...flights,

@@ -34,6 +34,9 @@ export function memoryKeyValue(): KeyValue {
   };
 }
 
+/** What a process with a new journal goes by: the far side alone. */
+export const NO_BOOKS: Partial<KafkaUpstreamOptions> = { isPositionLost: () => true };
+
 const HEADERS = encodeHeaders([
   { key: 'mqtt.topic', value: Buffer.from('plant/a') },
   { key: 'tag', value: null },

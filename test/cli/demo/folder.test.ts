@@ -23,7 +23,7 @@ test('the configurations are ones that the agent takes without a warning', async
   expect(edge.config).toMatchObject({
     gateway: folder.gateway,
     data: join(root, 'edge'),
-    mqtt: { listen: ['mqtt://127.0.0.1:1883'], central: false },
+    mqtt: { listen: [{ url: 'mqtt://127.0.0.1:1883' }], central: false },
     mirrors: { central: { upstream: { kind: 'mqtt', url: 'mqtt://127.0.0.1:2000' } } },
   });
   const central = parseConfig(centralConfig(folder, 1884), 'c.yaml', surroundings);
@@ -53,6 +53,6 @@ test('a folder that cannot be used is told with what to do', async () => {
   const file = join(root, 'file');
   await writeFile(file, '');
   await expect(openDemoFolder(file, seededRandom(1))).rejects.toThrow(
-    /can't be used .*EEXIST.*--data DIR/u,
+    /can't be used .*ENOTDIR.*--data DIR/u,
   );
 });

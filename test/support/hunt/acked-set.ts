@@ -5,7 +5,7 @@ import { Witness } from '../../crash/witness.ts';
 import { freePorts } from '../ports.ts';
 import { AgentProcess } from './agent-process.ts';
 import { checkByCommand } from './consume.ts';
-import type { DeviceProfile } from './device.ts';
+import { DEDUP, type DeviceProfile } from './device.ts';
 import { Fleet } from './fleet.ts';
 import { LogOracle } from './log-oracle.ts';
 import { LiveReader, type Sighting } from './live-reader.ts';
@@ -23,6 +23,10 @@ export interface AckedSetOptions {
   readonly kills: number;
   /** Every kill is a power cut as well: what was not synced may be lost or spoiled. */
   readonly powerCut?: boolean;
+  /** Devices send nothing but QoS 2: no message may be in the log twice. */
+  readonly onlyQos2?: boolean;
+  /** Devices number their messages, at every QoS: none may be in the log twice. */
+  readonly numbered?: boolean;
 }
 
 export interface AckedSetResult {
@@ -61,7 +65,7 @@ data: ${join(options.folder, DISK, 'data')}
 log: { level: info, format: json }
 mqtt:
   listen: [ "mqtt://127.0.0.1:${port}" ]
-store:
+${options.numbered === true ? `  dedup: ${DEDUP}\n` : ''}store:
   segment: 1MiB
   compression: ${options.seed % 2 === 0 ? 'zstd' : 'none'}
   retentionSchedule: "* * * * *"
@@ -156,7 +160,11 @@ class AckedSetHunt {
       ratePerSecond: RATE_PER_SECOND,
       random: this.#random,
       ledger: this.#ledger,
-      profile: profileOf,
+      profile: (index, random) => ({
+        ...profileOf(index, random),
+        ...(options.onlyQos2 === true ? { nextQos: () => 2 } : {}),
+        ...(options.numbered === true ? { numbered: true, version: 5 } : {}),
+      }),
     });
   }
 

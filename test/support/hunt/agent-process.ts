@@ -1,5 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
+import NODE_ENVIRONMENT from '../../../deploy/node-env.json' with { type: 'json' };
+import NODE_FLAGS from '../../../deploy/node-flags.json' with { type: 'json' };
 import {
   type Exit,
   type Finished,
@@ -28,7 +30,7 @@ export interface AgentOptions {
 
 export type Enter = (spec: ProcessSpec) => ProcessSpec;
 
-/** The real agent, `gatelog run`, as a process of its own. */
+/** The real agent, `gatelog run`, as a process of its own, with Node's flags as it is deployed. */
 export class AgentProcess {
   readonly #running: Running;
   #killed = false;
@@ -42,9 +44,9 @@ export class AgentProcess {
     const { enter = (spec) => spec } = options;
     const spec = {
       command: process.execPath,
-      args: [MAIN, 'run', '--config', options.config, ...(options.flags ?? [])],
+      args: [...NODE_FLAGS, MAIN, 'run', '--config', options.config, ...(options.flags ?? [])],
       logFile: options.logFile,
-      env: { NODE_ENV: 'production', ...options.env },
+      env: { NODE_ENV: 'production', ...NODE_ENVIRONMENT, ...options.env },
     };
     const running = await startProcess(enter(spec));
     return new AgentProcess(running);

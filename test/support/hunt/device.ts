@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import mqtt, { type Packet, type Parser } from 'mqtt-packet';
+import { NUMBER_WINDOW } from '../../../src/agent/number-window.ts';
 import type { Random } from '../../../src/random.ts';
 import { type Ledger, type Message, payloadOf } from './messages.ts';
 
@@ -16,7 +17,14 @@ export interface DeviceProfile {
   readonly topics: readonly string[];
   nextQos(random: Random): 0 | 1 | 2;
   nextPayloadBytes(random: Random): number;
+  /** It numbers its messages (mqtt.dedup; MQTT 5 only), and sends some again that were acknowledged. */
+  readonly numbered?: boolean;
 }
+
+/** As the configuration of a hunt's agent names them. */
+export const DEDUP = '{ producerProperty: producer, sequenceProperty: number }';
+const AGAIN = 0.02;
+const HURRY = 0.5;
 
 interface Flight {
   readonly message: Message;
@@ -40,6 +48,7 @@ export class Device {
   #credits = 0;
   #sequence = 0;
   #packetId = 0;
+  #old: Message | undefined;
   #timer: NodeJS.Timeout | undefined;
   /** Acknowledgements with an error code; each is a promise refused, not given. */
   refused = 0;
@@ -156,6 +165,17 @@ export class Device {
     this.#flights.delete(packetId);
     if (reason >= 0x80) this.refused++;
     else this.#ledger.acknowledge(flight.message);
+    if (reason < 0x80 && this.#profile.numbered === true) this.#again(flight.message);
+  }
+
+  /** As a device that forgot the acknowledgement: of this message, or of one long ago. */
+  #again(message: Message): void {
+    if (this.#old === undefined || this.#random.next() < AGAIN) this.#old = message;
+    if (!this.#publishing || this.#random.next() >= AGAIN) return;
+    const packetId = this.#freePacketId();
+    const repeated = this.#random.next() < 0.5 ? message : this.#old;
+    this.#flights.set(packetId, { message: repeated, released: false });
+    this.#publish(packetId, repeated, false);
   }
 
   #received(packetId: number, reason: number): void {
@@ -171,8 +191,18 @@ export class Device {
     this.#write({ cmd: 'pubrel', messageId: packetId });
   }
 
+  /** New messages before old ones, where the numbers of the old ones are not too far behind yet. */
+  #hurry(): void {
+    if (this.#profile.numbered !== true || !this.#publishing || this.#flights.size === 0) return;
+    const old = [...this.#flights.values()].map(({ message }) => message.sequence);
+    const behind = this.#sequence - Math.min(...old);
+    if (behind <= NUMBER_WINDOW && this.#random.next() < HURRY) this.#publishNew().isAhead = true;
+  }
+
   #resend(): void {
-    for (const [packetId, flight] of this.#flights) {
+    const old = [...this.#flights];
+    this.#hurry();
+    for (const [packetId, flight] of old) {
       if (flight.released) this.#write({ cmd: 'pubrel', messageId: packetId });
       else this.#publish(packetId, flight.message, true);
     }
@@ -186,7 +216,7 @@ export class Device {
     }
   }
 
-  #publishNew(): void {
+  #publishNew(): Message {
     const { id, topics } = this.#profile;
     const sequence = this.#sequence++;
     const message: Message = {
@@ -203,11 +233,12 @@ export class Device {
     this.#ledger.add(message);
     if (message.qos === 0) {
       this.#publish(0, message, false);
-      return;
+      return message;
     }
     const packetId = this.#freePacketId();
     this.#flights.set(packetId, { message, released: false });
     this.#publish(packetId, message, false);
+    return message;
   }
 
   #freePacketId(): number {
@@ -227,9 +258,15 @@ export class Device {
       topic: message.mqttTopic,
       payload: payloadOf(message),
       ...(this.#profile.version === 5
-        ? { properties: { userProperties: { id: message.id, device: message.device } } }
+        ? { properties: { userProperties: this.#userProperties(message) } }
         : {}),
     });
+  }
+
+  #userProperties({ id, device, sequence }: Message): Record<string, string> {
+    const number =
+      this.#profile.numbered === true ? { producer: device, number: String(sequence) } : {};
+    return { id, device, ...number };
   }
 
   #write(packet: Packet): void {

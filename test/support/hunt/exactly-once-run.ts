@@ -16,12 +16,16 @@ function keepServerLogs(cluster: KafkaCluster, folder: string): void {
   }
 }
 
-type HuntKind = 'powerCuts' | 'extended';
+type HuntKind = 'powerCuts' | 'extended' | 'fromDevice';
 
 /** Runs an exactly-once hunt of `faults` faults; afterwards the cluster is whole again. */
 export async function huntWithCluster(
   faults: number,
-  { powerCuts = false, extended = false }: Partial<Pick<ExactlyOnceOptions, HuntKind>> = {},
+  {
+    powerCuts = false,
+    extended = false,
+    fromDevice = false,
+  }: Partial<Pick<ExactlyOnceOptions, HuntKind>> = {},
 ): Promise<ExactlyOnceResult> {
   const seed = seedOfRun();
   console.log(`exactly-once: ${faults} faults; GATELOG_SEED=${seed} replays this run`);
@@ -31,7 +35,7 @@ export async function huntWithCluster(
     try {
       return await inWorkFolder('exactly-once', async (folder) => {
         try {
-          const how = { seed, faults, powerCuts, extended };
+          const how = { seed, faults, powerCuts, extended, fromDevice };
           const found = await huntExactlyOnce({ folder, ...how, cluster, link });
           console.log(`exactly-once: faults by kind\n${found.table}\nexactly-once:`, found);
           if (found.problems.length > 0) throw new Error(found.problems.join('\n'));

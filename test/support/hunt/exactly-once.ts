@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { type Random, seededRandom } from '../../../src/random.ts';
 import { DRAINS, type TopicClass } from '../../../src/mirror/selection.ts';
@@ -6,7 +7,7 @@ import type { KafkaCluster } from '../kafka/cluster.ts';
 import type { KafkaLink } from '../kafka/link.ts';
 import { runGatelog } from './agent-process.ts';
 import type { DeviceProfile } from './device.ts';
-import { describeFault, planFaults, planPowerCuts } from './faults.ts';
+import { describeFault, planDeviceFaults, planFaults, planPowerCuts } from './faults.ts';
 import { Fleet } from './fleet.ts';
 import { Gateway } from './gateway.ts';
 import { GATEWAY_TOPICS, type GatewayMirror, type MirrorVariant } from './gateway-config.ts';
@@ -30,6 +31,11 @@ export interface ExactlyOnceOptions {
   readonly powerCuts: boolean;
   /** Two mirrors at once, with different orders and classes, on links that cost, each start others. */
   readonly extended: boolean;
+  /**
+   * Devices that send each message once, at QoS 2 or with numbers; kills and power cuts of the gateway,
+   * and faults of its links: what was sent, the log and the centre hold the same messages, each once.
+   */
+  readonly fromDevice: boolean;
   readonly cluster: KafkaCluster;
   readonly link: KafkaLink;
 }
@@ -67,6 +73,7 @@ const SMALL_BATCH = 40;
 const BATCHES = [undefined, SMALL_BATCH, 1000] as const;
 const BACKLOG_RECORDS = 1500;
 const CATCH_UP_MS = 240_000;
+const MARKERS_WITHIN_MS = 30_000;
 const LONG_RUN_FAULTS = 100;
 
 function profileOf(index: number, random: Random): DeviceProfile {
@@ -84,6 +91,18 @@ function profileOf(index: number, random: Random): DeviceProfile {
       if (point < 0.05) return 1000 + Math.floor(chance.next() * 8000);
       return 60 + Math.floor(chance.next() * 200);
     },
+  };
+}
+
+/** QoS 2 with 3.1.1; with 5 that, or numbers at QoS 1 and 2. */
+function onceProfileOf(index: number, random: Random): DeviceProfile {
+  const profile = profileOf(index, random);
+  if (index % 2 === 0) return { ...profile, nextQos: () => 2 };
+  return {
+    ...profile,
+    version: 5,
+    numbered: true,
+    nextQos: (chance) => (chance.next() < 0.2 ? 2 : 1),
   };
 }
 
@@ -117,9 +136,10 @@ export async function huntExactlyOnce(options: ExactlyOnceOptions): Promise<Exac
   const variant = variantOf(seed);
   const more = options.extended ? { second: secondOf(seed) } : {};
   console.log('  variant:', variant, more);
-  const cuts = options.powerCuts ? { powerCuts: seededRandom(seed + 2) } : {};
+  const { powerCuts, fromDevice } = options;
+  const cuts = powerCuts || fromDevice ? { powerCuts: seededRandom(seed + 2) } : {};
   // A silent link is found by time alone; power cuts leave the links as they are.
-  const how = { listener: 'proxied', impatient: !options.powerCuts } as const;
+  const how = { listener: 'proxied', impatient: !powerCuts, numbered: fromDevice } as const;
   const gateway = await Gateway.make({
     folder,
     name,
@@ -136,6 +156,11 @@ export async function huntExactlyOnce(options: ExactlyOnceOptions): Promise<Exac
   } finally {
     await hunt.end();
   }
+}
+
+function planOf({ powerCuts, fromDevice }: ExactlyOnceOptions): typeof planFaults {
+  if (fromDevice) return planDeviceFaults;
+  return powerCuts ? planPowerCuts : planFaults;
 }
 
 class ExactlyOnceHunt {
@@ -156,13 +181,13 @@ class ExactlyOnceHunt {
       // Of their own: how far devices get must not change the plan of faults.
       random: seededRandom(options.seed + 1),
       ledger: this.#ledger,
-      profile: profileOf,
+      profile: options.fromDevice ? onceProfileOf : profileOf,
     });
   }
 
   async run(): Promise<ExactlyOnceResult> {
-    const { cluster, link, faults, powerCuts } = this.#options;
-    const plan = (powerCuts ? planPowerCuts : planFaults)(this.#random, faults);
+    const { cluster, link, faults } = this.#options;
+    const plan = planOf(this.#options)(this.#random, faults);
     for (const { lane, afterMs, fault } of plan) {
       console.log(`  plan: ${lane} after ${afterMs} ms: ${describeFault(fault)}`);
     }
@@ -236,6 +261,7 @@ class ExactlyOnceHunt {
     problems: string[],
   ): Promise<MirrorFound> {
     const { name, drain } = mirror;
+    await this.#untilMarked(mirror, oracle.expectedRecords);
     const committed = await this.#readCentral('read_committed', mirror, oracle);
     const uncommitted = await this.#readCentral('read_uncommitted', mirror);
     oracle.finish();
@@ -282,6 +308,18 @@ class ExactlyOnceHunt {
     }
     log.finish();
     return oracles;
+  }
+
+  /**
+   * The end of a transaction is answered before its markers stand in each partition (KIP-98), and until then
+   * committed readers stop short of it. What is lost is still lost after the wait.
+   */
+  async #untilMarked(mirror: GatewayMirror, records: number): Promise<void> {
+    const endMs = performance.now() + MARKERS_WITHIN_MS;
+    while ((await this.#readCentral('read_committed', mirror)) < records) {
+      if (performance.now() > endMs) return;
+      await sleep(500);
+    }
   }
 
   async #readCentral(

@@ -158,6 +158,23 @@ export function planPowerCuts(random: Random, count: number): readonly PlannedFa
   });
 }
 
+/** What a device must not notice: kills and power cuts of the gateway, and as many faults of its links. */
+export function planDeviceFaults(random: Random, count: number): readonly PlannedFault[] {
+  const agents = Math.ceil(count / 2);
+  const plan: PlannedFault[] = deal<'agent-kill' | 'power-cut'>(
+    random,
+    ['agent-kill', 'power-cut', 'power-cut'],
+    agents,
+  ).map((kind) => ({ lane: 'agent', afterMs: between(random, 1500, 6000), fault: { kind } }));
+  const links = count - agents;
+  const apis = deal(random, APIS, links);
+  for (const [index, card] of deal(random, DECK, links).entries()) {
+    const fault = linkFault(random, card, apis[index] ?? 'Produce');
+    plan.push({ lane: 'link', afterMs: between(random, 500, 4000), fault });
+  }
+  return plan;
+}
+
 export function describeFault(fault: Fault): string {
   switch (fault.kind) {
     case 'agent-kill':

@@ -1,5 +1,6 @@
 import type { Drain, TopicClass } from '../../../src/mirror/selection.ts';
 import type { KafkaCluster } from '../kafka/cluster.ts';
+import { DEDUP } from './device.ts';
 import type { Listener } from '../kafka/state.ts';
 
 /** Topics of the system tests' gateways, with their partitions. */
@@ -40,6 +41,8 @@ export interface GatewaySetting {
   readonly impatient: boolean;
   /** The way of a mirror that samples is metered. */
   readonly isMetered: boolean;
+  /** Devices number their messages. */
+  readonly numbered: boolean;
 }
 
 /** What a mirror is called at the far side. */
@@ -105,7 +108,7 @@ data: ${data}
 log: { level: debug, format: json }
 mqtt:
   listen: [ "mqtt://127.0.0.1:${port}" ]
-topics:
+${setting.numbered ? `  dedup: ${DEDUP}\n` : ''}topics:
 ${topics.join('\n')}
 routes:
   - { match: "alarms/#", topic: alarms }

@@ -30,6 +30,8 @@ export interface GatewayOptions extends MirrorVariant {
   /** A second mirror into the same cluster, with positions, topics and an order of its own. */
   readonly second?: MirrorVariant;
   readonly impatient?: boolean;
+  /** Devices number their messages. */
+  readonly numbered?: boolean;
   /** Where the agent and its devices run. */
   readonly enter?: Enter;
   /** Chance of its power cuts; without it the agent runs without a witness. */
@@ -130,6 +132,11 @@ export class Gateway {
     return this.#agent;
   }
 
+  async kill(): Promise<void> {
+    await this.agent.kill();
+    this.#witness?.died();
+  }
+
   /** The agent is dead afterwards. */
   async cutPower(): Promise<void> {
     const { powerCuts } = this.#options;
@@ -159,9 +166,9 @@ export class Gateway {
 
   #configure(): void {
     const { name, mirrors, linkRules } = this;
-    const { cluster, listener, impatient = false } = this.#options;
+    const { cluster, listener, impatient = false, numbered = false } = this.#options;
     const isMetered = this.#isMetered;
-    const setting = { name, mirrors, cluster, listener, impatient, isMetered };
+    const setting = { name, mirrors, cluster, listener, impatient, isMetered, numbered };
     const linkOf = (): string => (linkRules === undefined ? '' : randomLinkRules(linkRules));
     writeFileSync(this.config, gatewayConfig(setting, this.data, this.port, linkOf));
   }

@@ -104,6 +104,10 @@ export class CentralOracle {
   /** Records behind later ones, where that is no problem. */
   reordered = 0;
 
+  get expectedRecords(): number {
+    return this.#expected.size;
+  }
+
   constructor(
     gateway: string,
     incarnation: string,

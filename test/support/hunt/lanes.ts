@@ -75,7 +75,7 @@ export class FaultRunner {
     switch (fault.kind) {
       case 'agent-kill':
         if (this.#gateway.agent.ended) throw new Error('the agent ended by itself');
-        await this.#gateway.agent.kill();
+        await this.#gateway.kill();
         await this.#gateway.start();
         return;
       case 'power-cut':

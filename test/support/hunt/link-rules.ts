@@ -21,7 +21,7 @@ export function randomLinkRules(random: Random): string {
     lines.push(`windows: [{ from: "*/2 * * * *", for: 1m${classes} }]`);
   }
   if (chance(0.4)) {
-    const then = one('pause', 'alarms-only', '{ cap: 800kbit/s }');
+    const then = one('pause', 'alarms-only', '{ cap: 300kbit/s }');
     lines.push(`metered: { interfaces: [lo], networkManager: false, then: ${then} }`);
   }
   if (lines.length === 0) return '';

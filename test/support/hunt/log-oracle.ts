@@ -148,7 +148,10 @@ export class LogOracle {
 
   #first(place: string, offset: number, message: Message): void {
     this.#ledger.found(message);
-    if (message.copies > 1 || message.qos === 0) return;
+    if (message.copies > 1 && message.qos === 2) {
+      this.problem(`${place}@${offset}: ${message.id} (QoS 2) a second time`);
+    }
+    if (message.copies > 1 || message.qos === 0 || message.isAhead === true) return;
     const key = `${message.device} ${message.mqttTopic}`;
     const before = this.#order.get(key) ?? -1;
     if (message.sequence < before) {

@@ -12,6 +12,8 @@ export interface Message {
   readonly mqttTopic: string;
   readonly payloadBytes: number;
   readonly qos: 0 | 1 | 2;
+  /** Sent before others that are older, as some devices do on a new connection. */
+  isAhead?: boolean;
   /** Times the PUBLISH was put on a connection; every one of them may become a record. */
   attempts: number;
   /** PUBACK or PUBREC came back: it must be in the log. */

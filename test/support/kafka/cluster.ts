@@ -162,7 +162,7 @@ async function startOwnCluster(options: KafkaClusterOptions): Promise<KafkaClust
   const full: SupervisorOptions = {
     id: randomBytes(4).toString('hex'),
     nodes: options.nodes ?? 3,
-    heapMiB: options.heapMiB ?? 256,
+    heapMiB: options.heapMiB ?? 384,
     properties: options.properties ?? {},
     jvm: options.jvm ?? [],
   };

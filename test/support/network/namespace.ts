@@ -9,6 +9,11 @@ import {
   startProcess,
 } from '../process.ts';
 
+/** What keeps a namespace while others come and go. */
+const HOLDER = ['sh', '-c', 'echo made; exec sleep 100000'];
+const NOT_ALLOWED =
+  'this test needs a network of its own, and the system gives none: run it as root, or let users have namespaces (sysctl user.max_user_namespaces above 0; on Debian kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0)';
+
 /**
  * A network of its own, with nothing in it but loopback and one interface that leads to nobody, to be cut as a
  * real one is: packets that vanish, addresses that go and come, a resolver of the test's. Anybody may
@@ -32,9 +37,13 @@ export class NetNamespace {
     const user = isRoot() ? [] : ['--user', '--map-root-user'];
     const holder = await startProcess({
       command: 'unshare',
-      args: [...user, '--net', '--mount', 'sh', '-c', 'echo made; exec sleep 100000'],
+      args: [...user, '--net', '--mount', ...HOLDER],
     });
-    await holder.waitFor(/made/u);
+    try {
+      await holder.waitFor(/made/u);
+    } catch (error) {
+      throw new Error(NOT_ALLOWED, { cause: error });
+    }
     const folder = mkdtempSync(join(tmpdir(), 'gatelog-net-'));
     const made = new NetNamespace(holder, folder);
     await made.#prepare();
@@ -43,14 +52,17 @@ export class NetNamespace {
 
   /** As it is to be run in here. */
   inside<T extends ProcessSpec>(spec: T): T {
-    const user = isRoot() ? [] : ['--user', '--preserve-credentials'];
-    const into = ['--target', String(this.#holder.pid), ...user, '--net', '--mount', '--wd=.'];
-    return { ...spec, command: 'nsenter', args: [...into, spec.command, ...(spec.args ?? [])] };
+    return insideOf(this.#holder, spec);
   }
 
-  /** A process of it, by which others find it. */
-  get pid(): number {
-    return this.#holder.pid;
+  /**
+   * A process in a second network, of the same owner, with nothing in it but loopback; ends with this one.
+   * What leads there is to be made.
+   */
+  async neighbour(): Promise<Running> {
+    const holder = await this.start({ command: 'unshare', args: ['--net', ...HOLDER] });
+    await holder.waitFor(/made/u);
+    return holder;
   }
 
   run(command: string, ...args: string[]): Promise<Finished> {
@@ -123,6 +135,13 @@ export class NetNamespace {
       await this.run('nft', `add chain inet lies ${way} { type filter hook ${way} priority 0 ; }`);
     }
   }
+}
+
+/** As it is to be run in the network of another process. */
+export function insideOf<T extends ProcessSpec>(holder: Running, spec: T): T {
+  const user = isRoot() ? [] : ['--user', '--preserve-credentials'];
+  const into = ['--target', String(holder.pid), ...user, '--net', '--mount', '--wd=.'];
+  return { ...spec, command: 'nsenter', args: [...into, spec.command, ...(spec.args ?? [])] };
 }
 
 function isRoot(): boolean {

@@ -1,57 +1,58 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream';
 import type { KafkaCluster } from '../kafka/cluster.ts';
-import { runChecked } from '../process.ts';
-import { startTcpProxy, type TcpProxy } from '../tcp-proxy.ts';
-import type { NetNamespace } from './namespace.ts';
+import { type Running, runChecked, startProcess } from '../process.ts';
+import { insideOf, type NetNamespace } from './namespace.ts';
 
 const INTERFACE = 'centre';
 /** Each place in one direction: the interface is all that leads there. */
 const ANSWERS = `iifname ${INTERFACE}`;
 const REQUESTS = `oifname ${INTERFACE}`;
-
-let made = 0;
+/** Of the two ends; nobody else is in these networks. */
+const [NEAR, FAR] = ['10.214.0.1', '10.214.0.2'];
 
 /**
- * The way from a network of its own to a cluster's `proxied` listener, over a pair of interfaces; the
- * kernel in there drops what it is told to: no FIN, no RST, no ICMP. The brokers advertise loopback, so
- * addresses are translated on the way, as behind a NAT. For root alone.
+ * The way from a network of its own to a cluster's `proxied` listener: over a pair of interfaces into a second
+ * network, and from there through sockets in the file system, so that nothing of the machine's own
+ * network is touched and nobody has to be root. The kernel in there drops what it is told to: no FIN, no
+ * RST, no ICMP. The brokers advertise loopback, so addresses are translated on the way, as behind a NAT.
  */
 export class WayToKafka {
   readonly #net: NetNamespace;
-  readonly #proxies: readonly TcpProxy[];
+  readonly #ports: readonly number[];
+  readonly #sockets: Sockets;
+  readonly #relay: Running;
 
-  private constructor(net: NetNamespace, proxies: readonly TcpProxy[]) {
+  private constructor(
+    net: NetNamespace,
+    ports: readonly number[],
+    sockets: Sockets,
+    relay: Running,
+  ) {
     this.#net = net;
-    this.#proxies = proxies;
+    this.#ports = ports;
+    this.#sockets = sockets;
+    this.#relay = relay;
   }
 
   static async open(net: NetNamespace, cluster: KafkaCluster): Promise<WayToKafka> {
-    const here = `gk${String(process.pid).slice(-6)}${made++}`;
-    const block = `10.${150 + (process.pid % 50)}.${made % 250}`;
-    const [near, far] = [`${block}.1`, `${block}.2`];
-    const ip = (...args: string[]): Promise<unknown> => runChecked({ command: 'ip', args });
-    const peer = ['type', 'veth', 'peer', 'name', INTERFACE, 'netns', String(net.pid)];
-    await ip('link', 'add', here, ...peer);
-    await ip('addr', 'add', `${near}/24`, 'dev', here);
-    await ip('link', 'set', here, 'up');
-    await net.run('ip', 'addr', 'add', `${far}/24`, 'dev', INTERFACE);
-    await net.run('ip', 'link', 'set', INTERFACE, 'up');
-    // Else the kernel lets nothing from or to loopback over an interface.
-    await net.run('sh', '-c', 'echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet');
-    const ports = cluster.nodes.map((node) => node.ports.proxy).join(', ');
-    const rules = [
-      'add table ip way',
-      'add chain ip way out { type nat hook output priority -100 ; }',
-      'add chain ip way home { type nat hook postrouting priority 100 ; }',
-      `add rule ip way out ip daddr 127.0.0.1 tcp dport { ${ports} } dnat to ${near}`,
-      `add rule ip way home oifname ${INTERFACE} masquerade`,
-    ];
-    for (const rule of rules) await net.run('nft', rule);
-    const proxies: TcpProxy[] = [];
-    for (const node of cluster.nodes) {
-      const { proxy: listenPort, proxied: targetPort } = node.ports;
-      proxies.push(await startTcpProxy({ listenHost: near, listenPort, targetPort }));
-    }
-    return new WayToKafka(net, proxies);
+    const beyond = await net.neighbour();
+    await layWay(net, beyond);
+    const ports = cluster.nodes.map((node) => node.ports.proxy);
+    await translate(net, ports);
+    const sockets = new Sockets();
+    for (const node of cluster.nodes) await sockets.lead(node.ports.proxy, node.ports.proxied);
+    const relay = await startProcess(
+      insideOf(beyond, {
+        command: process.execPath,
+        args: [join(import.meta.dirname, 'relay.ts'), sockets.folder, FAR, ...ports.map(String)],
+      }),
+    );
+    await relay.waitFor(/relays/u);
+    return new WayToKafka(net, ports, sockets, relay);
   }
 
   async swallow(what: 'all' | 'requests' | 'answers'): Promise<void> {
@@ -62,7 +63,7 @@ export class WayToKafka {
   /** What a NAT does that forgot the connections that there are: new ones pass. */
   async forgetConnections(): Promise<number> {
     const { stdout } = await this.#net.run('ss', '-tnH', 'state', 'established');
-    const far = new Set(this.#proxies.map(({ port }) => `127.0.0.1:${port}`));
+    const far = new Set(this.#ports.map((port) => `127.0.0.1:${port}`));
     let forgotten = 0;
     for (const line of stdout.split('\n')) {
       const [, , local = '', peer = ''] = line.trim().split(/\s+/u);
@@ -81,6 +82,57 @@ export class WayToKafka {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#proxies.map((proxy) => proxy.close()));
+    await this.#relay.kill();
+    await this.#sockets.close();
+  }
+}
+
+/** The two ends see each other. */
+async function layWay(net: NetNamespace, beyond: Running): Promise<void> {
+  const there = (...args: string[]): Promise<unknown> =>
+    runChecked(insideOf(beyond, { command: 'ip', args }));
+  const peer = ['type', 'veth', 'peer', 'name', 'gateway', 'netns', String(beyond.pid)];
+  await net.run('ip', 'link', 'add', INTERFACE, ...peer);
+  await there('addr', 'add', `${FAR}/24`, 'dev', 'gateway');
+  await there('link', 'set', 'gateway', 'up');
+  await net.run('ip', 'addr', 'add', `${NEAR}/24`, 'dev', INTERFACE);
+  await net.run('ip', 'link', 'set', INTERFACE, 'up');
+}
+
+/** What is meant for these ports of loopback goes over the way. */
+async function translate(net: NetNamespace, ports: readonly number[]): Promise<void> {
+  // Else the kernel lets nothing from or to loopback over an interface.
+  await net.run('sh', '-c', 'echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet');
+  const rules = [
+    'add table ip way',
+    'add chain ip way out { type nat hook output priority -100 ; }',
+    'add chain ip way home { type nat hook postrouting priority 100 ; }',
+    `add rule ip way out ip daddr 127.0.0.1 tcp dport { ${ports.join(', ')} } dnat to ${FAR}`,
+    `add rule ip way home oifname ${INTERFACE} masquerade`,
+  ];
+  for (const rule of rules) await net.run('nft', rule);
+}
+
+/** Sockets in a folder, each of which leads to a port of this machine's loopback. */
+class Sockets {
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'gatelog-way-'));
+  readonly #servers: Server[] = [];
+
+  async lead(name: number, port: number): Promise<void> {
+    const server = createServer((near) => {
+      const far = connect(port, '127.0.0.1');
+      pipeline(near, far, near, () => {}); // Either end takes the other along.
+    });
+    const path = join(this.folder, String(name));
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    this.#servers.push(server);
+  }
+
+  /** Whoever is connected was told by the relay's end. */
+  async close(): Promise<void> {
+    await Promise.all(
+      this.#servers.map((server) => new Promise((resolve) => server.close(resolve))),
+    );
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -1,0 +1,107 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import yargs from 'yargs';
+import { parseConfig } from '../../src/agent/config.ts';
+import { parseAclFile } from '../../src/agent/config-acl-file.ts';
+import { addCommands } from '../../src/cli/commands.ts';
+import { LOSS_REASONS } from '../../src/loss.ts';
+import { PLAIN_CONTEXT } from '../support/cli-context.ts';
+import { type Block, blocksOf, documents, inlineCommands, textOf } from '../support/docs/blocks.ts';
+
+/** What the documents show: configurations are good, commands exist, links lead somewhere. */
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'gatelog-docs-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Makes the files that the text refers to, so that it can be read. */
+function load(text: string): ReturnType<typeof parseConfig> {
+  for (const [, name = ''] of text.matchAll(/\$\{file:([^}]+)\}/gu)) {
+    const file = path.resolve(folder, name);
+    if (!file.startsWith(folder)) continue;
+    mkdirSync(path.dirname(file), { recursive: true });
+    const pem = `-----BEGIN TEST-----\n${'x'.repeat(32)}\n`;
+    writeFileSync(file, /\.(?:pem|crt|key)$|cert/u.test(name) ? pem : `${name.padEnd(32, 'x')}\n`);
+  }
+  return parseConfig(text, path.join(folder, 'gatelog.yaml'), { env: {}, workingFolder: folder });
+}
+
+/** What has nothing but `acl` and `roles` is a file of rules. */
+function warningsOf(text: string): readonly string[] {
+  if (!/^(?:(?:acl|roles):.*\n(?: .*\n)+)+$/u.test(text)) return load(text).warnings;
+  parseAclFile(text, 'rules.yaml', true);
+  return [];
+}
+
+const all = documents().flatMap(blocksOf);
+const placeOf = ({ file, line }: Block): string => `${file}:${line}`;
+const configs = all.filter((block) => block.language === 'yaml' && block.notRun === undefined);
+
+test.each(configs.map((block) => [placeOf(block), block] as const))(
+  '%s is a good configuration, without a warning',
+  (_, { text }) => {
+    expect(warningsOf(text)).toEqual([]);
+  },
+);
+
+test('blocks have languages that somebody looks after', () => {
+  const known = new Set(['sh', 'yaml', 'text', 'python', 'java', 'js', 'json', 'promql', 'ini']);
+  expect(all.filter(({ language }) => !known.has(language)).map(placeOf)).toEqual([]);
+  expect(configs.length).toBeGreaterThan(5);
+});
+
+describe('commands in the text', () => {
+  const commands = documents().flatMap((file) =>
+    inlineCommands(file).map((command): [string, string] => [command, file]),
+  );
+  test.each([...new Map(commands)])('%s (%s)', async (command) => {
+    const words = command.split(' ').slice(1);
+    const end = words.findIndex((word) => /^[-A-Z<"'…]|[./|]/u.test(word));
+    const names = (end < 0 ? words : words.slice(0, end)).slice(0, 2);
+    const help = await helpOf(names.slice(0, 1));
+    expect(help, `gatelog ${String(names[0])}`).toMatch(
+      new RegExp(`^gatelog ${String(names[0])}\\b`, 'mu'),
+    );
+    const below = await helpOf(names);
+    for (const [, option] of command.matchAll(/(?<=\s)(--[a-z][a-z-]*)/gu)) {
+      expect(`${below}\n--help`).toContain(option);
+    }
+  });
+});
+
+/** As `gatelog NAMES --help` prints it. */
+function helpOf(names: readonly string[]): Promise<string> {
+  const parser = yargs([...names])
+    .scriptName('gatelog')
+    .locale('en')
+    .exitProcess(false);
+  return addCommands(parser.wrap(200), PLAIN_CONTEXT).getHelp();
+}
+
+test('every file that a document links to is there', () => {
+  const missing = documents().flatMap((file) =>
+    [...textOf(file).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)[^)]*\)/gu)]
+      .map(([, target = '']) => path.join(path.dirname(file), target))
+      .filter((target) => !existsSync(path.join(import.meta.dirname, '../..', target)))
+      .map((target) => `${file} → ${target}`),
+  );
+  expect(missing).toEqual([]);
+});
+
+test('troubleshooting has every reason of a loss and every state of a mirror in trouble', () => {
+  const text = textOf('docs/troubleshooting.md');
+  const states = ['backing off', 'refused', 'halted', 'over budget', 'metered', 'stopped'];
+  const left = [...LOSS_REASONS, ...states].filter((word) => !text.includes(`\`${word}\``));
+  expect(left).toEqual([]);
+});
+
+test('the index names every document', () => {
+  const index = textOf('docs/README.md');
+  const left = documents()
+    .filter((file) => file.startsWith('docs/') && file !== 'docs/README.md')
+    .filter((file) => !index.includes(`(${path.basename(file)})`));
+  expect(left).toEqual([]);
+});

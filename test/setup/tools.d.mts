@@ -1,0 +1,2 @@
+export function ensureTools(path: string, wanted?: readonly string[]): void;
+export function toolFile(program: string): string;

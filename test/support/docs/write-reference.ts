@@ -1,0 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { REFERENCE, referenceText } from './reference.ts';
+
+/** `npm run docs:reference`. */
+writeFileSync(REFERENCE, referenceText());
