@@ -56,6 +56,16 @@ test('nothing is written over, and nothing while Kafka does not answer', async (
     code: 64,
     stderr: expect.stringContaining('is there already; nothing was changed'),
   });
+  // Of one that says nothing but what another file does, too.
+  writeFileSync(path.join(cli.folder, 'gatelog.yaml'), 'include: [level.yaml]\n');
+  writeFileSync(path.join(cli.folder, 'level.yaml'), 'log: {level: warn}\n');
+  expect(await cli.run(['init', '--yes'])).toMatchObject({ code: 64 });
+  expect(await cli.run(['init', '--yes', '--force', '--no-test'])).toMatchObject({
+    code: 0,
+    stderr: expect.stringMatching(
+      /gatelog\.yaml\.old includes \S+level\.yaml; the new file does not/u,
+    ),
+  });
   const [port = 0] = await freePorts(1);
   const to = [
     '--listen',

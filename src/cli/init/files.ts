@@ -1,7 +1,7 @@
 import { chown, mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { defaultConfig, loadConfig } from '../../agent/config.ts';
+import { configFiles, defaultConfig, loadConfig } from '../../agent/config.ts';
 import { reasonOf } from '../../agent/config-document.ts';
 import { makeEntry } from '../../agent/password-entry.ts';
 import { withUser } from '../../agent/users-file.ts';
@@ -34,6 +34,16 @@ export async function requireFree(
   if (force || !(await isThere(file)) || saysOnlyDefaults(file, context)) return;
   const message = `${file} is there already; nothing was changed. --force writes it anew, and keeps the old one as ${file}.old`;
   throw new GatelogError('USAGE', message);
+}
+
+/** What a file that is to be written anew includes: the new one does not. */
+export function includedBy(file: string, { env, workingFolder }: CliContext): string[] {
+  try {
+    const [, ...included] = configFiles(file, { env, workingFolder });
+    return included.map((one) => one.file);
+  } catch {
+    return [];
+  }
 }
 
 /** Secrets first, so that the configuration never names what is not there. Throws CONFIG_INVALID. */

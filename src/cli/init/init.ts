@@ -6,10 +6,10 @@ import { GatelogError } from '../../errors.ts';
 import type { WayStep } from '../../mirror/way.ts';
 import { counted } from '../../words.ts';
 import { checkConfig } from '../config-check.ts';
-import { type CliContext, printLine } from '../context.ts';
+import { type CliContext, printError, printLine } from '../context.ts';
 import { wayLine } from '../way-lines.ts';
 import type { InitAnswers } from './answers.ts';
-import { requireFree, writeAll, type WrittenFile } from './files.ts';
+import { includedBy, requireFree, writeAll, type WrittenFile } from './files.ts';
 import { answersOf, type InitFlags, type InitSecrets } from './flag-answers.ts';
 import { interview } from './interview.ts';
 import { askingOn, type Questions } from './questions.ts';
@@ -42,8 +42,12 @@ export async function initialise(
   const answers = await answersFrom(context, options, questions, input, file);
   const config = configOfAnswers(context, answers, file);
   if (options.test) await tryOut(context, config, questions);
+  const included = includedBy(file, context);
   const written = await writeAll(file, answers, context);
   await tell(context, file, answers, written);
+  if (included.length === 0) return;
+  const left = `${file}.old includes ${included.join(', ')}; the new file does not, so what they say does not count any more`;
+  printError(context, `warning: ${left}`);
 }
 
 function questionsOn(context: CliContext, input: Input): Questions {
