@@ -18,7 +18,8 @@ export interface Redaction {
 }
 
 const NOT_SHOWN = '(not shown)';
-const SECRET_NAMES = new Set(['password', 'passphrase', 'secret', 'token']);
+/** adminToken as token; a tokenFile is a path. */
+const SECRET_NAME = /(?:password|passphrase|secret|token)$/iu;
 /** Sections with secrets in them, where somebody may write one text instead. */
 const SECRET_SECTIONS = new Set(['sasl', 'users', 'jwt']);
 
@@ -47,7 +48,7 @@ export function redactConfig(
 /** `key` is a secret where it is a private key, and no path, no route's template. */
 function isSecret(at: DataPath, text: string): boolean {
   const name = at.at(-1);
-  const isNamed = typeof name === 'string' && (SECRET_NAMES.has(name) || SECRET_SECTIONS.has(name));
+  const isNamed = typeof name === 'string' && (SECRET_NAME.test(name) || SECRET_SECTIONS.has(name));
   return isNamed || /PRIVATE KEY-----/u.test(text);
 }
 
@@ -86,13 +87,19 @@ class Redactor {
   }
 
   #withheld(value: unknown, word: string): string {
-    for (const text of textsIn(value)) this.secrets.push(text);
+    for (const text of textsIn(value)) this.secrets.push(text, ...defaultsIn(text));
     return word;
   }
 }
 
+/** One with a default says what the secret may be. */
 function isReferenceAlone(text: string): boolean {
-  return /^(?:\$\{(?:file|env):[^}]+\})+$/u.test(text.trim());
+  return /^(?:\$\{(?:(?:file|credential):[^}]+|(?:env:\s*)?\w+\s*)\})+$/u.test(text.trim());
+}
+
+/** Of variables: `${NAME:-DEFAULT}`. */
+function defaultsIn(text: string): string[] {
+  return [...text.matchAll(/\$\{[^}]*?:-([^}]*)\}/gu)].map(([, given]) => given ?? '');
 }
 
 function textsIn(value: unknown): string[] {
