@@ -43,6 +43,8 @@ export class HttpDoor {
   readonly #certificates: Certificates;
   readonly #listeners = new Map<string, { readonly server: Server; readonly url: string }>();
   readonly #troubles = new Map<string, string>();
+  /** Those in a handshake, too, which the server does not count as its own. */
+  readonly #sockets = new Set<Socket>();
   /** Requests of a connection that came before the answers to those before them were sent. */
   readonly #waiting = new WeakMap<Socket, number>();
   #app: Promise<HttpApp> | undefined;
@@ -90,7 +92,7 @@ export class HttpDoor {
       (app) => app.stop(),
       () => {},
     );
-    for (const { server } of this.#listeners.values()) server.closeAllConnections();
+    for (const socket of this.#sockets) socket.destroy();
     await Promise.all(closed);
   }
 
@@ -138,12 +140,20 @@ export class HttpDoor {
     const { isLocal } = address;
     const server =
       address.secure && tls !== undefined
-        ? createSecureServer({ ...SERVER_OPTIONS, ...(await this.#certificates.load(tls)) })
+        ? createSecureServer({
+            ...SERVER_OPTIONS,
+            handshakeTimeout: HTTP_LIMITS.headersMs,
+            ...(await this.#certificates.load(tls)),
+          })
         : createServer(SERVER_OPTIONS);
     server.maxConnections = HTTP_LIMITS.connections;
     server.timeout = HTTP_LIMITS.slowReaderMs;
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       void this.#answer(request, response, isLocal);
+    });
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
     });
     server.on('clientError', (error: Error, socket: Socket) => refuse(error, socket));
     return server;
