@@ -26,6 +26,7 @@ export class LiveFeed {
   #timer: Timer | undefined;
   #measuring: Promise<AgentStatus> | undefined;
   #measuredAtMs = -Infinity;
+  #isUnderWay = false;
   #unhear: (() => void) | undefined;
   #stopped = false;
 
@@ -37,14 +38,24 @@ export class LiveFeed {
     return this.#listeners.size;
   }
 
-  /** Not older than a second. */
+  /** Not older than a second. One at a time: behind a disk that does not answer they would pile up. */
   status(): Promise<AgentStatus> {
     const nowMs = this.#options.clock.monotonicMs();
-    if (this.#measuring === undefined || nowMs - this.#measuredAtMs >= HTTP_LIMITS.liveMs) {
+    const isOld = nowMs - this.#measuredAtMs >= HTTP_LIMITS.liveMs;
+    if (this.#measuring === undefined || (isOld && !this.#isUnderWay)) {
       this.#measuredAtMs = nowMs;
-      this.#measuring = this.#options.operations.status();
+      this.#measuring = this.#measure();
     }
     return this.#measuring;
+  }
+
+  async #measure(): Promise<AgentStatus> {
+    this.#isUnderWay = true;
+    try {
+      return await this.#options.operations.status();
+    } finally {
+      this.#isUnderWay = false;
+    }
   }
 
   /** Until the function that is returned is called. */

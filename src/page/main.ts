@@ -11,7 +11,7 @@ import { Losses } from './losses.ts';
 import { RateMeter } from './rates.ts';
 import { Stored } from './stored.ts';
 import { startTheme } from './theme.ts';
-import { verdictOf } from './verdict.ts';
+import { verdictOf, wallClockOf } from './verdict.ts';
 
 /** Longer than a status takes to come: then what is shown is old, and said to be. */
 const OLD_MS = 3500;
@@ -77,7 +77,7 @@ class Page {
     setText(part('version'), `gatelog ${status.version}`);
     setText(part('up'), `up ${duration(status.uptimeMs)}`);
     document.title = `${status.gateway} · gatelog`;
-    const verdict = verdictOf(status, Date.parse(status.startedAt) + status.uptimeMs);
+    const verdict = verdictOf(status, wallClockOf(status));
     setText(part('verdict'), verdict.sentence);
     setClass(part('state'), `state ${verdict.level}`);
     setItems(part('points'), verdict.points);

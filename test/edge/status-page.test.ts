@@ -183,3 +183,14 @@ test('a mirror is paused and resumed with the keyboard alone, by whoever has the
   // A browser tells of every answer that is not 200: here the one to the wrong token.
   expect(complaints.filter((text) => !text.includes('401'))).toEqual([]);
 });
+
+test('a token that is wrong does nothing, and the page goes on with the one it had', async () => {
+  const page = await open();
+  await page.getByRole('button', { name: 'Pause central' }).click();
+  await page.getByLabel('Token for commands').fill('a-token-that-is-wrong');
+  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+  await page.getByRole('alert').filter({ hasText: 'Not done' }).waitFor();
+  const next = page.waitForResponse(/\/api\/v1\/clients/u);
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  expect((await next).status()).toBe(200);
+});
