@@ -14,8 +14,8 @@ export function mayRead(folder: string): Promise<boolean> {
 export function notForUs(folder: string, cause: unknown): GatelogError {
   return new GatelogError(
     'STORE_FORBIDDEN',
-    `the data folder ${folder} is not for this user to read: run this command as the user that ` +
-      `runs gatelog`,
+    `the data folder ${folder} is not for this user to read: run this command with sudo, or as ` +
+      `the user that runs gatelog`,
     { cause },
   );
 }

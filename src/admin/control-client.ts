@@ -112,7 +112,7 @@ export class ControlClient {
     const code = systemCodeOf(error);
     const isForbidden = code === 'EACCES' || code === 'EPERM';
     if (isForbidden && (await isLocked(join(folder, 'state')))) {
-      const message = `the agent on ${folder} answers its own user only: run this command as that user`;
+      const message = `the agent on ${folder} answers its own user only: run this command with sudo, or as that user`;
       return new GatelogError('STORE_FORBIDDEN', message, { cause: error });
     }
     if (isForbidden && !(await mayRead(folder))) {
@@ -120,11 +120,20 @@ export class ControlClient {
     }
     // A socket that is another user's and that nobody listens on is left over.
     if (ABSENT.has(code ?? '') || isForbidden) {
-      const message = `no agent is running on ${folder}; start one with gatelog run --data ${folder}`;
+      const message = `no agent is running on ${folder}; ${startHint(folder)}`;
       return new GatelogError('AGENT_NOT_RUNNING', message, { cause: error });
     }
     return error;
   }
+}
+
+/** StateDirectory of the unit (deploy/systemd), where only the service may write. */
+const SERVICE_FOLDER = '/var/lib/gatelog';
+
+function startHint(folder: string): string {
+  return folder === SERVICE_FOLDER
+    ? 'sudo systemctl start gatelog starts it; journalctl -u gatelog says why it ended'
+    : `start one with gatelog run --data ${folder}`;
 }
 
 /** Nobody listens. EROFS: no socket stands there, on a file system that is mounted read-only. */

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import type { Document, Node, Pair, YAMLError, YAMLMap } from 'yaml';
@@ -242,6 +242,12 @@ class DocumentReader implements ConfigDocument {
     ];
     const file = files.find((each) => existsSync(each));
     if (file !== undefined) return this.#fromFile(file, at);
+    const hidden = path.dirname(beside);
+    if (isHidden(hidden)) {
+      const mend = 'run this command with sudo';
+      this.#complain(at, `credential ${name}: this user may not look into ${hidden}; ${mend}`);
+      return '';
+    }
     this.#complain(
       at,
       `there is no credential ${name}: put it into ${beside}, readable for root alone, and restart the ` +
@@ -270,6 +276,16 @@ class DocumentReader implements ConfigDocument {
 
   #complain(at: DataPath, message: string): void {
     this.problems.push({ place: this.placeOf(at), message });
+  }
+}
+
+/** There is such a folder, and what is in it is not for this user. */
+function isHidden(folder: string): boolean {
+  try {
+    accessSync(folder, constants.X_OK);
+    return false;
+  } catch (error) {
+    return systemCodeOf(error) === 'EACCES';
   }
 }
 

@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 import type { Random } from '../random.ts';
 import type { Clock } from '../time.ts';
+import { ERROR_PRIORITY, isJournal } from './journal.ts';
 
 /** What a command is given of its surroundings, so that none reaches for the process itself. */
 export interface CliContext {
@@ -51,6 +52,9 @@ function noteOutput(context: CliContext, error: Error | null | undefined): void 
   context.outputFailure ??= error;
 }
 
+const STDERR = 2;
+
 export function printError(context: CliContext, message: string): void {
-  for (const line of message.split('\n')) context.stderr.write(`gatelog: ${line}\n`);
+  const priority = isJournal(STDERR, context.env) ? ERROR_PRIORITY : '';
+  for (const line of message.split('\n')) context.stderr.write(`${priority}gatelog: ${line}\n`);
 }

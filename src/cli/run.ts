@@ -1,4 +1,3 @@
-import { fstatSync } from 'node:fs';
 import { startAgent } from '../agent/agent.ts';
 import type { Agent } from '../agent/agent-types.ts';
 import type { Config, LogLevel } from '../agent/config-types.ts';
@@ -12,6 +11,7 @@ import type { CliContext, PlaceOptions } from './context.ts';
 import { isColoured } from './context.ts';
 import { isOverruled, withFlags } from './flags.ts';
 import type { RunFlags } from './flags.ts';
+import { isJournal } from './journal.ts';
 import { configOf } from './place.ts';
 
 const STDOUT = 1;
@@ -101,6 +101,8 @@ async function serviceOf(
   logger: Logger,
 ): Promise<SupervisedService | undefined> {
   if ((env['NOTIFY_SOCKET'] ?? '') === '') return undefined;
+  // As top and systemctl status name it, which would say MainThread. Its arguments stand in the unit.
+  process.title = 'gatelog';
   const { NotifyingServiceManager } = await import('../agent/service-manager.ts');
   const manager = NotifyingServiceManager.of(env, logger);
   if (manager === undefined) return undefined;
@@ -108,11 +110,9 @@ async function serviceOf(
   return new Service({ manager, clock, logger });
 }
 
-/** systemd says which stream is the journal's, for a child's may be another one (systemd.exec(5), JOURNAL_STREAM). */
 function lineFormat({ stdout, env }: CliContext): LineFormat {
   if (stdout.isTTY === true) return 'pretty';
-  const { dev, ino } = fstatSync(STDOUT, { bigint: true });
-  return env['JOURNAL_STREAM'] === `${dev}:${ino}` ? 'journal' : 'json';
+  return isJournal(STDOUT, env) ? 'journal' : 'json';
 }
 
 function openLog(context: CliContext, config: Config): Promise<AdjustableLogger> {
