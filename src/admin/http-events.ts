@@ -16,7 +16,7 @@ import type { HttpParts } from './http-parts.ts';
 export function registerEvents(app: FastifyInstance, parts: HttpParts): void {
   app.get<{ Querystring: { after?: number } }>(
     '/api/v1/events',
-    { schema: EVENTS, config: { need: 'read' } },
+    { schema: EVENTS, config: { need: 'read' }, exposeHeadRoute: false },
     async (request, reply) => {
       const isStream = request.headers.accept?.includes('text/event-stream') === true;
       const after = lastIdOf(request) ?? request.query.after;

@@ -1,8 +1,6 @@
 import { HEALTH_LIMITS } from '../health-limits.ts';
 import { type HealthJson, METRICS, parseHealth } from '../health.ts';
-import { parseIdentity } from '../identity.ts';
 import { type GapJson, GAPS, parseGap } from '../loss.ts';
-import type { CentralRecord } from '../mirror/kafka/fetch.ts';
 import { parseIsoTime } from '../time.ts';
 
 /** What a fleet's operator wants to know of one gateway. A line of `gatelog fleet --json`: field names are API. */
@@ -23,16 +21,18 @@ interface Known {
   lastLoss: LastLoss | null;
 }
 
-type Told = Pick<CentralRecord, 'identity'> & { readonly own?: CentralRecord['own'] };
+/** A record that a gateway wrote of itself. Who wrote it, and where, its identity says, not its text. */
+export interface Told {
+  readonly gateway: string;
+  readonly topic: string;
+  readonly own: Uint8Array | null;
+}
 
-/** The latest of `_metrics` and `_gaps`, by gateway. Who wrote a record its identity says, not its text. */
+/** The latest of `_metrics` and `_gaps`, by gateway. */
 export class FleetBook {
   readonly #known = new Map<string, Known>();
 
-  take({ identity: text, own = null }: Told): void {
-    const identity = text === undefined ? undefined : parseIdentity(text);
-    if (identity === undefined) return;
-    const { gateway, topic } = identity;
+  take({ gateway, topic, own }: Told): void {
     const health = topic === METRICS ? parseHealth(own) : undefined;
     const gap = topic === GAPS ? parseGap(own) : undefined;
     if (health === undefined && gap === undefined) return;

@@ -215,10 +215,13 @@ type DecidedOptions = StoreOptions &
 
 async function openLog(options: DecidedOptions, begun: Begun): Promise<Store> {
   const { clock, logger, readOnly } = options;
-  if (options.gatewayGiven !== false && options.adopt !== true) {
-    requireOwnFolder(options.folder, begun.known, options.gateway);
-  }
+  const requireOwn = (isNameKnown: boolean): void => {
+    if (options.gatewayGiven === false || options.adopt === true) return;
+    requireOwnFolder(options.folder, begun.known, options.gateway, isNameKnown);
+  };
+  requireOwn(false);
   const loaded = await load(options, begun);
+  requireOwn(loaded.positions.hadReaders);
   const { state, segments, lookup, waiters, positions, log, ledger, lost } = loaded;
   const { logClock } = loaded;
   const identity = readOnly
@@ -356,7 +359,7 @@ async function recover(
     await positions.counted(state.registry.streams);
     await writePositionsLost(database, positions.lostBelow);
   }
-  if (!sameIdentity(known, identity)) await writeIdentity(database, identity);
+  if (!sameIdentity(known, identity)) await keepIdentity(options, known, identity, database);
   await catalog.opened(segments.firsts, recovered.lostBetween, log.describe(identity));
   await loaded.logClock.begin();
   mark.begin(state, identity.incarnation, database);
@@ -371,6 +374,19 @@ async function recover(
   return identity;
 }
 
+async function keepIdentity(
+  { folder, logger }: StoreOptions,
+  known: StoredIdentity | undefined,
+  identity: StoreIdentity,
+  database: CountedDatabase,
+): Promise<void> {
+  await writeIdentity(database, identity);
+  const [from, to] = [known?.gateway, identity.gateway];
+  if (from === undefined || to === undefined || from === to) return;
+  const said = `the data folder ${folder} was gateway ${from}'s, and is gateway ${to}'s from now on`;
+  logger.info({ event: 'store.gateway', from, to }, said);
+}
+
 function providerOf(value: number | (() => number)): () => number {
   return typeof value === 'number' ? () => value : value;
 }
@@ -381,14 +397,21 @@ function identityOf(
   found: LogIdentity | undefined,
 ): StoreIdentity {
   // The log's own word counts: a state database may be lost and made anew.
+  const isChosen = gatewayGiven !== false;
+  const keeps = !isChosen && known?.gateway !== undefined;
   return {
     formatVersion: FORMAT_VERSION,
     incarnation: found?.incarnation ?? random.hex(8),
-    gateway: gatewayGiven === false ? (known?.gateway ?? gateway) : (gateway ?? known?.gateway),
+    gateway: isChosen ? (gateway ?? known?.gateway) : (known?.gateway ?? gateway),
+    gatewayAssumed: keeps ? known.gatewayAssumed : !isChosen,
     createdMs: found?.createdMs ?? known?.createdMs ?? clock.nowMs(),
   };
 }
 
 function sameIdentity(known: StoredIdentity | undefined, identity: StoreIdentity): boolean {
-  return known?.incarnation === identity.incarnation && known.gateway === identity.gateway;
+  return (
+    known?.incarnation === identity.incarnation &&
+    known.gateway === identity.gateway &&
+    (known.gatewayAssumed ?? false) === (identity.gatewayAssumed ?? false)
+  );
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { healthOf } from '../../src/agent/health-record.ts';
 import type { HealthJson } from '../../src/health.ts';
-import { FleetBook } from '../../src/cli/fleet-book.ts';
+import { FleetBook, type Told } from '../../src/cli/fleet-book.ts';
 import { fleetLines } from '../../src/cli/fleet-lines.ts';
 import type { GapJson } from '../../src/loss.ts';
 import { isoTime } from '../../src/time.ts';
@@ -30,8 +30,8 @@ function health(ageMs: number, given: Partial<HealthJson> = {}): HealthJson {
   return { ...healthOf(look, undefined, 60_000), time: isoTime(NOW - ageMs), ...given };
 }
 
-function record(gateway: string, topic: string, value: object): { identity: string; own: Buffer } {
-  return { identity: `${gateway}/inc/${topic}/0/1`, own: Buffer.from(JSON.stringify(value)) };
+function record(gateway: string, topic: string, value: object): Told {
+  return { gateway, topic, own: Buffer.from(JSON.stringify(value)) };
 }
 
 const GAP: GapJson = {
@@ -49,7 +49,7 @@ const GAP: GapJson = {
   to: isoTime(NOW - 5000),
 };
 
-test('the latest of each gateway counts, in whatever order it comes, by its identity', () => {
+test('the latest of each gateway counts, in whatever order it comes, and whoever it says that it is', () => {
   const book = new FleetBook();
   book.take(record('b', '_metrics', health(1000)));
   book.take(record('b', '_metrics', health(61_000, { version: 'old' })));
@@ -59,7 +59,7 @@ test('the latest of each gateway counts, in whatever order it comes, by its iden
   book.take(record('a', '_metrics', health(200_000)));
   book.take(record('c', '_gaps', GAP));
   book.take(record('d', 'telemetry', health(0)));
-  book.take({ identity: undefined, own: Buffer.from('{}') });
+  book.take({ gateway: 'f', topic: '_metrics', own: null });
   book.take(record('e', '_metrics', {}));
   expect(book.gateways(NOW)).toMatchObject([
     { gateway: 'a', ageMs: 200_000, late: true, lastLoss: null },
