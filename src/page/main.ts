@@ -28,6 +28,8 @@ class Page {
   #newsAtMs: number | undefined;
   #trouble = 'connecting';
   #locked = false;
+  /** What the agent said of the token that was had before. */
+  #wrong: string | undefined;
 
   constructor() {
     this.#feed = new Feed({
@@ -61,9 +63,17 @@ class Page {
   }
 
   #lock(reason: string): void {
+    if (token() !== '') {
+      // Of another time, or mistyped: perhaps the agent wants none, or it says that it wants one.
+      keepToken('');
+      this.#wrong = reason;
+      this.#feed.begin();
+      return;
+    }
     this.#locked = true;
-    this.#trouble = token() === '' ? 'a token is wanted' : reason;
-    setText(part('unlock-reason'), reason);
+    this.#trouble = this.#wrong ?? 'a token is wanted';
+    setText(part('unlock-reason'), this.#wrong ?? reason);
+    this.#wrong = undefined;
     setHidden(part('unlock'), false);
     (part('unlock-token') as HTMLInputElement).focus();
     this.#showNews();

@@ -51,9 +51,12 @@ afterEach(async () => {
   await central.stop();
 });
 
-async function open(options: BrowserContextOptions = {}): Promise<Page> {
+async function open(options: BrowserContextOptions = {}, token: string = ''): Promise<Page> {
   const context = await browser.newContext(options);
   await context.addInitScript(AXE);
+  if (token !== '') {
+    await context.addInitScript((kept) => sessionStorage.setItem('gatelog-token', kept), token);
+  }
   const page = await context.newPage();
   page.on('console', (message) => {
     if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
@@ -193,4 +196,9 @@ test('a token that is wrong does nothing, and the page goes on with the one it h
   const next = page.waitForResponse(/\/api\/v1\/clients/u);
   await page.getByRole('button', { name: 'Cancel' }).click();
   expect((await next).status()).toBe(200);
+});
+
+test('a token that is not known any more keeps nobody from a page that wants none', async () => {
+  const page = await open({}, 'a-token-of-last-year');
+  await expect.poll(() => page.locator('#news').innerText()).toBe('live');
 });
