@@ -5,6 +5,7 @@ import type { Config, LogLevel } from '../agent/config-types.ts';
 import { type AdjustableLogger, createLogger, type LineFormat } from '../agent/logger.ts';
 import type { ConfigReading, ConfigSource } from '../agent/reloader.ts';
 import type { SupervisedService } from '../agent/supervised-service.ts';
+import { refuseOwnedByOther } from '../folder-access.ts';
 import { returnStartupMemory } from '../memory.ts';
 import type { Logger } from '../telemetry.ts';
 import { holdProcess } from '../time.ts';
@@ -31,6 +32,7 @@ export async function runAgent(
 ): Promise<void> {
   const source = sourceOf(context, options);
   const { config, warnings } = source.first;
+  await refuseOwnedByOther(config.data);
   const logger = await openLog(context, config);
   for (const warning of warnings) logger.warn({ event: 'config.warning' }, warning);
   process.on('uncaughtExceptionMonitor', (error, origin) => {
