@@ -1,4 +1,3 @@
-import { fstatSync } from 'node:fs';
 import { startAgent } from '../agent/agent.ts';
 import type { Agent } from '../agent/agent-types.ts';
 import type { Config, LogLevel } from '../agent/config-types.ts';
@@ -13,6 +12,7 @@ import type { CliContext, PlaceOptions } from './context.ts';
 import { isColoured } from './context.ts';
 import { isOverruled, withFlags } from './flags.ts';
 import type { RunFlags } from './flags.ts';
+import { isJournal } from './journal-stream.ts';
 import { configOf } from './place.ts';
 
 const STDOUT = 1;
@@ -109,11 +109,9 @@ async function serviceOf(
   return new Service({ manager, clock, logger });
 }
 
-/** systemd says which stream is the journal's, for a child's may be another one (systemd.exec(5), JOURNAL_STREAM). */
-function lineFormat({ stdout, env }: CliContext): LineFormat {
-  if (stdout.isTTY === true) return 'pretty';
-  const { dev, ino } = fstatSync(STDOUT, { bigint: true });
-  return env['JOURNAL_STREAM'] === `${dev}:${ino}` ? 'journal' : 'json';
+function lineFormat(context: CliContext): LineFormat {
+  if (context.stdout.isTTY === true) return 'pretty';
+  return isJournal(context, STDOUT) ? 'journal' : 'json';
 }
 
 function openLog(context: CliContext, config: Config): Promise<AdjustableLogger> {
