@@ -4,6 +4,7 @@ import { request as httpRequest } from '../http.ts';
 import type { GapJson } from '../loss.ts';
 import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
 import { mayRead, notForUs } from '../folder-access.ts';
+import { startHint } from '../service-place.ts';
 import { isLocked } from '../folder-lock.ts';
 import type { ExportHeld } from '../mirror/file/export-had.ts';
 import type { ConsumeRequest } from './consume.ts';
@@ -125,15 +126,6 @@ export class ControlClient {
     }
     return error;
   }
-}
-
-/** StateDirectory of the unit (deploy/systemd), where only the service may write. */
-const SERVICE_FOLDER = '/var/lib/gatelog';
-
-function startHint(folder: string): string {
-  return folder === SERVICE_FOLDER
-    ? 'sudo systemctl start gatelog starts it; journalctl -u gatelog says why it ended'
-    : `start one with gatelog run --data ${folder}`;
 }
 
 /** Nobody listens. EROFS: no socket stands there, on a file system that is mounted read-only. */

@@ -242,10 +242,11 @@ class DocumentReader implements ConfigDocument {
     ];
     const file = files.find((each) => existsSync(each));
     if (file !== undefined) return this.#fromFile(file, at);
-    const hidden = path.dirname(beside);
-    if (isHidden(hidden)) {
-      const mend = 'run this command with sudo';
-      this.#complain(at, `credential ${name}: this user may not look into ${hidden}; ${mend}`);
+    if (given === undefined && isLocked(path.dirname(beside))) {
+      this.#complain(
+        at,
+        `${path.dirname(beside)}, where the credential ${name} may be, is for root alone: run this command with sudo`,
+      );
       return '';
     }
     this.#complain(
@@ -279,16 +280,6 @@ class DocumentReader implements ConfigDocument {
   }
 }
 
-/** There is such a folder, and what is in it is not for this user. */
-function isHidden(folder: string): boolean {
-  try {
-    accessSync(folder, constants.X_OK);
-    return false;
-  } catch (error) {
-    return systemCodeOf(error) === 'EACCES';
-  }
-}
-
 const REASONS: ReadonlyMap<string | undefined, string> = new Map([
   ['ENOENT', 'there is no such file'],
   ['EACCES', 'permission denied'],
@@ -317,4 +308,14 @@ function pathId(dataPath: DataPath): string {
 
 function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+/** It is there, and this user may not look into it. */
+function isLocked(folder: string): boolean {
+  try {
+    accessSync(folder, constants.X_OK);
+    return false;
+  } catch (error) {
+    return systemCodeOf(error) === 'EACCES';
+  }
 }

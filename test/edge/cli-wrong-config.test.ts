@@ -1,8 +1,7 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { CliFolder, publish } from '../support/cli.ts';
-import { runProcess } from '../support/process.ts';
 
 /** A configuration that was good when the agent began, and is not now: people come to look just then. */
 let cli: CliFolder;
@@ -51,16 +50,4 @@ test('where it does not say which folder, one says so', async () => {
   expect(code).toBe(78);
   expect(stderr).toMatch(/mqtt\.maxPacket.*\ngatelog: --data DIR asks the agent there/u);
   expect((await cli.run(['status', '--data', 'here', '--config', file])).code).toBe(0);
-});
-
-test('what ends a start stands in the journal as an error', async () => {
-  writeFileSync(file, 'mqtt:\n  maxPacket: huge\n');
-  const journal = path.join(cli.folder, 'journal');
-  writeFileSync(journal, '');
-  const { dev, ino } = statSync(journal, { bigint: true });
-  const { env, ...start } = cli.spec(['run', '--config', file]);
-  const stream = { JOURNAL_STREAM: `${dev}:${ino}` };
-  const { code } = await runProcess({ ...start, env: { ...env, ...stream }, logFile: journal });
-  expect(code).toBe(78);
-  expect(readFileSync(journal, 'utf8')).toMatch(/^<3>gatelog: .*mqtt\.maxPacket.*\n$/u);
 });
