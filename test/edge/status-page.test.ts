@@ -202,3 +202,17 @@ test('a token that is not known any more keeps nobody from a page that wants non
   const page = await open({}, 'a-token-of-last-year');
   await expect.poll(() => page.locator('#news').innerText()).toBe('live');
 });
+
+test('a browser that can not iterate streams, as Safari, shows it too', async () => {
+  const context = await browser.newContext();
+  await context.addInitScript(() => {
+    for (const name of [Symbol.asyncIterator, 'values']) {
+      Reflect.deleteProperty(ReadableStream.prototype, name);
+    }
+  });
+  const page = await context.newPage();
+  await page.goto(`http://127.0.0.1:${httpPort}/`);
+  await expect.poll(() => page.locator('#news').innerText()).toBe('live');
+  await publish(3);
+  await expect.poll(async () => (await rows(page, '#topics'))[0]?.[1]).toBe('3');
+});
