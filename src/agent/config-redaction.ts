@@ -20,7 +20,9 @@ export interface Redaction {
 const NOT_SHOWN = '(not shown)';
 const SECRET_NAMES = new Set(['password', 'passphrase', 'secret', 'token']);
 /** Sections with secrets in them, where somebody may write one text instead. */
-const SECRET_SECTIONS = new Set(['sasl', 'users', 'jwt']);
+const SECRET_SECTIONS = new Set(['sasl', 'users', 'jwt', 'headers']);
+/** Sections whose names are free, and whose values are secrets. */
+const SECRET_MAPS = new Set<DataPath[number]>(['headers']);
 
 /** The file need not be good: what is not understood is not shown. */
 export function redactConfig(
@@ -48,7 +50,7 @@ export function redactConfig(
 function isSecret(at: DataPath, text: string): boolean {
   const name = at.at(-1);
   const isNamed = typeof name === 'string' && (SECRET_NAMES.has(name) || SECRET_SECTIONS.has(name));
-  return isNamed || /PRIVATE KEY-----/u.test(text);
+  return isNamed || at.some((part) => SECRET_MAPS.has(part)) || /PRIVATE KEY-----/u.test(text);
 }
 
 class Redactor {
@@ -92,7 +94,7 @@ class Redactor {
 }
 
 function isReferenceAlone(text: string): boolean {
-  return /^(?:\$\{(?:file|env):[^}]+\})+$/u.test(text.trim());
+  return /^(?:(?:Bearer|Basic) )?(?:\$\{(?:file|env):[^}]+\})+$/u.test(text.trim());
 }
 
 function textsIn(value: unknown): string[] {
