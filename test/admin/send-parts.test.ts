@@ -15,8 +15,8 @@ test('an answer whose reader left before it began ends, and what makes its parts
   const [, response] = (await once(server, 'request')) as [unknown, ServerResponse];
   socket.destroy();
   await once(response, 'close');
-  const { signal, send } = sentParts(response, new AbortController().signal, undefined);
-  expect(signal.aborted).toBe(true);
+  const sent = sentParts(response, new AbortController().signal, undefined);
+  expect(sent.signal.aborted).toBe(true);
   let made = 0;
   let ended = false;
   async function* parts(): AsyncGenerator<string> {
@@ -29,7 +29,7 @@ test('an answer whose reader left before it began ends, and what makes its parts
       ended = true;
     }
   }
-  await send(parts());
+  await sent.send(parts());
   expect([made, ended]).toEqual([1, true]);
   server.close();
 });
