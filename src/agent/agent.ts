@@ -26,6 +26,7 @@ import { KnownMirrors } from './known-mirrors.ts';
 import { LiveAgent, mayPass } from './live-agent.ts';
 import { LiveSettings } from './live-settings.ts';
 import type { MirrorFleet, MirrorSurroundings } from './mirrors.ts';
+import { startOtlp } from './otlp-teller.ts';
 import { Reloader } from './reloader.ts';
 import { StopStack } from './stop-stack.ts';
 import { wearBudgetOf } from './wear-budget.ts';
@@ -123,7 +124,9 @@ async function buildAgent(
   await startControl({ dataFolder: config.data, ...operations, reload }, clock, stack);
   const isOpen = (): boolean => agent.broker?.isOpen() ?? false;
   agent.http = await startHttp(config, operations, { ...surroundings, isOpen }, stack);
-  await startTelling(config, store, { ...surroundings, status: () => agent.status() }, stack);
+  const telling = { ...surroundings, status: () => agent.status() };
+  await startTelling(config, store, telling, stack);
+  startOtlp(config, telling, stack);
   agent.broker = await brokerOf(config, { store, gate, trust }, surroundings);
   const { broker } = agent;
   stack.push('the broker', () => broker.stop());

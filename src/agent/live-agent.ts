@@ -18,6 +18,7 @@ import type { HttpDoor } from './http-door.ts';
 import { startHttp } from './http-side.ts';
 import { IngestGate } from './ingest.ts';
 import { NO_LEDGER, NO_READER, NoLogWriter } from './no-store.ts';
+import { startOtlp } from './otlp-teller.ts';
 import { Reloader } from './reloader.ts';
 import { StopStack } from './stop-stack.ts';
 
@@ -248,6 +249,7 @@ export class LiveAgent implements Agent {
     const isOpen = (): boolean => this.#broker?.isOpen() ?? false;
     const parts = { ...this.#surroundings, isOpen };
     this.#http = await startHttp(this.#config, options, parts, stack);
+    startOtlp(this.#config, { ...parts, status: () => this.status() }, stack);
   }
 
   #later(): void {

@@ -64,10 +64,20 @@ function wellSentence({ mirrors, topics }: AgentStatus): string {
   const lag = Math.max(...mirrors.map((one) => one.lagRecords));
   if (lag === 0) return 'All is well: everything has arrived at the far side.';
   const behind = mirrors.find((one) => one.state === 'catching up');
-  if (behind === undefined) return `All is well: ${counted(lag, 'record')} on the way.`;
+  const late = mirrors.find(isLate);
+  const waits =
+    late === undefined ? '' : `; ${late.name} has not answered for ${duration(late.underWayMs)}`;
+  if (behind === undefined) return `All is well: ${counted(lag, 'record')} on the way${waits}.`;
   const eta = etaMs(behind);
   const rest = eta === undefined ? '' : `, about ${duration(eta)} to go`;
-  return `Catching up with ${behind.name}: ${counted(behind.lagRecords, 'record')} behind${rest}.`;
+  return `Catching up with ${behind.name}: ${counted(behind.lagRecords, 'record')} behind${rest}${waits}.`;
+}
+
+/** A slow link may need as long; one that is cut without a word is known by it long before it is given up. */
+const LATE_MS = 2000;
+
+export function isLate({ underWayMs }: MirrorStatus): boolean {
+  return underWayMs >= LATE_MS;
 }
 
 const WAITING: ReadonlySet<string> = new Set(['over budget', 'waiting for schedule', 'metered']);

@@ -21,6 +21,20 @@ const CASES: readonly [
   ['nothing mirrored', WELL, 'good', /nothing is mirrored/u, /^$/u],
   ['on its way', withMirror({ lagRecords: 3 }), 'good', /3 records on the way/u, /^$/u],
   [
+    'without an answer',
+    withMirror({ lagRecords: 3, underWayMs: 2400 }),
+    'good',
+    /3 records on the way; central has not answered for 2 s/u,
+    /^$/u,
+  ],
+  [
+    'a backlog without an answer',
+    withMirror({ state: 'catching up', lagRecords: 30, underWayMs: 5000 }),
+    'good',
+    /^Catching up with central: 30 records behind.*; central has not answered for 5 s\.$/u,
+    /^$/u,
+  ],
+  [
     'held by policy',
     withMirror({ state: 'waiting for schedule', lagRecords: 1 }),
     'good',

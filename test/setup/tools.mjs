@@ -19,6 +19,7 @@ const TOOLS = [
   { program: 'ip', debian: 'iproute2' },
   { program: 'nft', debian: 'nftables' },
   { program: 'chromium', debian: 'chromium' },
+  { program: 'prometheus', debian: 'prometheus' },
   { program: 'promtool', debian: 'prometheus' },
   // Debian's own, which has its packages; another python3 may stand before it on the path.
   { program: 'python3', debian: 'python3-paho-mqtt', check: hasPaho },
