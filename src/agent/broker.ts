@@ -33,7 +33,7 @@ import { Violations, type ViolationsOptions } from './broker-violations.ts';
 import { REASON } from './broker-reasons.ts';
 import { HeldMessages } from './broker-websocket-held.ts';
 import type { IngestCounters } from './ingest.ts';
-import { admitsAnonymous, hasNames, hasUsers } from './listen-policy.ts';
+import { admitsAnonymous, hasNames, hasUsers, isForAnybodyHere } from './listen-policy.ts';
 import { type BrokerParts, brokerParts, judgeSessions } from './broker-parts.ts';
 
 export interface BrokerCounters extends IngestCounters {
@@ -219,7 +219,8 @@ class RunningBroker implements Broker {
   }
 
   isOpen(): boolean {
-    return !hasNames(this.#options) && this.#parts.admission.access.isOpen;
+    const isForAnybody = this.#options.listen.some((listen) => isForAnybodyHere(listen));
+    return isForAnybody && !hasNames(this.#options) && this.#parts.admission.access.isOpen;
   }
 
   counters(): BrokerCounters {

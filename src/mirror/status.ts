@@ -118,7 +118,10 @@ export interface TopicStatus {
   readonly lagRecords: number;
   /** Age of the oldest of these, in ms; 0 without any; undefined until measured. */
   readonly lagMs: number | undefined;
-  /** Until they are sent at the rate of the last minute, in ms; undefined while none are sent. */
+  /**
+   * Until they, and what comes meanwhile, are sent at the rates of the last minute, in ms; undefined while none
+   * are sent, or as many come as go.
+   */
   readonly etaMs: number | undefined;
   /** When what holds it back is to end: wall clock, ms. */
   readonly heldUntilMs: number | undefined;

@@ -71,6 +71,24 @@ test('class, drain, oldest record and time to go, by topic', async () => {
   await clock.settled(mirror.stop());
 });
 
+test('where as much comes as goes, no time to go is told', async () => {
+  const { clock, log, mirror } = rig(
+    { latencyMs: () => 1000 },
+    { batching: { maxRecords: 10 }, window: 1 },
+  );
+  const [stream] = log.topic('telemetry').streams as [never];
+  for (let index = 0; index < 500; index++) log.add(stream, 'x', clock.nowMs());
+  await mirror.start();
+  const topic = () => mirror.status().topics[0];
+  for (let second = 0; second < 90; second++) {
+    await clock.advance(1000);
+    for (let index = 0; index < 10; index++) log.add(stream, 'x', clock.nowMs());
+  }
+  expect(topic()?.lagRecords).toBeGreaterThan(300);
+  expect(topic()).toMatchObject({ state: 'behind', etaMs: undefined });
+  await clock.settled(mirror.stop());
+});
+
 test('when all that is left is lost, there is no lag', async () => {
   const { clock, log, mirror } = rig({
     connectFails: () => new GatelogError('UPSTREAM_UNREACHABLE', 'the link is down'),
