@@ -8,13 +8,13 @@ import type { Clock } from '../time.ts';
 import { Catalog } from './catalog.ts';
 import { CommitLog } from './commit-log.ts';
 import { DamageReport } from './damage-report.ts';
-import type { LogIdentity } from './opened-log.ts';
 import { CountedDatabase } from './counted-database.ts';
 import { troubleOf } from './damage.ts';
 import type { Engine } from './database.ts';
 import { DiskGate } from './disk-gate.ts';
 import { keepDisk } from './disk.ts';
 import { DiskUsage } from './disk-usage.ts';
+import { identityOf, keepIdentity } from './folder-identity.ts';
 import { gapsGiven, gapsOutlet } from './ledger-outlet.ts';
 import { refillLedger } from './ledger-refill.ts';
 import { Ledger } from './ledger.ts';
@@ -50,13 +50,11 @@ import { Scrub } from './scrub.ts';
 import { Segments } from './segments.ts';
 import { SyncMark } from './sync-mark.ts';
 import {
-  FORMAT_VERSION,
   StateSpace,
   readIdentity,
   readPositionsLost,
   readStarts,
   startWrites,
-  writeIdentity,
   writePositionsLost,
   type StoredIdentity,
 } from './state.ts';
@@ -359,7 +357,7 @@ async function recover(
     await positions.counted(state.registry.streams);
     await writePositionsLost(database, positions.lostBelow);
   }
-  if (!sameIdentity(known, identity)) await keepIdentity(options, known, identity, database);
+  await keepIdentity(options, known, identity, database);
   await catalog.opened(segments.firsts, recovered.lostBetween, log.describe(identity));
   await loaded.logClock.begin();
   mark.begin(state, identity.incarnation, database);
@@ -374,44 +372,6 @@ async function recover(
   return identity;
 }
 
-async function keepIdentity(
-  { folder, logger }: StoreOptions,
-  known: StoredIdentity | undefined,
-  identity: StoreIdentity,
-  database: CountedDatabase,
-): Promise<void> {
-  await writeIdentity(database, identity);
-  const [from, to] = [known?.gateway, identity.gateway];
-  if (from === undefined || to === undefined || from === to) return;
-  const said = `the data folder ${folder} was gateway ${from}'s, and is gateway ${to}'s from now on`;
-  logger.info({ event: 'store.gateway', from, to }, said);
-}
-
 function providerOf(value: number | (() => number)): () => number {
   return typeof value === 'number' ? () => value : value;
-}
-
-function identityOf(
-  { random, clock, gateway, gatewayGiven }: StoreOptions,
-  known: StoredIdentity | undefined,
-  found: LogIdentity | undefined,
-): StoreIdentity {
-  // The log's own word counts: a state database may be lost and made anew.
-  const isChosen = gatewayGiven !== false;
-  const keeps = !isChosen && known?.gateway !== undefined;
-  return {
-    formatVersion: FORMAT_VERSION,
-    incarnation: found?.incarnation ?? random.hex(8),
-    gateway: isChosen ? (gateway ?? known?.gateway) : (known?.gateway ?? gateway),
-    gatewayAssumed: keeps ? known.gatewayAssumed : !isChosen,
-    createdMs: found?.createdMs ?? known?.createdMs ?? clock.nowMs(),
-  };
-}
-
-function sameIdentity(known: StoredIdentity | undefined, identity: StoreIdentity): boolean {
-  return (
-    known?.incarnation === identity.incarnation &&
-    known.gateway === identity.gateway &&
-    (known.gatewayAssumed ?? false) === (identity.gatewayAssumed ?? false)
-  );
 }

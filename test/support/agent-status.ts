@@ -91,6 +91,7 @@ export const LIVE_MIRROR: MirrorStatus = {
   sinceMs: 0,
   forMs: 60_000,
   downForMs: undefined,
+  unansweredMs: 0,
   slowness: undefined,
   reason: undefined,
   lastError: undefined,
