@@ -40,6 +40,8 @@ export interface Sources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What a relative `${file:…}` is relative to. */
   readonly folder: string;
+  /** Where `${credential:…}` is where no service hands one on; default: credentials in that folder. */
+  readonly credentialsFolder?: string | undefined;
   /** Default /etc/machine-id. */
   readonly machineIdFile?: string | undefined;
 }
@@ -232,7 +234,8 @@ class DocumentReader implements ConfigDocument {
       return '';
     }
     const given = this.#sources.env['CREDENTIALS_DIRECTORY'];
-    const beside = path.resolve(this.#sources.folder, 'credentials', name);
+    const { folder, credentialsFolder = path.join(folder, 'credentials') } = this.#sources;
+    const beside = path.resolve(credentialsFolder, name);
     const files = [
       ...(given === undefined ? [] : [path.join(given, name), path.join(given, `gatelog_${name}`)]),
       beside,

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { loadConfig, type LoadedConfig, readConfigText } from '../agent/config.ts';
+import { loadConfig, type LoadedConfig } from '../agent/config.ts';
 import { redactConfig } from '../agent/config-redaction.ts';
 import { GatelogError, messageOf } from '../errors.ts';
 import type { WayStep } from '../mirror/way.ts';
@@ -50,10 +50,7 @@ export async function examination(
     ...MACHINE_SECTIONS.map((section) => section({ machine, maxConnections })),
   ];
   if (file !== undefined && loaded !== undefined) {
-    const redaction = redactConfig(readConfigText(file, workingFolder), file, {
-      env,
-      workingFolder,
-    });
+    const redaction = redactConfig(loaded.files, { env, workingFolder });
     const whole = path.resolve(workingFolder, file);
     sections.push(...(await configSections(loaded, redaction, whole, clock)));
   }

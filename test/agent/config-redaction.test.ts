@@ -13,7 +13,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const redact = (text: string): ReturnType<typeof redactConfig> =>
-  redactConfig(text, path.join(folder, 'gatelog.yaml'), {
+  redactConfig([{ file: path.join(folder, 'gatelog.yaml'), text }], {
     env: { HUSH: 'hush-env' },
     workingFolder: folder,
   });
@@ -51,7 +51,7 @@ mirrors:
     'mirrors.a.kafka.tls.key',
     'mirrors.b.mqtt.password',
   ]);
-  expect(files).toEqual([path.join(folder, 'kafka')]);
+  expect(files).toEqual([path.join(folder, 'gatelog.yaml'), path.join(folder, 'kafka')]);
 });
 
 test.each([

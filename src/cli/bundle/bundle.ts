@@ -3,7 +3,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { packTar } from 'modern-tar';
-import { defaultConfig, loadConfig, readConfigText } from '../../agent/config.ts';
+import { configFiles, defaultConfig, loadConfig } from '../../agent/config.ts';
 import { redactConfig, type Redaction } from '../../agent/config-redaction.ts';
 import { reasonOf } from '../../agent/config-document.ts';
 import { GatelogError, messageOf, systemCodeOf } from '../../errors.ts';
@@ -78,7 +78,7 @@ function configOf(
 ): NamedConfig | undefined {
   if (file === undefined) return undefined;
   const surroundings = { env, workingFolder };
-  const redaction = redactConfig(readConfigText(file, workingFolder), file, surroundings);
+  const redaction = redactConfig(configFiles(file, surroundings), surroundings);
   try {
     loadConfig(file, surroundings);
     return { redaction, trouble: undefined };

@@ -1,7 +1,7 @@
 import { chown, mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { defaultConfig, loadConfig } from '../../agent/config.ts';
+import { configFiles, defaultConfig, loadConfig } from '../../agent/config.ts';
 import { reasonOf } from '../../agent/config-document.ts';
 import { makeEntry } from '../../agent/password-entry.ts';
 import { withUser } from '../../agent/users-file.ts';
@@ -9,7 +9,7 @@ import { changeUsers } from '../../agent/users-file-change.ts';
 import { GatelogError, systemCodeOf } from '../../errors.ts';
 import type { CliContext } from '../context.ts';
 import type { InitAnswers } from './answers.ts';
-import { configText, KAFKA_SECRET, USERS_FILE } from './text.ts';
+import { accountOf, configText, USERS_FILE } from './text.ts';
 
 /** Owner of what is written, where root does it for the user that runs gatelog. */
 interface Owner {
@@ -36,6 +36,16 @@ export async function requireFree(
   throw new GatelogError('USAGE', message);
 }
 
+/** What a file that is to be written anew includes: the new one does not. */
+export function includedBy(file: string, { env, workingFolder }: CliContext): string[] {
+  try {
+    const [, ...included] = configFiles(file, { env, workingFolder });
+    return included.map((one) => one.file);
+  } catch {
+    return [];
+  }
+}
+
 /** Secrets first, so that the configuration never names what is not there. Throws CONFIG_INVALID. */
 export async function writeAll(
   file: string,
@@ -47,13 +57,14 @@ export async function writeAll(
     await mkdir(folder, { recursive: true });
     const owner = await ownerFor(folder);
     const written: WrittenFile[] = [];
-    const login = answers.kafka?.login;
-    if (login !== undefined && 'text' in login.password) {
-      const secret = path.join(folder, KAFKA_SECRET);
+    const there = accountOf(answers);
+    if (there !== undefined && 'text' in there.account.password) {
+      const { username, password } = there.account;
+      const secret = path.join(folder, there.secret);
       await mkdir(path.dirname(secret), { recursive: true, mode: 0o700 });
       await give(path.dirname(secret), owner);
-      await writeWhole(secret, `${login.password.text}\n`, 0o600, owner);
-      written.push({ file: secret, what: `the password of ${login.username} at Kafka` });
+      await writeWhole(secret, `${password.text}\n`, 0o600, owner);
+      written.push({ file: secret, what: `the password of ${username} at ${there.at}` });
     }
     if (answers.users.length > 0) {
       const users = path.join(folder, USERS_FILE);
@@ -62,7 +73,7 @@ export async function writeAll(
       written.push({ file: users, what: 'who may connect; passwords are hashed' });
     }
     if (await isThere(file)) await rename(file, `${file}.old`);
-    await writeWhole(file, configText(answers, `file:${KAFKA_SECRET}`), 0o644, undefined);
+    await writeWhole(file, configText(answers, `file:${there?.secret ?? ''}`), 0o644, undefined);
     return [...written, { file, what: 'the configuration' }];
   } catch (error) {
     if (error instanceof GatelogError) throw error;

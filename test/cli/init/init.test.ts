@@ -95,6 +95,24 @@ test('asked: the answers are in the files, passwords are not shown and not reada
   expect(`${text}${read('users')}`).not.toMatch(/hush/u);
 });
 
+test('asked: a central gatelog, where there is no Kafka', async () => {
+  const input = person([
+    [/Kafka, as/u, ''],
+    [/Central gatelog or MQTT broker/u, 'centre'],
+    [/expected an address/u, 'mqtts://centre'],
+    [/PEM file of its CA/u, ''],
+    [/User there/u, 'gw'],
+    [/Password of gw/u, 'hush-1'],
+  ]);
+  const flags = { gateway: 'gw-1', data: '/srv/log', listen: ['mqtt://127.0.0.1:1'], user: [] };
+  await initialise(context(), { ...OPTIONS, ...flags, acl: 'open', yes: false }, input);
+  expect(read('gatelog.yaml')).toMatch(
+    / {4}mqtt:\n {6}url: "mqtts:\/\/centre"\n {6}username: "gw"\n {6}password: "\$\{file:secrets\/mqtt\}"\n/u,
+  );
+  expect(read('secrets/mqtt')).toBe('hush-1\n');
+  expect(modeOf('secrets/mqtt')).toBe(0o600);
+});
+
 test('whoever ends it at a question has written nothing', async () => {
   const input = person([[/Id of this gateway/u, '\u0003']]);
   const asked = initialise(context(), { ...OPTIONS, yes: false }, input);
