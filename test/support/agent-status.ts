@@ -47,6 +47,7 @@ export const STORE: StoreCounters = {
 export const STATUS: AgentStatus = {
   version: '0.1.0',
   gateway: 'gw-1',
+  gatewayAssumed: false,
   incarnation: 'abc',
   degraded: null,
   degradedCode: null,

@@ -73,7 +73,12 @@ export async function writeAll(
       written.push({ file: users, what: 'who may connect; passwords are hashed' });
     }
     if (await isThere(file)) await rename(file, `${file}.old`);
-    await writeWhole(file, configText(answers, `file:${there?.secret ?? ''}`), 0o644, undefined);
+    await writeWhole(
+      file,
+      configText(answers, `file:${there?.secret ?? ''}`, file),
+      0o644,
+      undefined,
+    );
     return [...written, { file, what: 'the configuration' }];
   } catch (error) {
     if (error instanceof GatelogError) throw error;
