@@ -156,7 +156,7 @@ describe('records', () => {
     const here = await filled();
     const problem = await problemIn(await here.get('/api/v1/topics/telemetry/records?partition=7'));
     expect(problem).toMatchObject({ status: 404, code: 'NOT_FOUND' });
-    const [shown] = blocksOf('docs/http.md').filter(({ language }) => language === 'json');
+    const shown = blocksOf('docs/http.md').find(({ language }) => language === 'json');
     for (const path of ['telemetri', 'telemetri/records']) {
       const other = await problemIn(await here.get(`/api/v1/topics/${path}`));
       expect(other).toEqual(JSON.parse(shown?.text ?? ''));

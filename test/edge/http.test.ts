@@ -151,7 +151,7 @@ test('the alert rules are such, and say what they are to say', async () => {
 });
 
 test('Prometheus reads what docs/http.md shows for it', async () => {
-  const [shown] = blocksOf('docs/http.md').filter(({ text }) => text.includes('scrape_configs'));
+  const shown = blocksOf('docs/http.md').find(({ text }) => text.includes('scrape_configs'));
   const place = (name: string): string => path.join(cli.folder, name);
   writeFileSync(place('gatelog-token'), ADMIN_TOKEN);
   copyFileSync(
