@@ -62,6 +62,5 @@ export class FleetKafka {
 function toldBy({ identity: text, own = null }: CentralRecord): Told | undefined {
   const identity = text === undefined ? undefined : parseIdentity(text);
   if (identity === undefined) return undefined;
-  const { gateway, topic } = identity;
-  return { gateway, topic, own };
+  return { ...identity, own };
 }

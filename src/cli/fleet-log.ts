@@ -95,9 +95,9 @@ export class FleetLog {
 }
 
 /** What came from another gateway says whose it is; what does not is this log's own. */
-function toldBy({ topic, value, headers }: RecordJson, gateway: string): Told {
+function toldBy({ topic, offset, value, headers }: RecordJson, gateway: string): Told {
   const text = headers.findLast(({ key }) => key === IDENTITY_HEADER)?.value ?? undefined;
   const identity = text === undefined ? undefined : parseIdentity(text);
   const own = typeof value === 'string' ? Buffer.from(value) : null;
-  return { gateway: identity?.gateway ?? gateway, topic: identity?.topic ?? topic, own };
+  return { ...(identity ?? { gateway, topic, incarnation: '', offset }), own };
 }
