@@ -9,7 +9,7 @@ import { checkConfig } from '../config-check.ts';
 import { type CliContext, printError, printLine } from '../context.ts';
 import { wayLine } from '../way-lines.ts';
 import type { InitAnswers } from './answers.ts';
-import { includedBy, requireFree, writeAll, type WrittenFile } from './files.ts';
+import { includedBy, requireFree, requireUntouched, writeAll, type WrittenFile } from './files.ts';
 import { answersOf, type InitFlags, type InitSecrets } from './flag-answers.ts';
 import { interview } from './interview.ts';
 import { askingOn, type Questions } from './questions.ts';
@@ -40,6 +40,7 @@ export async function initialise(
   await requireFree(file, options.force, context);
   const questions = options.yes ? undefined : questionsOn(context, input);
   const answers = await answersFrom(context, options, questions, input, file);
+  await requireUntouched(file, answers, options.force);
   const config = configOfAnswers(context, answers, file);
   if (options.test) await tryOut(context, config, questions);
   const included = includedBy(file, context);
