@@ -86,6 +86,7 @@ export class LinkPolicy {
 
   /** `onChange`: other classes may be sent now than before. */
   async start(onChange: () => void): Promise<void> {
+    await this.#book.begin();
     await this.#look();
     this.#think();
     this.#onChange = onChange;
