@@ -81,7 +81,7 @@ test('the latest of each gateway counts, in whatever order it comes, and whoever
 });
 
 /** The value with one part of it, however deep, replaced. */
-function* altered(value: unknown, junk: unknown): Generator<unknown> {
+function* altered(value: unknown, junk: unknown): Generator {
   yield junk;
   if (Array.isArray(value)) {
     for (const [at, inner] of value.entries()) {
