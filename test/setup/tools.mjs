@@ -33,6 +33,7 @@ const PACKAGE_TOOLS = [
   { program: 'systemd-nspawn', debian: 'systemd-container' },
   { program: 'man', debian: 'man-db' },
   { program: 'buildah', debian: 'buildah' },
+  { program: 'linux.uml', debian: 'user-mode-linux' },
 ];
 const ALL_TOOLS = [...TOOLS, ...PACKAGE_TOOLS];
 

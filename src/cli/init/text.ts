@@ -24,7 +24,7 @@ export function accountOf({
 export function configText(answers: InitAnswers, secret: string): string {
   return [
     '# gatelog: made by `gatelog init`. All options with their meanings and defaults: docs/reference.md.',
-    '# After a change: `gatelog config check FILE`, then restart gatelog.',
+    '# After a change: `gatelog reload --config FILE`, which says what is wrong and what wants a restart.',
     '',
     ...gatewayLines(answers),
     '',
