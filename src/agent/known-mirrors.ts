@@ -30,12 +30,15 @@ export class KnownMirrors {
     return known;
   }
 
-  /** Before a new one begins, and after one that goes has ended. Durable when resolved. */
-  configure(names: Iterable<string>): Promise<void> {
+  /**
+   * Before a new one begins, and after one that goes has ended. Durable when resolved; `isProbe`: it is written
+   * also if nothing is new, so that it throws where nothing can be written.
+   */
+  configure(names: Iterable<string>, isProbe: boolean = false): Promise<void> {
     return this.#inTurn(async () => {
       const added = [...names].filter((name) => !this.#names.has(name));
       for (const name of added) this.#names.add(name);
-      if (added.length > 0) await this.#save();
+      if (isProbe || added.length > 0) await this.#save();
       this.#configured = new Set(names);
     });
   }

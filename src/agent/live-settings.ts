@@ -63,19 +63,16 @@ export class LiveSettings implements LiveOptions {
 
   async change(options: readonly DataPath[], next: Config): Promise<void> {
     const sections = new Set(options.map(([section]) => section));
+    const namesIn = (section: string): Set<string | number | undefined> =>
+      new Set(options.filter(([first]) => first === section).map(([, name]) => name));
     // First what can be refused.
     if (sections.has('topics')) this.#changeTopics(next);
+    if (sections.has('mirrors')) await this.#changeMirrors(namesIn('mirrors'), next);
     if (sections.has('log')) this.#changeLog(next);
-    const ofMqtt = new Set(
-      options.filter(([section]) => section === 'mqtt').map(([, name]) => name),
-    );
+    const ofMqtt = namesIn('mqtt');
     if ([...ofMqtt].some((name) => ADMISSION.has(name))) this.#changeAdmission(next);
     if (ofMqtt.has('limits')) this.#changeLimits(next);
     if (sections.has('http')) await this.#changeHttp(next);
-    const names = options.flatMap(([section, name]) =>
-      section === 'mirrors' && typeof name === 'string' ? [name] : [],
-    );
-    if (names.length > 0) await this.#changeMirrors([...new Set(names)], next);
   }
 
   #changeTopics(next: Config): void {
@@ -116,9 +113,13 @@ export class LiveSettings implements LiveOptions {
     await this.#options.changeHttp(http);
   }
 
-  async #changeMirrors(names: readonly string[], { mirrors }: Config): Promise<void> {
-    this.#config = { ...this.#config, mirrors };
-    await this.#options.changeMirrors(names, this.#config);
+  async #changeMirrors(
+    names: Iterable<string | number | undefined>,
+    { mirrors }: Config,
+  ): Promise<void> {
+    const config = { ...this.#config, mirrors };
+    await this.#options.changeMirrors(Array.from(names, String), config);
+    this.#config = config;
   }
 }
 

@@ -1,3 +1,4 @@
+import { GatelogError, messageOf } from '../errors.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import type { Config } from './config-types.ts';
 import type { KnownMirrors } from './known-mirrors.ts';
@@ -37,14 +38,22 @@ export class LiveMirrors {
     await fleet.start(names);
   }
 
-  /** Of mirrors with these names what a configuration says now counts; others stay as they are. */
+  /**
+   * Of mirrors with these names what a configuration says now counts; others stay as they are. Throws before it
+   * has ended any where the data folder takes no write: they could not begin anew.
+   */
   async change(names: readonly string[], config: Config): Promise<void> {
     const { signal } = this.#stopping;
     const { known, logger } = this.#options;
     const remain = Object.keys(config.mirrors);
-    await known.configure(new Set([...this.mirrors.keys(), ...remain]));
+    await known.configure(new Set([...this.mirrors.keys(), ...remain]), true);
     const fleet = await this.#loaded(config);
-    await fleet.change(names, config, signal);
+    try {
+      await fleet.change(names, config, signal);
+    } catch (error) {
+      const text = `${names.join(', ')} ended and did not begin anew: ${messageOf(error)}; reload again, or restart`;
+      throw new GatelogError('STORE_WRITE_FAILED', text, { cause: error });
+    }
     if (signal.aborted) return;
     this.#config = config;
     await known.configure(remain);
