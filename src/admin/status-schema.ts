@@ -17,6 +17,7 @@ function orNull({ type, ...rest }: Form): Form {
 const PARTS: Readonly<Record<keyof AgentStatus, readonly [form: Form, what: string]>> = {
   version: [TEXT, 'Of gatelog.'],
   gateway: [TEXT, 'Id of this gateway.'],
+  gatewayAssumed: [{ type: 'boolean' }, 'Nobody chose that id: it was the host’s name.'],
   incarnation: [TEXT, 'Random id of the data folder.'],
   degraded: [orNull(TEXT), 'Why it serves without a log; null: it has one.'],
   degradedCode: [orNull(TEXT), 'The same for programs.'],

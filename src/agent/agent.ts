@@ -258,6 +258,7 @@ class RunningAgent implements Agent {
     return {
       version,
       gateway,
+      gatewayAssumed: store.identity.gatewayAssumed ?? false,
       incarnation: store.identity.incarnation,
       degraded: null,
       degradedCode: null,

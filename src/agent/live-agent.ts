@@ -114,6 +114,7 @@ export class LiveAgent implements Agent {
     return {
       version,
       gateway,
+      gatewayAssumed: false,
       incarnation: '',
       degraded: this.#reason.message,
       degradedCode: this.#reason.code,

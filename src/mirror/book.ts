@@ -234,7 +234,7 @@ export class MirrorBook {
       name,
       ...this.#present(answers, statuses, { wallMs: nowMs, monotonicMs }),
       downForMs,
-      underWayMs: Math.round(answers.underWayMs),
+      unansweredMs: Math.round(answers.underWayMs),
       slowness,
       lastError: this.#lastError,
       reconnects: Math.max(0, this.#sessions - 1),

@@ -137,8 +137,8 @@ export interface MirrorStatus {
   readonly forMs: number;
   /** For how long there has been no session though one is wanted; undefined when that is not so. */
   readonly downForMs: number | undefined;
-  /** For how long the oldest batch that was sent has waited for its receipt; 0: none waits. */
-  readonly underWayMs: number;
+  /** For how long the oldest batch that was sent has had no receipt, in ms; 0: there is none. */
+  readonly unansweredMs: number;
   /** What slows the far side down, such as a quota; undefined while nothing does. */
   readonly slowness: string | undefined;
   /** Why it halted, is refused, or backs off. */

@@ -98,7 +98,10 @@ class Page {
     const [lag, age] = greatestLag(status);
     setText(part('lag'), count(lag));
     setText(part('lag-age'), age);
-    setText(part('acks'), count(status.ingest?.received));
+    setText(
+      part('acks'),
+      status.ingest === null ? '–' : counted(status.ingest.received, 'message'),
+    );
     this.#links.show(status.mirrors, rates);
     this.#stored.show(status);
     this.#losses.show(status.store);

@@ -21,17 +21,17 @@ const CASES: readonly [
   ['nothing mirrored', WELL, 'good', /nothing is mirrored/u, /^$/u],
   ['on its way', withMirror({ lagRecords: 3 }), 'good', /3 records on the way/u, /^$/u],
   [
-    'without an answer',
-    withMirror({ lagRecords: 3, underWayMs: 2400 }),
+    'on its way into a link that swallows it',
+    withMirror({ lagRecords: 3, unansweredMs: 2000 }),
     'good',
-    /3 records on the way; central has not answered for 2 s/u,
+    /^Waiting for central: 3 records on the way; no answer for 2 s\.$/u,
     /^$/u,
   ],
   [
-    'a backlog without an answer',
-    withMirror({ state: 'catching up', lagRecords: 30, underWayMs: 5000 }),
+    'a backlog likewise',
+    withMirror({ state: 'catching up', lagRecords: 30, unansweredMs: 9000 }),
     'good',
-    /^Catching up with central: 30 records behind.*; central has not answered for 5 s\.$/u,
+    /^Catching up with central: 30 records behind.*; no answer for 9 s\.$/u,
     /^$/u,
   ],
   [
@@ -79,7 +79,7 @@ const CASES: readonly [
   ],
   [
     'a card that is nearly used up',
-    { ...WELL, wear: { ratingYears: 0.25 } as AgentStatus['wear'] },
+    { ...WELL, wear: { ratingYears: 0.25, windowMs: 3_600_000 } as AgentStatus['wear'] },
     'watch',
     /lasts 3 more months/u,
     /wear/u,
