@@ -293,7 +293,7 @@ export class MirrorBook {
       sample,
       lagRecords,
       lagMs: greatestLag(partitions),
-      etaMs: lagRecords === 0 ? 0 : isGoing ? this.#etaMs(topic, lagRecords) : undefined,
+      etaMs: lagRecords === 0 ? 0 : isGoing ? this.#etaMs(topic.name, lagRecords) : undefined,
       heldUntilMs: hold?.untilMs,
       partitions,
     };
@@ -305,9 +305,8 @@ export class MirrorBook {
   }
 
   /** undefined: nothing moves, or as much comes as goes. */
-  #etaMs({ name, streams }: TopicInfo, records: number): number | undefined {
-    const end = sum(streams, (stream) => this.#sources.reader.range(stream).endOffset);
-    return this.#paceOf(name).etaMs(records, this.#clock.monotonicMs(), end);
+  #etaMs(topic: string, records: number): number | undefined {
+    return this.#paceOf(topic).etaMs(records, this.#clock.monotonicMs(), this.#endOf(topic));
   }
 
   #tellLoss({ topic, partition }: MirrorStream, from: number, to: number, reason: GapReason): void {
@@ -365,8 +364,8 @@ export class MirrorBook {
   }
 
   #endOf(topic: string): number {
-    const streams = [...this.#progress].filter(([, { at }]) => at.topic === topic);
-    return sum(streams, ([stream]) => this.#sources.reader.range(stream).endOffset);
+    const { reader } = this.#sources;
+    return sum(reader.topic(topic)?.streams ?? [], (stream) => reader.range(stream).endOffset);
   }
 
   #of(stream: StreamId): StreamProgress {
