@@ -85,7 +85,7 @@ export interface MirrorBookOptions {
 
 /** A mirror's account of itself: state, counts, gaps, stopped topics. Decides nothing. */
 export class MirrorBook {
-  readonly lag: LagMeter;
+  readonly #lag: LagMeter;
   readonly #sources: StatusSources;
   readonly #treatmentOf: (topic: string) => Treatment;
   readonly #sampling: MirrorBookOptions['sampling'];
@@ -115,8 +115,8 @@ export class MirrorBook {
     this.#sampling = sampling;
     this.#clock = clock;
     this.#logger = logger;
-    this.lag = new LagMeter(reader);
-    this.#sources = { reader, ledger, lag: this.lag, keptAhead: sampling.keptAhead };
+    this.#lag = new LagMeter(reader);
+    this.#sources = { reader, ledger, lag: this.#lag, keptAhead: sampling.keptAhead };
     this.#startedMs = clock.nowMs();
     this.#since = this.#now();
   }
@@ -159,6 +159,13 @@ export class MirrorBook {
     const progress = this.#progress.get(at.stream);
     if (progress === undefined) this.#progress.set(at.stream, newProgress(at, had));
     else progress.had = had;
+  }
+
+  /** How old the lag is; a disk that does not answer holds nobody up. */
+  async measure(): Promise<void> {
+    const done = new AbortController();
+    const waited = this.#clock.sleep(LIMITS.statusDiskMs, done.signal);
+    await Promise.race([this.#lag.measure(this.progress()), waited]).finally(() => done.abort());
   }
 
   hadOf(stream: StreamId): Coverage {
