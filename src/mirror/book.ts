@@ -85,7 +85,7 @@ export interface MirrorBookOptions {
 
 /** A mirror's account of itself: state, counts, gaps, stopped topics. Decides nothing. */
 export class MirrorBook {
-  readonly lag: LagMeter;
+  readonly #lag: LagMeter;
   readonly #sources: StatusSources;
   readonly #treatmentOf: (topic: string) => Treatment;
   readonly #sampling: MirrorBookOptions['sampling'];
@@ -115,8 +115,8 @@ export class MirrorBook {
     this.#sampling = sampling;
     this.#clock = clock;
     this.#logger = logger;
-    this.lag = new LagMeter(reader);
-    this.#sources = { reader, ledger, lag: this.lag, keptAhead: sampling.keptAhead };
+    this.#lag = new LagMeter(reader);
+    this.#sources = { reader, ledger, lag: this.#lag, keptAhead: sampling.keptAhead };
     this.#startedMs = clock.nowMs();
     this.#since = this.#now();
   }
@@ -159,6 +159,13 @@ export class MirrorBook {
     const progress = this.#progress.get(at.stream);
     if (progress === undefined) this.#progress.set(at.stream, newProgress(at, had));
     else progress.had = had;
+  }
+
+  /** How old the lag is; a disk that does not answer holds nobody up. */
+  async measure(): Promise<void> {
+    const done = new AbortController();
+    const waited = this.#clock.sleep(LIMITS.statusDiskMs, done.signal);
+    await Promise.race([this.#lag.measure(this.progress()), waited]).finally(() => done.abort());
   }
 
   hadOf(stream: StreamId): Coverage {
@@ -293,7 +300,7 @@ export class MirrorBook {
       sample,
       lagRecords,
       lagMs: greatestLag(partitions),
-      etaMs: lagRecords === 0 ? 0 : isGoing ? this.#etaMs(topic, lagRecords) : undefined,
+      etaMs: lagRecords === 0 ? 0 : isGoing ? this.#etaMs(topic.name, lagRecords) : undefined,
       heldUntilMs: hold?.untilMs,
       partitions,
     };
@@ -305,9 +312,8 @@ export class MirrorBook {
   }
 
   /** undefined: nothing moves, or as much comes as goes. */
-  #etaMs({ name, streams }: TopicInfo, records: number): number | undefined {
-    const end = sum(streams, (stream) => this.#sources.reader.range(stream).endOffset);
-    return this.#paceOf(name).etaMs(records, this.#clock.monotonicMs(), end);
+  #etaMs(topic: string, records: number): number | undefined {
+    return this.#paceOf(topic).etaMs(records, this.#clock.monotonicMs(), this.#endOf(topic));
   }
 
   #tellLoss({ topic, partition }: MirrorStream, from: number, to: number, reason: GapReason): void {
@@ -365,8 +371,8 @@ export class MirrorBook {
   }
 
   #endOf(topic: string): number {
-    const streams = [...this.#progress].filter(([, { at }]) => at.topic === topic);
-    return sum(streams, ([stream]) => this.#sources.reader.range(stream).endOffset);
+    const { reader } = this.#sources;
+    return sum(reader.topic(topic)?.streams ?? [], (stream) => reader.range(stream).endOffset);
   }
 
   #of(stream: StreamId): StreamProgress {
