@@ -8,11 +8,12 @@ try {
   const env = { ...process.env, PATH: `${process.env.PATH}${delimiter}/usr/sbin${delimiter}/sbin` };
   const tools = [
     'dpkg-deb',
-    'lintian',
     'debootstrap',
+    'faketime',
     'qemu-aarch64-static',
     'systemd-nspawn',
     'man',
+    'buildah',
   ];
   ensureTools(env.PATH, tools);
   await ensureBuilt();

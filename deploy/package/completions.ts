@@ -96,8 +96,9 @@ ${ways.join('\n')}
 }
 
 export function fishCompletion(program: Command): string {
-  const lines = everyCommand(program).flatMap((command) => {
-    const when = fishCondition(program, command);
+  const commands = everyCommand(program);
+  const lines = commands.flatMap((command) => {
+    const when = `__gatelog_at ${rest(command)}`.trim();
     return [
       ...command.commands.map((inner) =>
         fishLine(when, ['-f', '-a', nameOf(inner)], inner.summary),
@@ -105,22 +106,27 @@ export function fishCompletion(program: Command): string {
       ...positionalChoices(command).map((choice) => fishLine(when, ['-f', '-a', choice], '')),
       ...flagsOf(command).map((flag) => {
         const short = flag.short === undefined ? [] : ['-s', flag.short];
-        const values = flag.choices.length === 0 ? [] : ['-a', quoted(flag.choices.join(' '))];
+        const values =
+          flag.choices.length === 0 ? [] : ['-f', '-a', quoted(flag.choices.join(' '))];
         const takes = flag.takesValue ? ['-r', ...values] : [];
         return fishLine(when, ['-l', flag.name, ...short, ...takes], flag.text);
       }),
     ];
   });
-  return `# fish completion of gatelog; made from its command line's definitions.\n${lines.join('\n')}\n`;
-}
-
-function fishCondition(program: Command, command: Command): string {
-  if (command === program) return '__fish_use_subcommand';
-  const [, ...words] = command.path;
-  const seen = words.map((word) => `__fish_seen_subcommand_from ${word}`);
-  const inner = command.commands.map(nameOf).join(' ');
-  const none = inner === '' ? [] : [`not __fish_seen_subcommand_from ${inner}`];
-  return [...seen, ...none].join('; and ');
+  const paths = commands.slice(1).map((command) => quoted(rest(command)));
+  return `# fish completion of gatelog; made from its command line's definitions.
+# fish's own __fish_seen_subcommand_from takes a topic that is named as a command for one.
+function __gatelog_at -d 'Whether the words so far name this command'
+    set -l at
+    for word in (commandline -opc)[2..-1]
+        set -l further (string trim -- "$at $word")
+        contains -- "$further" ${paths.join(' ')}
+        and set at $further
+    end
+    test "$at" = "$argv"
+end
+${lines.join('\n')}
+`;
 }
 
 function fishLine(when: string, what: readonly string[], text: string): string {

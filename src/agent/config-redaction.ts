@@ -19,7 +19,8 @@ export interface Redaction {
 }
 
 const NOT_SHOWN = '(not shown)';
-const SECRET_NAMES = new Set(['password', 'passphrase', 'secret', 'token']);
+/** adminToken as token; a tokenFile is a path. */
+const SECRET_NAME = /(?:password|passphrase|secret|token)$/iu;
 /** Sections with secrets in them, where somebody may write one text instead. */
 const SECRET_SECTIONS = new Set(['sasl', 'users', 'jwt']);
 
@@ -69,7 +70,7 @@ function redactFile(
 /** `key` is a secret where it is a private key, and no path, no route's template. */
 function isSecret(at: DataPath, text: string): boolean {
   const name = at.at(-1);
-  const isNamed = typeof name === 'string' && (SECRET_NAMES.has(name) || SECRET_SECTIONS.has(name));
+  const isNamed = typeof name === 'string' && (SECRET_NAME.test(name) || SECRET_SECTIONS.has(name));
   return isNamed || /PRIVATE KEY-----/u.test(text);
 }
 
@@ -108,16 +109,21 @@ class Redactor {
   }
 
   #withheld(value: unknown, word: string): string {
-    for (const text of textsIn(value)) this.secrets.push(text);
+    for (const text of textsIn(value)) this.secrets.push(text, ...defaultsIn(text));
     return word;
   }
 }
 
 /** Not the one with a default, which may be a secret. */
-const REFERENCES = /^(?:\$\{(?:file:[^}]+|credential:[^}]+|(?:env:\s*)?[A-Za-z_]\w*)\})+$/u;
+const REFERENCES = /^(?:\$\{(?:(?:file|credential):[^}]+|(?:env:\s*)?[A-Za-z_]\w*\s*)\})+$/u;
 
 function isReferenceAlone(text: string): boolean {
   return REFERENCES.test(text.trim());
+}
+
+/** Of variables: `${NAME:-DEFAULT}`. */
+function defaultsIn(text: string): string[] {
+  return [...text.matchAll(/\$\{[^}]*?:-([^}]*)\}/gu)].map(([, given]) => given ?? '');
 }
 
 function textsIn(value: unknown): string[] {

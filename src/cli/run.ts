@@ -102,6 +102,8 @@ async function serviceOf(
   logger: Logger,
 ): Promise<SupervisedService | undefined> {
   if ((env['NOTIFY_SOCKET'] ?? '') === '') return undefined;
+  // As top and systemctl status name it, which would say MainThread. Its arguments stand in the unit.
+  process.title = 'gatelog';
   const { NotifyingServiceManager } = await import('../agent/service-manager.ts');
   const manager = NotifyingServiceManager.of(env, logger);
   if (manager === undefined) return undefined;

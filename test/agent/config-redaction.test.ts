@@ -54,6 +54,28 @@ mirrors:
   expect(files).toEqual([path.join(folder, 'gatelog.yaml'), path.join(folder, 'kafka')]);
 });
 
+test('tokens of the HTTP side go, and a variable whose default says what the secret may be', () => {
+  const { shown, secrets, inline } = redact(`
+http: {token: "hush;1", adminToken: "hush;2"}
+mqtt:
+  users:
+    - {username: a, password: "\${env:PW:-hush-3}"}
+    - {username: b, password: "\${PW:-hush-4}"}
+    - {username: c, password: "\${PW}"}
+    - {username: d, password: "\${credential:d}"}
+`);
+  expect(shown).not.toMatch(/hush/u);
+  expect(shown).toMatch(/password: \$\{PW\}/u);
+  expect(shown).toMatch(/password: \$\{credential:d\}/u);
+  expect(secrets).toEqual(expect.arrayContaining(['hush;1', 'hush;2', 'hush-3', 'hush-4']));
+  expect(inline).toEqual([
+    'http.token',
+    'http.adminToken',
+    'mqtt.users[0].password',
+    'mqtt.users[1].password',
+  ]);
+});
+
 test.each([
   ['no YAML', 'a: [hush'],
   ['a list', '- hush'],

@@ -7,6 +7,9 @@ import {
 } from '../../deploy/package/build-package.ts';
 import { ROOT } from '../../deploy/package/production-modules.ts';
 
+/** The Debians that the package is for. */
+export const SUITES = ['bookworm', 'trixie'] as const;
+
 /** Packages for tests, quickly compressed: what the size costs is looked at once, by contents.test.ts. */
 const QUICK = 1;
 const built = new Map<string, Promise<DebianPackage>>();

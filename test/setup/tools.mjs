@@ -27,11 +27,11 @@ const TOOLS = [
 /** Those that only the tests of the Debian package and of systemd need (`npm run test:package`). */
 const PACKAGE_TOOLS = [
   { program: 'dpkg-deb', debian: 'dpkg' },
-  { program: 'lintian', debian: 'lintian' },
   { program: 'debootstrap', debian: 'debootstrap' },
   { program: 'qemu-aarch64-static', debian: 'qemu-user-static' },
   { program: 'systemd-nspawn', debian: 'systemd-container' },
   { program: 'man', debian: 'man-db' },
+  { program: 'buildah', debian: 'buildah' },
 ];
 const ALL_TOOLS = [...TOOLS, ...PACKAGE_TOOLS];
 

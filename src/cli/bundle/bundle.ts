@@ -12,6 +12,7 @@ import { formatSize } from '../../units.ts';
 import { counted } from '../../words.ts';
 import { type CliContext, type PlaceOptions, printLine } from '../context.ts';
 import { type Examination, examination } from '../doctor-examination.ts';
+import { writtenDataFolder } from '../place.ts';
 import { contentOf, type Part, partsOf } from './parts.ts';
 import { Scrubber } from './scrub.ts';
 
@@ -96,7 +97,8 @@ function examined(
   const { data, offline } = options;
   if (config?.trouble === undefined) return examination(context, { ...options, isForBundle: true });
   const { env, workingFolder } = context;
-  const folder = data ?? defaultConfig({ env, workingFolder }).data;
+  const written = data ?? writtenDataFolder(context, options);
+  const folder = written ?? defaultConfig({ env, workingFolder }).data;
   return examination(context, { data: folder, offline, isForBundle: true });
 }
 

@@ -8,7 +8,7 @@ import { checkConfig } from '../config-check.ts';
 import { type CliContext, printError, printLine } from '../context.ts';
 import { wayLine } from '../way-lines.ts';
 import type { InitAnswers } from './answers.ts';
-import { includedBy, requireFree, writeAll, type WrittenFile } from './files.ts';
+import { includedBy, requireFree, requireUntouched, writeAll, type WrittenFile } from './files.ts';
 import { answersOf, type InitFlags, type InitSecrets } from './flag-answers.ts';
 import { interview } from './interview.ts';
 import { nextLines } from './next-lines.ts';
@@ -40,6 +40,7 @@ export async function initialise(
   await requireFree(file, options.force, context);
   const questions = options.yes ? undefined : questionsOn(context, input);
   const answers = await answersFrom(context, options, questions, input, file);
+  await requireUntouched(file, answers, options.force);
   if (options.test) await tryOut(context, configOfAnswers(context, answers, file), questions);
   const included = includedBy(file, context);
   const written = await writeAll(file, answers, context);

@@ -135,6 +135,45 @@ test('a file that says something is not replaced unasked; one with defaults alon
   expect(read('gatelog.yaml.old')).toBe('log: {level: warn}\n');
 });
 
+test('passwords of another configuration beside it are not replaced unasked', async () => {
+  const flags = { user: ['press-1'], kafka: 'k:1', kafkaUser: 'gw', passwordStdin: true };
+  const init = (passwords: string, more: Partial<InitOptions>): Promise<void> => {
+    const input = new PassThrough();
+    input.end(passwords);
+    return initialise(context(), { ...OPTIONS, ...flags, ...more }, input);
+  };
+  await init('one\ntwo\n', {});
+  const users = read('users');
+  const second = { config: 'conf/second.yaml' };
+  await expect(init('three\nfour\n', { ...second, user: ['press-2'] })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringMatching(/secrets\/kafka holds another password; nothing was changed/u),
+  });
+  await expect(init('three\ntwo\n', second)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringMatching(/users has press-1 already; nothing was changed/u),
+  });
+  expect([read('secrets/kafka'), read('users')]).toEqual(['two\n', users]);
+  expect(() => read('second.yaml')).toThrow(/ENOENT/u);
+  await init('three\nfour\n', { ...second, force: true });
+  expect([read('secrets/kafka'), read('secrets/kafka.old')]).toEqual(['four\n', 'two\n']);
+  expect([read('users.old'), modeOf('users.old'), modeOf('secrets/kafka.old')]).toEqual([
+    users,
+    0o600,
+    0o600,
+  ]);
+});
+
+test('what a person wrote stays, however often it is written anew', async () => {
+  mkdirSync(path.join(folder, 'conf'));
+  writeFileSync(path.join(folder, 'conf/gatelog.yaml'), '# mine\nlog: {level: warn}\n');
+  await initialise(context(), { ...OPTIONS, force: true });
+  const made = read('gatelog.yaml');
+  await initialise(context(), { ...OPTIONS, force: true, gateway: 'gw-2' });
+  expect(read('gatelog.yaml.old')).toBe(made);
+  expect(read('gatelog.yaml.old.1')).toMatch(/^# mine/u);
+});
+
 test('without a terminal and without --yes it says how', async () => {
   const asked = initialise(context(), { ...OPTIONS, yes: false }, new PassThrough());
   await expect(asked).rejects.toMatchObject({ code: 'USAGE', message: /flags and --yes/u });
