@@ -17,6 +17,7 @@ import { DiskUsage } from './disk-usage.ts';
 import { gapsGiven, gapsOutlet } from './ledger-outlet.ts';
 import { refillLedger } from './ledger-refill.ts';
 import { Ledger } from './ledger.ts';
+import { identityOf, keepIdentity, sameIdentity } from './kept-identity.ts';
 import { levelEngine } from './level-engine.ts';
 import { openError } from './level-errors.ts';
 import { LookEngine } from './look-engine.ts';
