@@ -69,7 +69,11 @@ export class KnownMirrors {
    * A mirror that went to an MQTT broker, and now goes to Kafka, or the other way round: how far the one far side
    * is says nothing of the other, which has had none of it.
    */
-  async beginAnewElsewhere(
+  beginAnewElsewhere(kinds: Readonly<Record<string, MirrorKind>>, logger: Logger): Promise<void> {
+    return this.#inTurn(() => this.#beginAnewElsewhere(kinds, logger));
+  }
+
+  async #beginAnewElsewhere(
     kinds: Readonly<Record<string, MirrorKind>>,
     logger: Logger,
   ): Promise<void> {
