@@ -16,23 +16,35 @@ export type MirrorKind = 'kafka' | 'mqtt';
  */
 export class KnownMirrors {
   readonly #store: Store;
-  readonly #configured: ReadonlySet<string>;
   readonly #names: Set<string>;
+  #configured: ReadonlySet<string> = new Set();
+  /** One after the other: who is let go of must not begin meanwhile. */
+  #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(store: Store, configured: ReadonlySet<string>, names: Set<string>) {
+  private constructor(store: Store, names: Set<string>) {
     this.#store = store;
-    this.#configured = configured;
     this.#names = names;
   }
 
   static async load(store: Store, configured: Iterable<string>): Promise<KnownMirrors> {
     const bytes = await store.keyValue('agent').get(KEY);
     const stored = bytes === undefined ? [] : (JSON.parse(textOf(bytes)) as string[]);
-    const known = new KnownMirrors(store, new Set(configured), new Set(stored));
-    const added = [...known.#configured].filter((name) => !known.#names.has(name));
-    for (const name of added) known.#names.add(name);
-    if (added.length > 0) await known.#save();
+    const known = new KnownMirrors(store, new Set(stored));
+    await known.configure(configured);
     return known;
+  }
+
+  /**
+   * Before a new one begins, and after one that goes has ended. Durable when resolved; `isProbe`: it is written
+   * also if nothing is new, so that it throws where nothing can be written.
+   */
+  configure(names: Iterable<string>, isProbe: boolean = false): Promise<void> {
+    return this.#inTurn(async () => {
+      const added = [...names].filter((name) => !this.#names.has(name));
+      for (const name of added) this.#names.add(name);
+      if (isProbe || added.length > 0) await this.#save();
+      this.#configured = new Set(names);
+    });
   }
 
   get names(): readonly string[] {
@@ -79,11 +91,15 @@ export class KnownMirrors {
   }
 
   /** Throws NOT_FOUND, and USAGE for one that is configured. */
-  async forget(name: string): Promise<void> {
+  forget(name: string): Promise<void> {
+    return this.#inTurn(() => this.#forget(name));
+  }
+
+  async #forget(name: string): Promise<void> {
     if (this.#configured.has(name)) {
       throw new GatelogError(
         'USAGE',
-        `mirror "${name}" is configured: take it out of the configuration first, and restart`,
+        `mirror "${name}" is configured: take it out of the configuration first, and reload that`,
       );
     }
     if (!this.#names.has(name)) {
@@ -106,6 +122,12 @@ export class KnownMirrors {
     ]) {
       await this.#clear(space);
     }
+  }
+
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(task);
+    this.#turn = turn.catch(() => {});
+    return turn;
   }
 
   async #clear(space: string): Promise<void> {

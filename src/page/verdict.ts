@@ -64,7 +64,7 @@ function wellSentence({ mirrors, topics }: AgentStatus): string {
     return `All is well: ${counted(stored, 'record')} stored here; nothing is mirrored.`;
   const lag = Math.max(...mirrors.map((one) => one.lagRecords));
   if (lag === 0) return 'All is well: everything has arrived at the far side.';
-  const silent = mirrors.find((one) => one.lagRecords > 0 && one.unansweredMs >= UNANSWERED_MS);
+  const silent = mirrors.find(isSilent);
   const behind = mirrors.find((one) => one.state === 'catching up');
   const silence = silent === undefined ? '' : `; no answer for ${duration(silent.unansweredMs)}`;
   if (behind === undefined) {
@@ -80,6 +80,10 @@ function wellSentence({ mirrors, topics }: AgentStatus): string {
 
 /** A link that swallows what is sent looks like one that is slow: until it counts as stalled this is all there is to say. */
 const UNANSWERED_MS = 1500;
+
+export function isSilent({ lagRecords, unansweredMs }: MirrorStatus): boolean {
+  return lagRecords > 0 && unansweredMs >= UNANSWERED_MS;
+}
 
 const WAITING: ReadonlySet<string> = new Set(['over budget', 'waiting for schedule', 'metered']);
 

@@ -142,6 +142,20 @@ test('a cut link shows, and the agent’s end does too', async () => {
     .toMatch(/^no news for .*can not be reached/u);
 });
 
+test('a far side that keeps silent shows before the link is given up', async () => {
+  const page = await open();
+  const state = page.locator('#link-cards .pill');
+  const said = (): Promise<string> => page.locator('#verdict').innerText();
+  await expect.poll(() => state.innerText()).toBe('live');
+  central.process.signal('SIGSTOP');
+  await publish(3);
+  await expect.poll(said, { timeout: 10_000 }).toMatch(/central.*; no answer for \d+ s/u);
+  expect(await state.innerText()).toMatch(/^(?:live|catching up)$/u);
+  central.process.signal('SIGCONT');
+  await expect.poll(said, { timeout: 20_000 }).toMatch(/^All is well: everything has arrived/u);
+  expect(complaints).toEqual([]);
+});
+
 test('anybody can read it: axe finds nothing, dark or light, on a desk or a phone', async () => {
   await publish(40);
   for (const [name, colorScheme, width] of [

@@ -32,7 +32,7 @@ export function configText(answers: InitAnswers, secret: string, file: string): 
 function textOf(answers: InitAnswers, secret: string): string {
   return [
     '# gatelog: made by `gatelog init`. All options with their meanings and defaults: docs/reference.md.',
-    '# After a change: `gatelog config check FILE`, then `gatelog reload`, which says what wants a restart.',
+    '# After a change: `gatelog reload --config FILE`, which says what is wrong and what wants a restart.',
     '',
     ...gatewayLines(answers),
     '',
