@@ -4,6 +4,10 @@ import type { Logger } from '../telemetry.ts';
 import { suggestion } from '../words.ts';
 
 const KEY = 'mirrors';
+const KINDS_KEY = 'mirror-kinds';
+
+/** To what a mirror leads. */
+export type MirrorKind = 'kafka' | 'mqtt';
 
 /**
  * The names of all mirrors that ever ran on a data folder. One that is no longer configured still
@@ -61,6 +65,31 @@ export class KnownMirrors {
     }
   }
 
+  /**
+   * A mirror that went to an MQTT broker, and now goes to Kafka, or the other way round: how far the one far side
+   * is says nothing of the other, which has had none of it.
+   */
+  async beginAnewElsewhere(
+    kinds: Readonly<Record<string, MirrorKind>>,
+    logger: Logger,
+  ): Promise<void> {
+    const space = this.#store.keyValue('agent');
+    const bytes = await space.get(KINDS_KEY);
+    const before =
+      bytes === undefined ? {} : (JSON.parse(textOf(bytes)) as Record<string, MirrorKind>);
+    for (const [name, kind] of Object.entries(kinds)) {
+      const was = before[name];
+      if (was === undefined || was === kind) continue;
+      await this.#letGo(name);
+      logger.warn(
+        { event: 'mirror.kind', mirror: name, was, kind },
+        `mirror ${name} went to ${PLACES[was]}, and goes to ${PLACES[kind]} now: it begins anew with what the log holds`,
+      );
+    }
+    const after = Buffer.from(JSON.stringify({ ...before, ...kinds }));
+    if (bytes === undefined || !after.equals(bytes)) await space.put(KINDS_KEY, after);
+  }
+
   /** Throws NOT_FOUND, and USAGE for one that is configured. */
   forget(name: string): Promise<void> {
     return this.#inTurn(() => this.#forget(name));
@@ -77,6 +106,12 @@ export class KnownMirrors {
       const message = `there is no mirror "${name}" to forget${suggestion(name, this.absent())}`;
       throw new GatelogError('NOT_FOUND', message);
     }
+    await this.#letGo(name);
+    this.#names.delete(name);
+    await this.#save();
+  }
+
+  async #letGo(name: string): Promise<void> {
     await this.#store.forgetPositions(positionsName(name));
     // A later mirror of that name owes nothing. What may have been sent (its journal) is remembered.
     for (const space of [
@@ -87,8 +122,6 @@ export class KnownMirrors {
     ]) {
       await this.#clear(space);
     }
-    this.#names.delete(name);
-    await this.#save();
   }
 
   #inTurn<T>(task: () => Promise<T>): Promise<T> {
@@ -106,6 +139,8 @@ export class KnownMirrors {
     return this.#store.keyValue('agent').put(KEY, Buffer.from(JSON.stringify([...this.#names])));
   }
 }
+
+const PLACES: Readonly<Record<MirrorKind, string>> = { kafka: 'Kafka', mqtt: 'an MQTT broker' };
 
 /** The reader's name in the store. MUST stay the same for ever. */
 export function positionsName(mirror: string): string {

@@ -18,7 +18,7 @@ export class Clients {
 
   constructor() {
     setInterval(() => {
-      if (!document.hidden) void this.look();
+      if (!document.hidden && !part('body').hidden) void this.look();
     }, EVERY_MS);
   }
 

@@ -14,10 +14,10 @@ import type { Engine } from './database.ts';
 import { DiskGate } from './disk-gate.ts';
 import { keepDisk } from './disk.ts';
 import { DiskUsage } from './disk-usage.ts';
-import { identityOf, keepIdentity } from './folder-identity.ts';
 import { gapsGiven, gapsOutlet } from './ledger-outlet.ts';
 import { refillLedger } from './ledger-refill.ts';
 import { Ledger } from './ledger.ts';
+import { identityOf, keepIdentity, sameIdentity } from './kept-identity.ts';
 import { levelEngine } from './level-engine.ts';
 import { openError } from './level-errors.ts';
 import { LookEngine } from './look-engine.ts';
@@ -357,7 +357,7 @@ async function recover(
     await positions.counted(state.registry.streams);
     await writePositionsLost(database, positions.lostBelow);
   }
-  await keepIdentity(options, known, identity, database);
+  if (!sameIdentity(known, identity)) await keepIdentity(options, known, identity, database);
   await catalog.opened(segments.firsts, recovered.lostBetween, log.describe(identity));
   await loaded.logClock.begin();
   mark.begin(state, identity.incarnation, database);

@@ -43,8 +43,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-function write(text: string): void {
-  writeFileSync(file, `data: data\ngateway: gw\n${text}`);
+/** On ports that nobody has. */
+function write(text: string, gateway = 'gw'): void {
+  const listen = /^mqtt:/mu.test(text) ? '' : '\nmqtt: {listen: ["mqtt://127.0.0.1:0"]}';
+  const http = /^http:/mu.test(text) ? '' : '\nhttp: false';
+  writeFileSync(file, `data: data\ngateway: ${gateway}\n${text}${listen}${http}\n`);
 }
 
 function read(): ConfigReading {
@@ -124,7 +127,7 @@ test('what can not change is named at every reload, until the file says again wh
 
 test('what a flag overrules is not named', async () => {
   const running = await start('');
-  writeFileSync(file, 'data: data\ngateway: another');
+  write('', 'another');
   expect(await running.reload()).toMatchObject({ applied: [], needsRestart: [] });
 });
 

@@ -4,6 +4,7 @@ import { connectAsync } from 'mqtt';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ControlClient } from '../../src/admin/control-client.ts';
 import { CliFolder } from '../support/cli.ts';
+import { startMosquitto } from '../support/mosquitto.ts';
 
 /** Mirrors to central gatelogs that come, move, change and go under a running agent, in the midst of traffic. */
 const PLACE = ['--config', 'gatelog.yaml'];
@@ -170,5 +171,39 @@ test('from one centre to another: what the first has not, the second has; and ba
     }
     // It ended in good order, so that every answer came before it moved.
     expect(there.length + elsewhere.length).toBe(count);
+  }
+});
+
+test('to another broker at QoS 2: each record comes once, for the mirror goes on in its session there', async () => {
+  const mosquitto = await startMosquitto();
+  try {
+    const subscriber = await connectAsync(`mqtt://127.0.0.1:${mosquitto.port}`, {
+      protocolVersion: 5,
+    });
+    const heard = new Map<string, number[]>();
+    subscriber.on('message', (topic, payload) => {
+      heard.set(topic, [...(heard.get(topic) ?? []), Number(payload.toString())]);
+    });
+    await subscriber.subscribeAsync('line/#', { qos: 2 });
+    const to = `url: "mqtt://127.0.0.1:${mosquitto.port}", qos: 2`;
+    configure(to);
+    const agent = await edge.start(['run', ...PLACE, '--http', 'off']);
+    const [, url = ''] = await agent.waitFor(/"listeners":\["(mqtt:[^"]+)"/u);
+    const device = await traffic(url);
+    await flows();
+    for (const more of ['ackTimeout: 20s', 'ackTimeout: 21s', 'keepAlive: 20s']) {
+      await change(`${to}, ${more}`);
+      await flows();
+    }
+    const counts = await device.end();
+    await caughtUp();
+    const all = (): number[] => counts.map((_, key) => heard.get(`line/${key}`)?.length ?? 0);
+    await expect.poll(all, { timeout: TIMEOUT_MS }).toEqual(counts);
+    for (const [key, count] of counts.entries()) {
+      expect(heard.get(`line/${key}`)).toEqual(upTo(count));
+    }
+    await subscriber.endAsync();
+  } finally {
+    await mosquitto.stop();
   }
 });
