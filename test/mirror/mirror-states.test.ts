@@ -103,6 +103,7 @@ describe('states', () => {
     log.add(stream ?? (0 as never), 'x');
     await mirror.start();
     await clock.until(() => upstream.sends === 1);
+    expect(mirror.status().unansweredMs).toBeLessThan(SECOND);
     await clock.advance(LIMITS.mirrorStalledMs - 1);
     expect(mirror.status().state).not.toBe('stalled');
     expect(mirror.status().unansweredMs).toBe(LIMITS.mirrorStalledMs - 1);

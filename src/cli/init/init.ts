@@ -1,5 +1,7 @@
 import path from 'node:path';
+import { ControlClient } from '../../admin/control-client.ts';
 import { type LoadedConfig, parseConfig } from '../../agent/config.ts';
+import { gatewayOf } from '../../agent/config-forms.ts';
 import { ACCESS_LIMITS } from '../../access-limits.ts';
 import { GatelogError } from '../../errors.ts';
 import type { WayStep } from '../../mirror/way.ts';
@@ -64,16 +66,28 @@ async function answersFrom(
   input: Input,
   file: string,
 ): Promise<InitAnswers> {
+  const data = options.data ?? systemData(file);
+  const known = data === undefined ? undefined : await gatewayOn(context, data);
   if (questions === undefined) {
     const secrets = options.passwordStdin
       ? secretsIn(await allOf(input), options)
       : { passwords: new Map(), upstreamPassword: undefined };
-    return answersOf({ ...options, data: options.data ?? systemData(file) }, secrets, context);
+    return answersOf({ ...options, gateway: options.gateway ?? known, data }, secrets, context);
   }
   questions.say('Enter takes what stands in brackets; Ctrl-C ends it, and nothing is written.');
   const usualData = systemData(file) ?? path.join(path.dirname(file), 'gatelog-data');
-  const asked = await interview(questions, options, usualData);
+  const usual = { data: usualData, gateway: known ?? gatewayOf({}) };
+  const asked = await interview(questions, options, usual);
   return answersOf(asked.flags, asked.secrets, context);
+}
+
+/** Of the log that is there, while its agent runs: it would be refused under another id. */
+async function gatewayOn({ workingFolder }: CliContext, data: string): Promise<string | undefined> {
+  const client = new ControlClient(path.resolve(workingFolder, data));
+  return client.status().then(
+    ({ gateway }) => gateway,
+    () => undefined,
+  );
 }
 
 /** Of a configuration for the whole machine. */
