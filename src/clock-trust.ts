@@ -4,7 +4,7 @@ import { mayFollow, whyNotAfter, type EarlierTime } from './earlier-time.ts';
 import { LIMITS } from './limits.ts';
 import type { Logger } from './telemetry.ts';
 import { answerOf, SourceWords, type Marks, type TimeSource } from './time-source.ts';
-import { isoTime, type Clock, type Timer } from './time.ts';
+import { isoTime, untilBeat, type Clock, type Timer } from './time.ts';
 import { formatDuration } from './units.ts';
 
 /** What an earlier process of the same boot leaves. */
@@ -309,7 +309,8 @@ export class ClockTrust {
 
   #next(): void {
     if (this.#stopped) return;
-    this.#timer = this.#options.clock.after(LIMITS.clockCheckMs, () => void this.#check());
+    const { clock } = this.#options;
+    this.#timer = clock.after(untilBeat(clock, LIMITS.clockCheckMs), () => void this.#check());
   }
 
   async #check(): Promise<void> {

@@ -10,6 +10,8 @@ export const HTTP_LIMITS = {
   checkMs: 5000,
   /** A connection without a request is closed after this. */
   keepAliveMs: 10_000,
+  /** Requests that may wait on a connection for the answer before them; with more it is closed. */
+  pipelined: 16,
   /** Body of a command. */
   bodyBytes: 16_384,
   /** Path parameters, such as the name of a topic. */

@@ -347,8 +347,11 @@ export const LIMITS = {
   auditSettleEveryMs: 500,
 
   // Configuration and control.
-  /** The configuration file, and each file that a `${file:…}` names. */
+  /** Each file of the configuration, and each that a `${file:…}` names. */
   configFileBytes: 1_048_576, // 1 MiB
+  /** Files that are one configuration, and how many of them one is included through. */
+  configFiles: 200,
+  configIncludeDepth: 8,
   /** Gateway ids and mirror names: they become parts of identities, groups and transactional ids. */
   nameBytes: 100,
   /** Bytes and records of one read for `gatelog consume` through the control socket. */

@@ -47,6 +47,16 @@ export const systemClock: Clock = {
   sleep: (delayMs, signal) => sleepWith(systemAfter, delayMs, signal),
 };
 
+/**
+ * Until the next beat of so many ms, which is the same for everybody who looks that often: looks that need not be
+ * at a moment of their own wake the processor together. Half a beat at least, so that a timer that fired early does
+ * not fire twice.
+ */
+export function untilBeat(clock: Pick<Clock, 'monotonicMs'>, everyMs: number): number {
+  const leftMs = everyMs - (clock.monotonicMs() % everyMs);
+  return leftMs < everyMs / 2 ? leftMs + everyMs : leftMs;
+}
+
 /** The kernel's CLOCK_MONOTONIC in microseconds, which other processes of this boot read alike. */
 export function kernelMonotonicUs(): bigint {
   return process.hrtime.bigint() / 1000n;

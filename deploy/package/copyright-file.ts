@@ -1,22 +1,19 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Module } from './shipped-modules.ts';
+import type { LicensedPart } from './licensed-part.ts';
 
 /**
  * debian/copyright (DEP 5) with everything that is shipped: whose it is, under which licence, and that
  * licence's text, once for all that have the same.
  */
-export function copyrightFile(modules: readonly Module[], folder: string): string {
+export function copyrightFile(parts: readonly LicensedPart[]): string {
   const licences = new Licences();
-  const stanzas = modules.map((module) => {
-    const texts = module.legal.map((file) => readFileSync(join(folder, file), 'utf8'));
-    const names = texts.flatMap((text) => licences.named(text, module));
-    if (texts.length === 0) names.push(licences.usual(module));
+  const stanzas = parts.map((part) => {
+    const names = part.texts.flatMap((text) => licences.named(text, part));
+    if (part.texts.length === 0) names.push(licences.usual(part));
     return [
-      `Files: usr/lib/gatelog/${module.path}/*`,
-      field('Copyright', holders(texts, module)),
+      `Files: usr/lib/gatelog/${part.files}`,
+      field('Copyright', holders(part)),
       `License: ${[...new Set(names)].join(' and ')}`,
-      field('Comment', [`${module.name} ${module.version}, from the npm registry.`]),
+      field('Comment', [`${part.name} ${part.version}, from the npm registry.`]),
     ].join('\n');
   });
   const head = [
@@ -37,7 +34,7 @@ class Licences {
   readonly #texts = new Map<string, string>([['Apache-2.0', commonText('Apache-2.0')]]);
 
   /** The name that this text has in the file. */
-  named(text: string, { license, name }: Module): string[] {
+  named(text: string, { license, name }: LicensedPart): string[] {
     if (isApache(text)) return ['Apache-2.0'];
     const body = bodyOf(text);
     if (body === '') return [];
@@ -55,7 +52,7 @@ class Licences {
   }
 
   /** Of a package that names its licence and has no text of it. */
-  usual({ license, name }: Module): string {
+  usual({ license, name }: LicensedPart): string {
     if (this.#texts.has(license)) return license;
     const common = COMMON.has(license);
     if (!common)
@@ -118,7 +115,7 @@ function isHolder(line: string): boolean {
   );
 }
 
-function holders(texts: readonly string[], { author, name }: Module): string[] {
+function holders({ texts, author, name }: LicensedPart): string[] {
   const found = texts
     .flatMap((text) => text.split(/\r?\n/u).filter(isHolder))
     .map((line) => line.replace(/^[\s#*-]+/u, '').trim())

@@ -4,6 +4,7 @@ import { exitCodeOf } from '../../src/errors.ts';
 import { commandModel } from './command-model.ts';
 import { bashCompletion, fishCompletion, zshCompletion } from './completions.ts';
 import { copyrightFile } from './copyright-file.ts';
+import { licensedModule, pageLibrary } from './licensed-part.ts';
 import { exitMeanings } from './exit-meanings.ts';
 import { gzipped } from './gzip.ts';
 import { manPages } from './man-page.ts';
@@ -73,8 +74,9 @@ function addProgram(tree: Tree, { architecture, modules: folder, version }: Tree
   return modules;
 }
 
-/** Of an earlier build: its source is not there any more. */
+/** Of an earlier build: its source is not there any more. Each build makes the page's folder anew. */
 function isLeftOver(file: string): boolean {
+  if (file.startsWith('dist/page/')) return false;
   const source = file.replace(/^dist\//u, 'src/').replace(/\.js$/u, '.ts');
   return file.endsWith('.js') && !existsSync(join(ROOT, source));
 }
@@ -113,7 +115,8 @@ function addManual(tree: Tree, { version, seconds }: TreeFacts): void {
 }
 
 function addDocs(tree: Tree, facts: TreeFacts, modules: readonly Module[]): void {
-  addFile(tree, `${DOC}/copyright`, copyrightFile(modules, facts.modules));
+  const licensed = modules.map((module) => licensedModule(module, facts.modules));
+  addFile(tree, `${DOC}/copyright`, copyrightFile([...licensed, pageLibrary()]));
   addFile(tree, `${DOC}/changelog.gz`, gzipped(read('CHANGELOG.md').toString('utf8')));
   addFile(tree, `${DOC}/changelog.Debian.gz`, gzipped(debianChangelog(facts)));
   addFile(tree, `${DOC}/README.md`, read('README.md'));

@@ -15,3 +15,14 @@ export interface CertificateStatus {
   /** Since when that is so, by this machine's clock; null without a trouble. */
   readonly troubleSince: string | null;
 }
+
+/** MQTT and HTTP may show one certificate: it is one, and stands in the metrics once. Of two looks the worse counts. */
+export function byFile(all: readonly CertificateStatus[]): CertificateStatus[] {
+  return [...Map.groupBy(all, ({ file }) => file).values()].flatMap((same) => {
+    const [first] = same.toSorted((one, other) => one.expiresInMs - other.expiresInMs);
+    if (first === undefined) return [];
+    const { trouble, troubleSince } = same.find((one) => one.trouble !== null) ?? first;
+    const listeners = same.flatMap((one) => one.listeners);
+    return [{ ...first, listeners, trouble, troubleSince }];
+  });
+}

@@ -4,6 +4,7 @@ import { request as httpRequest } from '../http.ts';
 import type { GapJson } from '../loss.ts';
 import { GatelogError, messageOf, systemCodeOf } from '../errors.ts';
 import { mayRead, notForUs } from '../folder-access.ts';
+import { startHint } from '../service-place.ts';
 import { isLocked } from '../folder-lock.ts';
 import type { ExportHeld } from '../mirror/file/export-had.ts';
 import type { ConsumeRequest } from './consume.ts';
@@ -112,7 +113,7 @@ export class ControlClient {
     const code = systemCodeOf(error);
     const isForbidden = code === 'EACCES' || code === 'EPERM';
     if (isForbidden && (await isLocked(join(folder, 'state')))) {
-      const message = `the agent on ${folder} answers its own user only: run this command as that user`;
+      const message = `the agent on ${folder} answers its own user only: run this command with sudo, or as that user`;
       return new GatelogError('STORE_FORBIDDEN', message, { cause: error });
     }
     if (isForbidden && !(await mayRead(folder))) {
@@ -120,7 +121,7 @@ export class ControlClient {
     }
     // A socket that is another user's and that nobody listens on is left over.
     if (ABSENT.has(code ?? '') || isForbidden) {
-      const message = `no agent is running on ${folder}; start one with gatelog run --data ${folder}`;
+      const message = `no agent is running on ${folder}; ${startHint(folder)}`;
       return new GatelogError('AGENT_NOT_RUNNING', message, { cause: error });
     }
     return error;

@@ -1,7 +1,7 @@
 import { messageOf } from '../errors.ts';
 import { HISTORY_LIMITS } from '../history-limits.ts';
 import type { Logger } from '../telemetry.ts';
-import { type Clock, isoTime, type Timer } from '../time.ts';
+import { type Clock, isoTime, type Timer, untilBeat } from '../time.ts';
 import { HistoryRing } from './history-ring.ts';
 import type { AgentStatus } from './status.ts';
 
@@ -72,7 +72,9 @@ export class History {
   }
 
   start(): void {
-    this.#dueMs = this.#options.clock.monotonicMs();
+    const { clock } = this.#options;
+    const { stepMs } = this.#hour;
+    this.#dueMs = clock.monotonicMs() + untilBeat(clock, stepMs) - stepMs;
     void this.#look();
   }
 

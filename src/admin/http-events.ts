@@ -16,7 +16,7 @@ import type { HttpParts } from './http-parts.ts';
 export function registerEvents(app: FastifyInstance, parts: HttpParts): void {
   app.get<{ Querystring: { after?: number } }>(
     '/api/v1/events',
-    { schema: EVENTS, config: { need: 'read' } },
+    { schema: EVENTS, config: { need: 'read' }, exposeHeadRoute: false },
     async (request, reply) => {
       const isStream = request.headers.accept?.includes('text/event-stream') === true;
       const after = lastIdOf(request) ?? request.query.after;
@@ -44,6 +44,8 @@ async function stream(
   const status = await live.status();
   const { raw } = reply;
   reply.hijack();
+  // It left while the status was measured: nothing tells of that a second time.
+  if (raw.destroyed) return;
   raw.writeHead(200, {
     ...(reply.getHeaders() as Record<string, string>),
     'content-type': 'text/event-stream',
@@ -67,9 +69,13 @@ async function stream(
     end();
     ending.removeEventListener('abort', stop);
   });
-  hear('retry: 2000\n\n');
-  hear(frameOf('status', status));
-  if (after !== undefined) {
-    for (const event of events.after(after)) hear(frameOf('event', event, event.id));
-  }
+  const missed = after === undefined ? [] : events.after(after);
+  // As one: a large status does not crowd out what was missed, and both are bounded.
+  raw.write(
+    [
+      'retry: 2000\n\n',
+      frameOf('status', status),
+      ...missed.map((event) => frameOf('event', event, event.id)),
+    ].join(''),
+  );
 }

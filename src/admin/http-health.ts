@@ -8,7 +8,7 @@ import { unreadyOf } from './readiness.ts';
  * 503. What a mirror does is neither: a link that is down is no reason to restart a gateway.
  */
 export function registerHealth(app: FastifyInstance, { live }: HttpParts): void {
-  const open = { config: { need: 'nothing' }, exposeHeadRoute: true } as const;
+  const open = { config: { need: 'nothing' } } as const;
   app.get('/healthz', { schema: HEALTH, ...open }, () => ({ status: 'ok' }));
   app.get('/readyz', { schema: READINESS, ...open }, async (_, reply) => {
     const reasons = unreadyOf(await live.status());

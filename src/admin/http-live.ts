@@ -26,6 +26,8 @@ export class LiveFeed {
   #timer: Timer | undefined;
   #measuring: Promise<AgentStatus> | undefined;
   #measuredAtMs = -Infinity;
+  #isUnderWay = false;
+  #isTelling = false;
   #unhear: (() => void) | undefined;
   #stopped = false;
 
@@ -37,14 +39,24 @@ export class LiveFeed {
     return this.#listeners.size;
   }
 
-  /** Not older than a second. */
+  /** Not older than a second. One at a time: behind a disk that does not answer they would pile up. */
   status(): Promise<AgentStatus> {
     const nowMs = this.#options.clock.monotonicMs();
-    if (this.#measuring === undefined || nowMs - this.#measuredAtMs >= HTTP_LIMITS.liveMs) {
+    const isOld = nowMs - this.#measuredAtMs >= HTTP_LIMITS.liveMs;
+    if (this.#measuring === undefined || (isOld && !this.#isUnderWay)) {
       this.#measuredAtMs = nowMs;
-      this.#measuring = this.#options.operations.status();
+      this.#measuring = this.#measure();
     }
     return this.#measuring;
+  }
+
+  async #measure(): Promise<AgentStatus> {
+    this.#isUnderWay = true;
+    try {
+      return await this.#options.operations.status();
+    } finally {
+      this.#isUnderWay = false;
+    }
   }
 
   /** Until the function that is returned is called. */
@@ -53,7 +65,7 @@ export class LiveFeed {
     this.#unhear ??= this.#options.events.hear((event) =>
       this.#send(frameOf('event', event, event.id)),
     );
-    if (this.#listeners.size === 1) this.#tick();
+    this.#tick();
     return () => {
       this.#listeners.delete(hear);
       if (this.#listeners.size === 0) this.#rest();
@@ -72,21 +84,27 @@ export class LiveFeed {
     this.#unhear = undefined;
   }
 
+  /** One at a time: listeners come and go also while the status is measured. */
   #tick(): void {
+    if (this.#timer !== undefined || this.#isTelling) return;
+    if (this.#stopped || this.#listeners.size === 0) return;
     this.#timer = this.#options.clock.after(HTTP_LIMITS.liveMs, () => {
-      void this.#tell().finally(() => {
-        if (!this.#stopped && this.#listeners.size > 0) this.#tick();
-      });
+      this.#timer = undefined;
+      void this.#tell();
     });
   }
 
   async #tell(): Promise<void> {
+    this.#isTelling = true;
     try {
       this.#measuredAtMs = -Infinity;
       this.#send(frameOf('status', await this.status()));
     } catch (error) {
       this.#options.logger.warn({ error: messageOf(error) }, 'the status can not be told');
+    } finally {
+      this.#isTelling = false;
     }
+    this.#tick();
   }
 
   #send(frame: string): void {

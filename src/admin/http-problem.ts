@@ -8,6 +8,7 @@ export type RequestFault =
   | 'WRONG_HOST' // it was sent to a name that is not this agent's
   | 'CROSS_SITE' // a browser sent it on behalf of another site
   | 'NO_SUCH_PATH'
+  | 'WRONG_METHOD'
   | 'TOO_LARGE'
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'TOO_MANY' // a bound is reached; later it may do
@@ -47,6 +48,7 @@ const FAULT_STATUS: Readonly<Record<RequestFault, number>> = {
   FORBIDDEN: 403,
   CROSS_SITE: 403,
   NO_SUCH_PATH: 404,
+  WRONG_METHOD: 405,
   TIMEOUT: 408,
   TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,

@@ -23,7 +23,7 @@ export function registerRecords(app: FastifyInstance, parts: HttpParts): void {
   const answers = new LineAnswers(parts);
   app.get<{ Params: { topic: string }; Querystring: RecordsQuery }>(
     '/api/v1/topics/:topic/records',
-    { schema: RECORDS, config: { need: 'records' } },
+    { schema: RECORDS, config: { need: 'records' }, exposeHeadRoute: false },
     ({ params, query }, reply) => {
       const { partition, follow = false } = query;
       const from = parseStartPoint(String(query.from ?? 'beginning'));
@@ -33,8 +33,10 @@ export function registerRecords(app: FastifyInstance, parts: HttpParts): void {
       return answers.send(reply, (signal) => parts.operations.consume(request, signal));
     },
   );
-  app.get('/api/v1/gaps', { schema: GAPS, config: { need: 'read' } }, (_, reply) =>
-    answers.send(reply, () => parts.operations.gaps()),
+  app.get(
+    '/api/v1/gaps',
+    { schema: GAPS, config: { need: 'read' }, exposeHeadRoute: false },
+    (_, reply) => answers.send(reply, () => parts.operations.gaps()),
   );
 }
 

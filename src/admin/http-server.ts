@@ -10,6 +10,7 @@ import { registerEvents } from './http-events.ts';
 import { registerHistory } from './http-history.ts';
 import { registerHealth } from './http-health.ts';
 import { LiveFeed } from './http-live.ts';
+import { HttpPaths } from './http-paths.ts';
 import type { HttpParts, HttpServerOptions } from './http-parts.ts';
 import { registerPage } from './http-page.ts';
 import { loadPage } from './page-files.ts';
@@ -56,7 +57,8 @@ export async function createHttpApp(options: HttpServerOptions): Promise<HttpApp
   const live = new LiveFeed({ operations, events: options.events, clock, logger });
   const entrances = new WeakMap<IncomingMessage, HttpEntrance>();
   const app = fastify({
-    exposeHeadRoutes: false,
+    // HEAD wherever GET is (RFC 9110, 9.1), but for answers that have no end or are long: those say so.
+    exposeHeadRoutes: true,
     bodyLimit: HTTP_LIMITS.bodyBytes,
     // Before any hook: what can't be read at all.
     frameworkErrors: (error, _, reply) => {
@@ -74,7 +76,9 @@ export async function createHttpApp(options: HttpServerOptions): Promise<HttpApp
   app.removeContentTypeParser('text/plain');
   // Schemas of answers describe; nothing is left out of an answer because of one.
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
-  answerProblems(app, logger);
+  const paths = new HttpPaths();
+  app.addHook('onRoute', (route) => paths.add(route));
+  answerProblems(app, paths, logger);
   const access = new HttpAccess(options.access);
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers(EVERY_ANSWER);
@@ -117,7 +121,7 @@ function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   return reply.status(problem.status).type(PROBLEM_TYPE).send(problem);
 }
 
-function answerProblems(app: FastifyInstance, logger: Logger): void {
+function answerProblems(app: FastifyInstance, paths: HttpPaths, logger: Logger): void {
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error);
     if (problem.status === 500) {
@@ -130,6 +134,11 @@ function answerProblems(app: FastifyInstance, logger: Logger): void {
   app.setNotFoundHandler((request) => {
     const { method, url } = request;
     const [path = ''] = url.split('?');
+    const allowed = paths.methodsOf(path);
+    if (allowed.length > 0) {
+      const allow = allowed.join(', ');
+      throw new HttpRefusal('WRONG_METHOD', `${path} takes ${allow}, not ${method}`, { allow });
+    }
     const text = `there is no ${method} ${path}; GET /api/v1/openapi.json tells what there is`;
     throw new HttpRefusal('NO_SUCH_PATH', text);
   });

@@ -1,4 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
+import { kernelText } from '../kernel-text.ts';
 
 /** This process, as the kernel and V8 count it. null: they do not tell. Bytes and seconds. */
 export interface ProcessFigures {
@@ -17,11 +18,9 @@ export interface ProcessFigures {
 export async function processFigures(): Promise<ProcessFigures> {
   const { user, system } = process.cpuUsage();
   const { rss, heapUsed, external } = process.memoryUsage();
-  const [status, limits, files] = await Promise.all([
-    textOf('/proc/self/status'),
-    textOf('/proc/self/limits'),
-    readdir('/proc/self/fd').catch(() => undefined),
-  ]);
+  const status = kernelText('/proc/self/status') ?? '';
+  const limits = kernelText('/proc/self/limits') ?? '';
+  const files = await readdir('/proc/self/fd').catch(() => undefined);
   const kilobytes = numberIn(status, /^RssAnon:\s+(\d+) kB$/mu);
   return {
     cpuSeconds: (user + system) / 1e6,
@@ -33,10 +32,6 @@ export async function processFigures(): Promise<ProcessFigures> {
     openFiles: files?.length ?? null,
     openFilesMax: numberIn(limits, /^Max open files\s+(\d+)/mu),
   };
-}
-
-function textOf(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch(() => '');
 }
 
 function numberIn(text: string, pattern: RegExp): number | null {

@@ -19,6 +19,8 @@ export function sentParts(
 ): SentParts {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
+  // It says so once: nobody hears it who begins later.
+  if (response.destroyed) gone.abort();
   const signal = AbortSignal.any([gone.signal, ending]);
   return {
     signal,

@@ -1,4 +1,5 @@
 import { EventBook, notingLogger } from '../admin/event-book.ts';
+import { byFile } from '../admin/certificate-status.ts';
 import type { OperationsOptions } from '../admin/operations.ts';
 import type { AgentStatus, HttpStatus } from '../admin/status.ts';
 import type { ReloadStatus } from '../admin/reload-status.ts';
@@ -276,7 +277,10 @@ class RunningAgent implements Agent {
       clock: trust.status(),
       listeners: this.addresses(),
       http: this.http?.status() ?? NO_HTTP_YET,
-      certificates: [...(this.broker?.certificates() ?? []), ...(this.http?.certificates() ?? [])],
+      certificates: byFile([
+        ...(this.broker?.certificates() ?? []),
+        ...(this.http?.certificates() ?? []),
+      ]),
       accessFiles: this.broker?.accessFiles() ?? [],
       ingest: this.broker?.counters() ?? null,
       store: await store.measured(),

@@ -16,6 +16,7 @@ import {
   type ListenAddress,
   parseListen,
 } from './listen-address.ts';
+import { listenTrouble } from './listen-trouble.ts';
 
 export interface Listener {
   readonly server: Server;
@@ -64,7 +65,7 @@ export async function listenOn(
     if (tls !== undefined) secure?.(taken);
     return { server, address: taken };
   } catch (error) {
-    const message = `can't listen on ${url}: ${reasonOf(error, address)}`;
+    const message = `can't listen on ${url}: ${listenTrouble(error, address)}`;
     throw new GatelogError('LISTEN_FAILED', message, { cause: error });
   }
 }
@@ -199,16 +200,4 @@ function bind(server: Server, { kind, host, port, path }: ListenAddress): Promis
 function portOf(server: Server): number {
   const bound = server.address();
   return typeof bound === 'object' && bound !== null ? bound.port : 0;
-}
-
-function reasonOf(error: unknown, { kind, port, path }: ListenAddress): string {
-  const code = systemCodeOf(error);
-  if (code === 'EACCES' && port > 0 && port < 1024) {
-    return `${messageOf(error)} (ports below 1024 are for root: choose another, such as 9001)`;
-  }
-  // The library beneath Node makes one code of both.
-  if (kind === 'unix' && code === 'EACCES') {
-    return `the folder of ${path} does not exist, or may not be written`;
-  }
-  return messageOf(error);
 }

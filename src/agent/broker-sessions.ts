@@ -1,6 +1,6 @@
 import { SESSION_LIMITS } from '../session-limits.ts';
 import type { Logger } from '../telemetry.ts';
-import type { Clock, Timer } from '../time.ts';
+import { type Clock, type Timer, untilBeat } from '../time.ts';
 import type { WhoIs } from './acl-filter.ts';
 import type { Access } from './acl.ts';
 import { type AedesClient, type AedesHandle, askedCleanStart } from './broker-aedes.ts';
@@ -194,7 +194,8 @@ export class Sessions {
   };
 
   #checkLater(): void {
-    this.#timer = this.#options.clock.after(SESSION_LIMITS.expiryCheckMs, this.#check);
+    const { clock } = this.#options;
+    this.#timer = clock.after(untilBeat(clock, SESSION_LIMITS.expiryCheckMs), this.#check);
   }
 }
 

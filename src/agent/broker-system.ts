@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../time.ts';
+import { type Clock, type Timer, untilBeat } from '../time.ts';
 import { covers } from './acl-filter.ts';
 import type { LivePacket } from './broker-aedes.ts';
 import { livePacket } from './broker-live.ts';
@@ -103,7 +103,8 @@ export class SystemTopics {
   }
 
   #arm(): void {
-    this.#timer = this.#options.clock.after(this.#options.intervalMs, () => {
+    const { clock, intervalMs } = this.#options;
+    this.#timer = clock.after(untilBeat(clock, intervalMs), () => {
       this.#look();
       this.#arm();
     });

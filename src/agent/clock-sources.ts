@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
+import { existsSync, type Stats, statSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { systemBoot, type Boot } from '../boot.ts';
 import { ClockTrust } from '../clock-trust.ts';
 import { systemCodeOf } from '../errors.ts';
@@ -45,27 +47,34 @@ function processBoot(clock: Clock, random: Random): Boot {
 }
 
 export function systemSources(): TimeSource[] {
-  return [
-    fileSource(`${TIMESYNCD}/synchronized`, 'systemd-timesyncd', TIMESYNCD),
-    chronySource(),
-    kernelSource(),
-  ];
+  return [timesyncdSource(), chronySource(), kernelSource()];
 }
 
-/** Synchronised while the file is there; anew whenever it is touched. `home`: without it, nothing. */
-export function fileSource(file: string, name: string = file, home?: string): TimeSource {
+/** Synchronised while the file is there; anew whenever it is touched. */
+export function fileSource(file: string): TimeSource {
   return {
-    name,
+    name: file,
     dear: false,
-    ask: async () => {
-      try {
-        const { mtimeMs } = await stat(file);
-        return { says: 'synchronised', mark: String(mtimeMs), atMs: mtimeMs };
-      } catch {
-        return home === undefined || (await exists(home)) ? NOT_YET : NOTHING;
-      }
+    ask: async () => synchronisedAt(await stat(file).catch(() => undefined)) ?? NOT_YET,
+  };
+}
+
+/** Likewise with a file of the daemon's in its folder; without the folder, nothing. They are in memory: no disk is waited for. */
+export function timesyncdSource(home: string = TIMESYNCD): TimeSource {
+  return {
+    name: 'systemd-timesyncd',
+    dear: false,
+    ask: () => {
+      const file = statSync(join(home, 'synchronized'), { throwIfNoEntry: false });
+      return Promise.resolve(synchronisedAt(file) ?? (existsSync(home) ? NOT_YET : NOTHING));
     },
   };
+}
+
+function synchronisedAt(file: Pick<Stats, 'mtimeMs'> | undefined): SourceAnswer | undefined {
+  if (file === undefined) return undefined;
+  const { mtimeMs } = file;
+  return { says: 'synchronised', mark: String(mtimeMs), atMs: mtimeMs };
 }
 
 function chronySource(): TimeSource {

@@ -12,15 +12,18 @@ export interface CertificateFinding {
   readonly isError: boolean;
 }
 
-/** Reads the files of all listeners with TLS, which the configuration alone only names. */
+/** Reads the files of all listeners with TLS, HTTP's too, which the configuration alone only names. */
 export async function checkCertificates(
-  { mqtt }: Config,
+  { mqtt, http }: Config,
   nowMs: number,
 ): Promise<CertificateFinding[]> {
   const findings: CertificateFinding[] = [];
-  for (const [index, { tls }] of mqtt.listen.entries()) {
+  const named = mqtt.listen.map(({ tls }, index) => ({
+    tls,
+    at: ['mqtt', 'listen', index, 'tls'],
+  }));
+  for (const { tls, at } of [...named, { tls: http.tls, at: ['http', 'tls'] }]) {
     if (tls === undefined) continue;
-    const at = ['mqtt', 'listen', index, 'tls'];
     try {
       const { expiresMs } = serverCertificate(tls, await readPems(tls));
       const isGood = expiresMs - nowMs >= LISTEN_LIMITS.certificateWarnMs;

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import type { Document, Node, Pair, YAMLError, YAMLMap } from 'yaml';
@@ -40,6 +40,8 @@ export interface Sources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What a relative `${file:…}` is relative to. */
   readonly folder: string;
+  /** Where `${credential:…}` is where no service hands one on; default: credentials in that folder. */
+  readonly credentialsFolder?: string | undefined;
   /** Default /etc/machine-id. */
   readonly machineIdFile?: string | undefined;
 }
@@ -232,13 +234,21 @@ class DocumentReader implements ConfigDocument {
       return '';
     }
     const given = this.#sources.env['CREDENTIALS_DIRECTORY'];
-    const beside = path.resolve(this.#sources.folder, 'credentials', name);
+    const { folder, credentialsFolder = path.join(folder, 'credentials') } = this.#sources;
+    const beside = path.resolve(credentialsFolder, name);
     const files = [
       ...(given === undefined ? [] : [path.join(given, name), path.join(given, `gatelog_${name}`)]),
       beside,
     ];
     const file = files.find((each) => existsSync(each));
     if (file !== undefined) return this.#fromFile(file, at);
+    if (given === undefined && isLocked(path.dirname(beside))) {
+      this.#complain(
+        at,
+        `${path.dirname(beside)}, where the credential ${name} may be, is for root alone: run this command with sudo`,
+      );
+      return '';
+    }
     this.#complain(
       at,
       `there is no credential ${name}: put it into ${beside}, readable for root alone, and restart the ` +
@@ -298,4 +308,14 @@ function pathId(dataPath: DataPath): string {
 
 function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+/** It is there, and this user may not look into it. */
+function isLocked(folder: string): boolean {
+  try {
+    accessSync(folder, constants.X_OK);
+    return false;
+  } catch (error) {
+    return systemCodeOf(error) === 'EACCES';
+  }
 }

@@ -11,6 +11,8 @@ export const NAME_EXPECTED: string = `a name of letters, digits, ".", "_" and "-
 export const TOPIC_EXPECTED: string = `a topic name of letters, digits, ".", "_" and "-", at most ${LIMITS.topicNameBytes} characters, not beginning with "_"`;
 export const LISTEN_EXPECTED: string =
   'an address such as mqtt://127.0.0.1:1883 (or mqtts, ws, wss, unix:///PATH)';
+export const MQTT_UPSTREAM_EXPECTED: string =
+  'an address such as mqtts://central.example.com:8883 or wss://central.example.com/mqtt, without user and password';
 export const BROKER_EXPECTED: string = 'an address such as kafka-1.example.com:9092';
 
 export function isName(value: string): boolean {
@@ -28,7 +30,7 @@ export function isHostPort(value: string): boolean {
 }
 
 /** `SCHEME://HOST[:PORT]` with nothing behind. */
-export function isAddress(schemes: readonly string[], value: string): boolean {
+function isAddress(schemes: readonly string[], value: string): boolean {
   const parsed = URL.parse(value);
   if (parsed === null || !schemes.includes(parsed.protocol)) return false;
   if (parsed.hostname === '' || parsed.username !== '' || parsed.password !== '') return false;
@@ -36,11 +38,15 @@ export function isAddress(schemes: readonly string[], value: string): boolean {
 }
 
 /** With any path, for that is the far side's to choose. */
-export function isWebSocketAddress(value: string): boolean {
+function isWebSocketAddress(value: string): boolean {
   const parsed = URL.parse(value);
   if (parsed === null || !['ws:', 'wss:'].includes(parsed.protocol)) return false;
   const { username, password, hash } = parsed;
   return parsed.hostname !== '' && username === '' && password === '' && hash === '';
+}
+
+export function isMqttUpstream(value: string): boolean {
+  return isAddress(['mqtt:', 'mqtts:'], value) || isWebSocketAddress(value);
 }
 
 /** Of a data folder: see StoreIdentity. */

@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { z } from 'zod';
 import { ACCESS_LIMITS } from '../access-limits.ts';
 import { DAY_MS } from '../units.ts';
@@ -81,13 +80,7 @@ function keysOf({
   return { kind: 'url', url: keys, refreshMs: refresh, keepMs: keep };
 }
 
-/** Paths are relative to the folder of the configuration. */
-export function jwtIn(folder: string, jwt: JwtConfig | undefined): JwtConfig | undefined {
-  if (jwt?.keys?.kind !== 'file') return jwt;
-  return { ...jwt, keys: { kind: 'file', file: path.resolve(folder, jwt.keys.file) } };
-}
-
-function isUrl(keys: string): boolean {
+export function isUrl(keys: string): boolean {
   return /^[a-z]+:\/\//iu.test(keys);
 }
 

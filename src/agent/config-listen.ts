@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { z } from 'zod';
 import { LISTEN_EXPECTED } from './config-forms.ts';
 import { flag, leaf, oneOf, section, text } from './config-leaves.ts';
@@ -111,16 +110,4 @@ export function completeTls(tls: TlsSection | undefined): ServerTls | undefined 
 function given(tls: TlsSection | undefined): TlsSection {
   const entries = Object.entries(tls ?? {}).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as TlsSection;
-}
-
-/** Paths are relative to the folder of the configuration. */
-export function tlsIn(folder: string, tls: ServerTls | undefined): ServerTls | undefined {
-  if (tls === undefined) return undefined;
-  const { cert, key, ca } = tls;
-  return {
-    ...tls,
-    cert: path.resolve(folder, cert),
-    key: path.resolve(folder, key),
-    ca: ca === undefined ? undefined : path.resolve(folder, ca),
-  };
 }

@@ -1,9 +1,9 @@
-import { messageOf } from '../errors.ts';
+import { formatPlace, messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { matchOf, sameTreatment, topicMatcher, treatmentOf } from '../mirror/selection.ts';
 import { formatRate, formatSize } from '../units.ts';
 import { checkAccess } from './config-acl-rules.ts';
-import type { ConfigDocument, Problem } from './config-document.ts';
+import { type ConfigDocument, formatPath, type Problem } from './config-document.ts';
 import { checkHttp } from './config-http-rules.ts';
 import { gatewayOf, isName, isTopicName, NAME_EXPECTED, TOPIC_EXPECTED } from './config-forms.ts';
 import { checkPairs, type Say } from './config-pairs.ts';
@@ -32,7 +32,7 @@ export function checkRules(config: ParsedConfig, document: ConfigDocument): Rule
   checkAccess(config.mqtt, (written ?? undefined) !== undefined, say(errors), say(warnings));
   checkStore(config, say(errors), say(warnings));
   checkReserve(config, document, say(warnings));
-  checkRoutes(config, say(errors), say(warnings));
+  checkRoutes(config, document, say(errors), say(warnings));
   for (const [name, mirror] of Object.entries(config.mirrors)) {
     checkMirror(name, mirror, config, say(errors), say(warnings));
     checkLink(name, mirror, config, say(errors), say(warnings));
@@ -112,7 +112,7 @@ function checkReserve({ store }: ParsedConfig, { value }: ConfigDocument, warn: 
   warn(['store', 'reserve'], message);
 }
 
-function checkRoutes(config: ParsedConfig, error: Say, warn: Say): void {
+function checkRoutes(config: ParsedConfig, document: ConfigDocument, error: Say, warn: Say): void {
   let catchAll: number | undefined;
   const seen = new Map<string, number>();
   for (const [index, route] of config.routes.entries()) {
@@ -122,7 +122,12 @@ function checkRoutes(config: ParsedConfig, error: Say, warn: Say): void {
     if (key !== undefined) error(['routes', index, 'key'], key);
     const before = catchAll ?? seen.get(route.match);
     if (before !== undefined) {
-      warn(['routes', index], `is never reached: route ${before + 1} takes everything it matches`);
+      const place = document.placeOf(['routes', before]);
+      // Of several files each counts its own.
+      const isHere = place.file === document.placeOf(['routes', index]).file;
+      const isCounted = isHere && place.key === formatPath(['routes', before]);
+      const which = isCounted ? `route ${before + 1}` : `the one at ${formatPlace(place)}`;
+      warn(['routes', index], `is never reached: ${which} takes everything it matches`);
     }
     seen.set(route.match, index);
     if (route.match === '#') catchAll ??= index;

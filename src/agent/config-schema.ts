@@ -31,6 +31,7 @@ import {
   size,
   text,
 } from './config-leaves.ts';
+import { includeList } from './config-include.ts';
 import { httpSection } from './config-http.ts';
 import { jwtSection } from './config-jwt.ts';
 import { linkSection } from './config-link.ts';
@@ -58,6 +59,8 @@ import { DAY_MS } from '../units.ts';
 export interface ParsedConfig extends Omit<Config, 'gateway' | 'gatewayGiven' | 'data'> {
   readonly gateway?: string | undefined;
   readonly data?: string | undefined;
+  /** Never there: included files are part of what is parsed. */
+  readonly include?: readonly string[] | undefined;
 }
 
 const KIB = 1024;
@@ -351,6 +354,7 @@ const DEFAULT_ROUTES = [{ match: '#', topic: 'telemetry' }];
 export const configSchema: z.ZodType<ParsedConfig> = section({
   gateway: text(NAME_EXPECTED, isName).optional(),
   data: text('the path of a folder').optional(),
+  include: includeList.optional(),
   log: logSection,
   clock: clockSection,
   mqtt: mqttSection,

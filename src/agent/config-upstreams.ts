@@ -1,16 +1,16 @@
 import { z } from 'zod';
 import {
   BROKER_EXPECTED,
-  isAddress,
   isHostPort,
   isIncarnation,
   isMqttTemplate,
   isMqttTopic,
+  isMqttUpstream,
   isName,
   isPem,
   isTopicName,
   isTopicTemplate,
-  isWebSocketAddress,
+  MQTT_UPSTREAM_EXPECTED,
   NAME_EXPECTED,
 } from './config-forms.ts';
 import { duration, flag, integer, leaf, listOf, oneOf, section, text } from './config-leaves.ts';
@@ -185,10 +185,7 @@ function qosOf(value: unknown): 1 | 2 | undefined {
 }
 
 export const mqttUpstreamSection: z.ZodType<MqttUpstreamConfig> = section({
-  url: text(
-    'an address such as mqtts://central.example.com:8883 or wss://central.example.com/mqtt, without user and password',
-    (value) => isAddress(['mqtt:', 'mqtts:'], value) || isWebSocketAddress(value),
-  ),
+  url: text(MQTT_UPSTREAM_EXPECTED, isMqttUpstream),
   qos: leaf('1 or 2', qosOf).default(1),
   clientId: text('an MQTT client id').optional(),
   protocol: leaf('5 or 3.1.1', protocolOf).default('5'),

@@ -2,21 +2,21 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { formatPlace, GatelogError, type Place } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
-import { readConfigDocument, reasonOf } from './config-document.ts';
-import type { DataPath, Problem } from './config-document.ts';
+import { type DataPath, type Problem, reasonOf } from './config-document.ts';
 import { gatewayOf } from './config-forms.ts';
-import { jwtIn } from './config-jwt.ts';
-import { tlsIn } from './config-listen.ts';
+import { type ConfigFile, readWholeConfig } from './config-include.ts';
 import { allKeys, formatProblem, problemsOf } from './config-problems.ts';
 import { checkRules } from './config-rules.ts';
 import { configSchema } from './config-schema.ts';
-import type { ClockConfig, Config, MirrorConfig, MqttConfig } from './config-types.ts';
+import type { Config } from './config-types.ts';
 
 /** YAML file → checked Config, or one line for each thing that is wrong. */
 export interface LoadedConfig {
   readonly config: Config;
   /** As it is written, with what `${file:…}` and `${env:…}` stand for. */
   readonly document: unknown;
+  /** It, and those that it includes. */
+  readonly files: readonly ConfigFile[];
   /** Things that are allowed and probably not meant, ready to print. */
   readonly warnings: readonly string[];
   /** Where an option stands. */
@@ -44,67 +44,32 @@ export function parseConfig(
   file: string,
   surroundings: LoadSurroundings,
 ): LoadedConfig {
-  const folder = path.dirname(path.resolve(surroundings.workingFolder, file));
-  const document = readConfigDocument(text, file, { env: surroundings.env, folder });
+  const { document, files, isComplete } = readWholeConfig({ file, text }, surroundings);
   const { problems } = document;
+  if (!isComplete) fail(problems, files);
   const shape = configSchema.safeParse(document.value);
   if (!shape.success) {
     const places = new Set(problems.map(({ place }) => formatPlace(place)));
     const found = problemsOf(shape.error.issues, document, configSchema);
-    fail([...problems, ...found.filter(({ place }) => !places.has(formatPlace(place)))]);
+    fail([...problems, ...found.filter(({ place }) => !places.has(formatPlace(place)))], files);
   }
   const findings = checkRules(shape.data, document);
-  if (problems.length + findings.errors.length > 0) fail([...problems, ...findings.errors]);
-  const { data } = shape.data;
+  if (problems.length + findings.errors.length > 0) fail([...problems, ...findings.errors], files);
   const config = {
     ...shape.data,
     gateway: gatewayOf(shape.data),
     gatewayGiven: shape.data.gateway !== undefined,
-    data:
-      data === undefined
-        ? path.resolve(surroundings.workingFolder, 'gatelog-data')
-        : path.resolve(folder, data),
-    clock: { ...shape.data.clock, trust: trustIn(folder, shape.data.clock.trust) },
-    mqtt: withFilesIn(folder, shape.data.mqtt),
-    http: { ...shape.data.http, tls: tlsIn(folder, shape.data.http.tls) },
-    mirrors: withTokenFilesIn(folder, shape.data.mirrors),
+    data: shape.data.data ?? path.resolve(surroundings.workingFolder, 'gatelog-data'),
   };
   const warnings = findings.warnings.map((warning) => formatProblem(warning));
-  return { config, document: document.value, warnings, placeOf: (at) => document.placeOf(at) };
+  const placeOf = (at: DataPath): Place => document.placeOf(at);
+  return { config, document: document.value, files, warnings, placeOf };
 }
 
-function trustIn(folder: string, trust: ClockConfig['trust']): ClockConfig['trust'] {
-  return trust.startsWith('file:') ? `file:${path.resolve(folder, trust.slice(5))}` : trust;
-}
-
-function withFilesIn(folder: string, mqtt: MqttConfig): MqttConfig {
-  const listen = mqtt.listen.map((each) => ({ ...each, tls: tlsIn(folder, each.tls) }));
-  const at = (file: string | undefined): string | undefined =>
-    file === undefined ? undefined : path.resolve(folder, file);
-  return {
-    ...mqtt,
-    listen,
-    tls: tlsIn(folder, mqtt.tls),
-    usersFile: at(mqtt.usersFile),
-    aclFile: at(mqtt.aclFile),
-    jwt: jwtIn(folder, mqtt.jwt),
-  };
-}
-
-function withTokenFilesIn(
-  folder: string,
-  mirrors: Readonly<Record<string, MirrorConfig>>,
-): Record<string, MirrorConfig> {
-  const entries = Object.entries(mirrors).map(([name, mirror]): [string, MirrorConfig] => {
-    const { upstream } = mirror;
-    if (upstream.kind !== 'kafka' || upstream.sasl?.mechanism !== 'OAUTHBEARER') {
-      return [name, mirror];
-    }
-    const tokenFile = path.resolve(folder, upstream.sasl.tokenFile);
-    const sasl = { mechanism: 'OAUTHBEARER' as const, tokenFile };
-    return [name, { ...mirror, upstream: { ...upstream, sasl } }];
-  });
-  return Object.fromEntries(entries);
+/** What `file` and the files that it includes say, as far as they can be read. Throws where it can't itself. */
+export function configFiles(file: string, surroundings: LoadSurroundings): readonly ConfigFile[] {
+  const text = readConfigText(file, surroundings.workingFolder);
+  return readWholeConfig({ file, text }, surroundings).files;
 }
 
 /** Every option as a dotted path: for the test that holds the reference to the schema. */
@@ -113,7 +78,7 @@ export function configKeys(): readonly string[] {
 }
 
 /** Throws CONFIG_INVALID. */
-export function readConfigText(file: string, workingFolder: string): string {
+function readConfigText(file: string, workingFolder: string): string {
   let text: string;
   try {
     text = readFileSync(path.resolve(workingFolder, file), 'utf8');
@@ -128,11 +93,13 @@ export function readConfigText(file: string, workingFolder: string): string {
   return text;
 }
 
-function fail(problems: readonly Problem[]): never {
+function fail(problems: readonly Problem[], files: readonly ConfigFile[]): never {
+  const order = new Map(files.map(({ file }, index) => [file, index]));
   const sorted = problems.toSorted(
-    (left, right) =>
-      (left.place.line ?? 0) - (right.place.line ?? 0) ||
-      (left.place.column ?? 0) - (right.place.column ?? 0),
+    ({ place: left }, { place: right }) =>
+      (order.get(left.file) ?? 0) - (order.get(right.file) ?? 0) ||
+      (left.line ?? 0) - (right.line ?? 0) ||
+      (left.column ?? 0) - (right.column ?? 0),
   );
   const lines = [...new Set(sorted.map((problem) => formatProblem(problem)))];
   const place = sorted[0]?.place;

@@ -9,7 +9,7 @@ import { SOCKET_NAME, standInFolder } from '../admin/socket-path.ts';
 import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { QuarantineFolder } from '../store/quarantine-folder.ts';
-import type { Clock, Timer } from '../time.ts';
+import { type Clock, type Timer, untilBeat } from '../time.ts';
 import type { StopStack } from './stop-stack.ts';
 
 /**
@@ -72,7 +72,7 @@ class KeptControl {
 
   #later(): void {
     if (this.#stopped) return;
-    this.#timer = this.#clock.after(LIMITS.controlCheckMs, () => {
+    this.#timer = this.#clock.after(untilBeat(this.#clock, LIMITS.controlCheckMs), () => {
       this.#looking = this.#look().finally(() => this.#later());
     });
   }

@@ -43,6 +43,10 @@ export class HttpDoor {
   readonly #certificates: Certificates;
   readonly #listeners = new Map<string, { readonly server: Server; readonly url: string }>();
   readonly #troubles = new Map<string, string>();
+  /** Those in a handshake, too, which the server does not count as its own. */
+  readonly #sockets = new Set<Socket>();
+  /** Requests of a connection that came before the answers to those before them were sent. */
+  readonly #waiting = new WeakMap<Socket, number>();
   #app: Promise<HttpApp> | undefined;
   #timer: Timer | undefined;
   #trying: Promise<void> = Promise.resolve();
@@ -88,7 +92,7 @@ export class HttpDoor {
       (app) => app.stop(),
       () => {},
     );
-    for (const { server } of this.#listeners.values()) server.closeAllConnections();
+    for (const socket of this.#sockets) socket.destroy();
     await Promise.all(closed);
   }
 
@@ -136,12 +140,20 @@ export class HttpDoor {
     const { isLocal } = address;
     const server =
       address.secure && tls !== undefined
-        ? createSecureServer({ ...SERVER_OPTIONS, ...(await this.#certificates.load(tls)) })
+        ? createSecureServer({
+            ...SERVER_OPTIONS,
+            handshakeTimeout: HTTP_LIMITS.headersMs,
+            ...(await this.#certificates.load(tls)),
+          })
         : createServer(SERVER_OPTIONS);
     server.maxConnections = HTTP_LIMITS.connections;
     server.timeout = HTTP_LIMITS.slowReaderMs;
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       void this.#answer(request, response, isLocal);
+    });
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
     });
     server.on('clientError', (error: Error, socket: Socket) => refuse(error, socket));
     return server;
@@ -161,8 +173,11 @@ export class HttpDoor {
     isLocal: boolean,
   ): Promise<void> {
     try {
+      if (response.socket === null) await this.#turnOf(request, response);
       this.#app ??= this.#options.load();
       const app = await this.#app;
+      // Loading takes a while: who left meanwhile is not told of by the response any more.
+      if (response.destroyed || request.socket.destroyed) return;
       response.on('timeout', () => {
         if (!app.isPatient(response)) response.destroy();
       });
@@ -173,6 +188,19 @@ export class HttpDoor {
       this.#options.logger.error({ event: 'http.failed', error: messageOf(error) }, text);
       response.writeHead(500).end();
     }
+  }
+
+  /**
+   * The connection's: a request that is sent behind another (pipelined) is answered when its turn comes, for
+   * answers that wait for their turn would wait in memory, as many and as large as whoever asks likes. Never
+   * resolves for a connection that ends before.
+   */
+  async #turnOf({ socket }: IncomingMessage, response: ServerResponse): Promise<void> {
+    const waiting = (this.#waiting.get(socket) ?? 0) + 1;
+    this.#waiting.set(socket, waiting);
+    if (waiting > HTTP_LIMITS.pipelined) socket.destroy();
+    await new Promise<unknown>((resolve) => void response.once('socket', resolve));
+    this.#waiting.set(socket, (this.#waiting.get(socket) ?? 1) - 1);
   }
 }
 

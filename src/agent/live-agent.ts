@@ -1,3 +1,4 @@
+import { byFile } from '../admin/certificate-status.ts';
 import type { OperationsOptions } from '../admin/operations.ts';
 import type { ReloadStatus } from '../admin/reload-status.ts';
 import type { AgentStatus } from '../admin/status.ts';
@@ -123,10 +124,10 @@ export class LiveAgent implements Agent {
       memory: memoryStatus(),
       listeners: this.addresses(),
       http: this.#http?.status() ?? { listeners: [], trouble: null },
-      certificates: [
+      certificates: byFile([
         ...(this.#broker?.certificates() ?? []),
         ...(this.#http?.certificates() ?? []),
-      ],
+      ]),
       accessFiles: this.#broker?.accessFiles() ?? [],
       ingest: this.#broker?.counters() ?? null,
       store: null,

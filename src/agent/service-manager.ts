@@ -53,16 +53,22 @@ export class NotifyingServiceManager implements ServiceManager {
   #send(assignments: readonly string[]): Promise<void> {
     const options = { env: this.#env, timeout: SERVICE_LIMITS.notifyMs };
     return new Promise((resolve) => {
-      execFile('systemd-notify', [...assignments], options, (error) => {
-        if (error !== null) this.#complain(error, assignments);
-        else this.#failed = false;
+      const ended = (error: unknown): void => {
+        if (error === null) this.#failed = false;
+        else this.#complain(error, assignments);
         resolve();
-      });
+      };
+      try {
+        execFile('systemd-notify', [...assignments], options, ended);
+      } catch (error) {
+        // Some failures are thrown, such as a kernel without memory for another process (ENOMEM).
+        ended(error);
+      }
     });
   }
 
   /** Once for a row of failures. */
-  #complain(error: Error, assignments: readonly string[]): void {
+  #complain(error: unknown, assignments: readonly string[]): void {
     if (this.#failed) return;
     this.#failed = true;
     const isMissing = systemCodeOf(error) === 'ENOENT';

@@ -52,8 +52,9 @@ export class SupervisedService {
     this.#timer = this.#clock.after(extendEveryMs, extend);
   }
 
-  /** Devices may connect. */
+  /** Devices may connect; after a stop that was asked for meanwhile nobody is to know. */
   async ready(agent: Pick<Agent, 'glance' | 'answered'>): Promise<void> {
+    if (this.#ended) return;
     this.#timer?.cancel();
     this.#agent = agent;
     await this.#manager.tell(['READY=1', ...this.#feed(agent)]);

@@ -1,5 +1,6 @@
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { kernelText } from '../kernel-text.ts';
 
 /**
  * The kernel's own counts of what was written (proc(5), Documentation/block/stat.rst). Where it
@@ -95,7 +96,7 @@ export async function findDeviceOf(
 /** From a partition to its disk, and through mappings (LUKS, LVM) that have one device below. */
 async function diskBelow(path: string): Promise<string> {
   for (let depth = 0, here = path; ; depth++) {
-    const isPartition = (await textOf(join(here, 'partition'))) !== undefined;
+    const isPartition = kernelText(join(here, 'partition')) !== undefined;
     const disk = isPartition ? dirname(here) : here;
     const [below, ...more] = await readdir(join(disk, 'slaves')).catch(() => []);
     if (below === undefined || more.length > 0 || depth === MAX_MAPPINGS) return disk;
@@ -104,7 +105,7 @@ async function diskBelow(path: string): Promise<string> {
 }
 
 async function fileSystemOf(name: string, { proc }: KernelFolders): Promise<string> {
-  const mounts = (await textOf(join(proc, 'self/mountinfo'))) ?? '';
+  const mounts = kernelText(join(proc, 'self/mountinfo')) ?? '';
   for (const line of mounts.split('\n')) {
     const [, , device] = line.split(' ');
     const kind = / - (\S+)/u.exec(line)?.[1];
@@ -117,13 +118,13 @@ export async function readCounts(
   device: DeviceFinding,
   { proc, sys }: KernelFolders = KERNEL,
 ): Promise<WrittenCounts> {
-  const block = async (name: string): Promise<number | undefined> =>
-    parseBlockStat((await textOf(join(sys, 'class/block', name, 'stat'))) ?? '');
+  const block = (name: string): number | undefined =>
+    parseBlockStat(kernelText(join(sys, 'class/block', name, 'stat')) ?? '');
   const known = 'unknown' in device ? undefined : device;
   return {
-    processBytes: parseProcessIo((await textOf(join(proc, 'self/io'))) ?? ''),
-    volumeBytes: known === undefined ? undefined : await block(known.volume),
-    diskBytes: known === undefined ? undefined : await block(known.disk),
+    processBytes: parseProcessIo(kernelText(join(proc, 'self/io')) ?? ''),
+    volumeBytes: known === undefined ? undefined : block(known.volume),
+    diskBytes: known === undefined ? undefined : block(known.disk),
   };
 }
 
@@ -135,13 +136,5 @@ export async function kernelSource(folder: string): Promise<WearSource> {
 
 /** Changes with every start of the machine, and with it every count begins anew. */
 export async function readBootId({ proc }: KernelFolders = KERNEL): Promise<string> {
-  return ((await textOf(join(proc, 'sys/kernel/random/boot_id'))) ?? '').trim();
-}
-
-async function textOf(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch {
-    return undefined;
-  }
+  return (kernelText(join(proc, 'sys/kernel/random/boot_id')) ?? '').trim();
 }

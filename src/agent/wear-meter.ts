@@ -3,7 +3,7 @@ import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { KeyValue, StoreCounters } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
-import type { Clock, Timer } from '../time.ts';
+import { type Clock, type Timer, untilBeat } from '../time.ts';
 import { DAY_MS } from '../units.ts';
 import type { WearBudget } from './wear-budget.ts';
 import { NOTHING_WRITTEN, perDay, ratio, WearDay, type WearAmounts } from './wear-day.ts';
@@ -118,7 +118,8 @@ export class WearMeter {
 
   #arm(): void {
     if (this.#stopped) return;
-    this.#timer = this.#options.clock.after(LIMITS.wearSampleMs, () => void this.#tick());
+    const { clock } = this.#options;
+    this.#timer = clock.after(untilBeat(clock, LIMITS.wearSampleMs), () => void this.#tick());
   }
 
   async #tick(): Promise<void> {

@@ -9,12 +9,12 @@ export function addInit(parser: Argv, context: CliContext): void {
     'init',
     'Write a configuration, by asking or by flags, after trying what it says',
     (command) =>
-      withKafka(withDevices(command))
+      withMqtt(withKafka(withDevices(command)))
         .option('config', { ...text, default: 'gatelog.yaml', describe: 'The file to write' })
         .option('password-stdin', {
           boolean: true,
           default: false,
-          describe: 'Passwords from stdin: a line for each --user, then one for --kafka-user',
+          describe: 'Passwords from stdin: a line for each --user, then one for the far side',
         })
         .option('yes', {
           alias: 'y',
@@ -30,7 +30,7 @@ export function addInit(parser: Argv, context: CliContext): void {
         .option('test', {
           boolean: true,
           default: true,
-          describe: 'Try addresses and Kafka before anything is written; --no-test does not',
+          describe: 'Try addresses and the far side before anything is written; --no-test does not',
         })
         .example('$0 init', 'Asks, and writes gatelog.yaml here')
         .example(
@@ -39,7 +39,7 @@ export function addInit(parser: Argv, context: CliContext): void {
         )
         .epilogue(
           'Passwords never stand in the configuration: those of devices are hashed in `users`, that of ' +
-            'Kafka lies in `secrets/kafka`, both beside it and for their owner alone (0600).',
+            'Kafka or the MQTT broker lies in `secrets/`, beside it and for their owner alone (0600).',
         ),
     async (options) => {
       const { initialise } = await import('./init/init.ts');
@@ -77,6 +77,18 @@ function withDevices<T>(parser: Argv<T>) {
       boolean: true,
       describe: 'Whoever reaches the addresses may publish and read',
     });
+}
+
+function withMqtt<T>(parser: Argv<T>) {
+  const text = { string: true, requiresArg: true } as const;
+  return parser
+    .option('upstream', {
+      ...text,
+      describe: 'Mirror to this central gatelog or MQTT broker, as mqtts://HOST:PORT',
+    })
+    .option('upstream-ca', { ...text, describe: 'PEM file of its CA' })
+    .option('upstream-user', { ...text, describe: 'User there' })
+    .option('upstream-password-file', { ...text, describe: 'File with its password' });
 }
 
 function withKafka<T>(parser: Argv<T>) {

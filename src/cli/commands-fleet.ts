@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs';
-import { CONFIG, JSON_LINES } from './command-options.ts';
+import { JSON_LINES, withPlace } from './command-options.ts';
 import type { CliContext } from './context.ts';
 
 /** Grammar of the command that looks at many gateways. */
@@ -7,10 +7,9 @@ export function addFleet(parser: Argv, context: CliContext): void {
   const given = { string: true, requiresArg: true } as const;
   parser.command(
     'fleet',
-    'Show how each gateway is, by what it told the central Kafka of itself',
+    'Show how each gateway is, by what it told the centre of itself',
     (command) =>
-      command
-        .option('config', CONFIG)
+      withPlace(command)
         .option('kafka', { ...given, describe: 'The Kafka cluster, as HOST:PORT,HOST:PORT' })
         .option('mirror', {
           ...given,
@@ -36,10 +35,13 @@ export function addFleet(parser: Argv, context: CliContext): void {
         .option('json', JSON_LINES)
         .example('$0 fleet --kafka kafka-1:9092', 'One line a gateway, and what is wrong there')
         .example('$0 fleet --config gatelog.yaml --watch', 'With the login of its mirror')
+        .example('$0 fleet --config central.yaml', 'At a central gatelog: from its own log')
         .epilogue(
-          'A gateway tells of itself where its configuration has metrics.interval. SEEN: how long ago. A ' +
-            'gateway is late when it told nothing for three of its intervals. LOST: records, since its ' +
-            'data folder was made; the last loss is from the topic _gaps.',
+          'Read is the Kafka that is named or that a mirror of the configuration sends to; at a central ' +
+            'gatelog (mqtt.central) that sends to no Kafka its own log, or that of --data. A gateway tells of ' +
+            'itself where its configuration has metrics.interval. SEEN: how long ago. A gateway is late when ' +
+            'it told nothing for three of its intervals. LOST: records, since its data folder was made; the ' +
+            'last loss is from the topic _gaps.',
         ),
     async (options) => {
       const { showFleet } = await import('./fleet.ts');

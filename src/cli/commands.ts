@@ -142,12 +142,30 @@ function addStatus(parser: Argv, context: CliContext): void {
     (command) =>
       withPlace(command)
         .option('json', JSON_LINES)
+        .option('watch', {
+          alias: 'w',
+          boolean: true,
+          default: false,
+          describe: 'Go on, and show it anew on one screen; with --json a line each time',
+        })
+        .option('interval', {
+          string: true,
+          requiresArg: true,
+          default: '2s',
+          describe: 'How often, with --watch',
+        })
         .example(
           '$0 status --data /var/lib/gatelog',
           'What came in, disk, clock and wear, topics, mirrors and their lag',
         )
+        .example('$0 status --watch', 'The same as it changes, with rates; q ends it')
         .epilogue(`${MIRROR_FIGURES} Times are UTC.`),
     async (options) => {
+      if (options.watch) {
+        const { watchStatus } = await import('./status-watch.ts');
+        await watchStatus(context, options);
+        return;
+      }
       const { showStatus } = await import('./status.ts');
       await showStatus(context, options);
     },

@@ -32,6 +32,9 @@ export async function checkConfig(context: CliContext, file: string | undefined)
     counted(Object.keys(config.topics).length, 'topic'),
     counted(config.routes.length, 'route'),
     counted(Object.keys(config.mirrors).length, 'mirror'),
+    ...(loaded.files.length === 1
+      ? []
+      : [`with ${counted(loaded.files.length - 1, 'included file')}`]),
   ];
   const verdict =
     warnings.length === 0 ? 'good' : `good, with ${counted(warnings.length, 'warning')}`;

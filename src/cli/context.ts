@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 import type { Random } from '../random.ts';
 import type { Clock } from '../time.ts';
+import { isJournal } from './journal-stream.ts';
 
 /** What a command is given of its surroundings, so that none reaches for the process itself. */
 export interface CliContext {
@@ -51,6 +52,15 @@ function noteOutput(context: CliContext, error: Error | null | undefined): void 
   context.outputFailure ??= error;
 }
 
-export function printError(context: CliContext, message: string): void {
-  for (const line of message.split('\n')) context.stderr.write(`gatelog: ${line}\n`);
+const STDERR = 2;
+/** What the journal takes as a line's priority (sd-daemon(3)). */
+const PRIORITIES = { error: '<3>', warn: '<4>' } as const;
+
+export function printError(
+  context: CliContext,
+  message: string,
+  level: keyof typeof PRIORITIES = 'warn',
+): void {
+  const priority = isJournal(context, STDERR) ? PRIORITIES[level] : '';
+  for (const line of message.split('\n')) context.stderr.write(`${priority}gatelog: ${line}\n`);
 }

@@ -13,23 +13,24 @@ import type { Section } from './doctor-sections.ts';
 
 /** What `gatelog doctor` makes of the configuration that it was given, and of the files that it names. */
 export async function configSections(
-  { config, warnings }: LoadedConfig,
+  loaded: LoadedConfig,
   redaction: Redaction,
   file: string,
   clock: Clock,
 ): Promise<Section[]> {
   return [
-    await configSection(config, warnings, file),
-    await certificateSection(config, clock),
-    await permissionSection(config, redaction, file),
+    await configSection(loaded, file),
+    await certificateSection(loaded.config, clock),
+    await permissionSection(loaded.config, redaction),
   ];
 }
 
 async function configSection(
-  config: Config,
-  warnings: readonly string[],
+  { config, warnings, files }: LoadedConfig,
   file: string,
 ): Promise<Section> {
+  const [, ...included] = files.map((one) => one.file);
+  const more = included.length === 0 ? '' : ` with ${included.join(', ')}`;
   const named = [
     ...(await checkUsersFile(config)),
     ...(await checkAclFile(config)),
@@ -37,7 +38,7 @@ async function configSection(
   ];
   return {
     title: 'config',
-    lines: [`${file}, gateway ${config.gateway}`],
+    lines: [`${file}${more}, gateway ${config.gateway}`],
     findings: named.filter(({ isError }) => isError).map(({ message }) => message),
     advice: [...warnings, ...named.filter(({ isError }) => !isError).map(({ message }) => message)],
   };
@@ -80,15 +81,10 @@ function pemTrouble(pem: string, nowMs: number): string | undefined {
 const OTHERS = 0o007;
 
 /** Whether secrets can be read by everybody on the machine. */
-async function permissionSection(
-  { mqtt }: Config,
-  redaction: Redaction,
-  config: string,
-): Promise<Section> {
+async function permissionSection({ mqtt }: Config, redaction: Redaction): Promise<Section> {
   const keys = mqtt.listen.flatMap(({ tls }) => (tls === undefined ? [] : [tls.key]));
   const users = mqtt.usersFile === undefined ? [] : [mqtt.usersFile];
-  const own = redaction.inline.length === 0 ? [] : [config];
-  const files = [...new Set([...own, ...redaction.files, ...keys, ...users])];
+  const files = [...new Set([...redaction.files, ...keys, ...users])];
   const findings: string[] = [];
   for (const file of files) {
     const found = await stat(file).catch(() => undefined);

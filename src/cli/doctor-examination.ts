@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { loadConfig, type LoadedConfig, readConfigText } from '../agent/config.ts';
+import { loadConfig, type LoadedConfig } from '../agent/config.ts';
 import { redactConfig } from '../agent/config-redaction.ts';
 import { GatelogError, messageOf } from '../errors.ts';
 import type { WayStep } from '../mirror/way.ts';
@@ -9,7 +9,7 @@ import { type DoctorFacts, gatherFacts } from './doctor-facts.ts';
 import { gatherMachine, type MachineFacts } from './doctor-machine.ts';
 import { MACHINE_SECTIONS } from './doctor-machine-sections.ts';
 import { type Section, SECTIONS } from './doctor-sections.ts';
-import { dataFolderOf } from './place.ts';
+import { dataFolderOf, writtenDataFolder } from './place.ts';
 import { upstreamWay } from './upstream-way.ts';
 
 export interface ExamineOptions {
@@ -39,8 +39,8 @@ export async function examination(
 ): Promise<Examination> {
   const { env, workingFolder, clock } = context;
   const file = options.config;
-  const loaded = file === undefined ? undefined : loadConfig(file, { env, workingFolder });
-  const data = dataFolderOf(context, options);
+  const { loaded, trouble } = configIn(context, options);
+  const data = dataIn(context, options, trouble);
   const folder = await lookAt(data, loaded, options);
   const { facts } = folder;
   const machine = await gatherMachine(data, facts?.agent?.pid ?? 'self');
@@ -50,15 +50,13 @@ export async function examination(
     ...MACHINE_SECTIONS.map((section) => section({ machine, maxConnections })),
   ];
   if (file !== undefined && loaded !== undefined) {
-    const redaction = redactConfig(readConfigText(file, workingFolder), file, {
-      env,
-      workingFolder,
-    });
+    const redaction = redactConfig(loaded.files, { env, workingFolder });
     const whole = path.resolve(workingFolder, file);
     sections.push(...(await configSections(loaded, redaction, whole, clock)));
   }
+  if (trouble !== undefined) sections.push(troubleSection(trouble));
   const ways = options.offline ? {} : await waysOf(loaded, context);
-  sections.push(...waySections(ways, options));
+  if (trouble === undefined) sections.push(...waySections(ways, options));
   return {
     data,
     facts,
@@ -68,6 +66,37 @@ export async function examination(
     findings: sections.flatMap(({ findings }) => findings),
     advice: sections.flatMap(({ advice = [] }) => advice),
   };
+}
+
+interface NamedConfig {
+  readonly loaded: LoadedConfig | undefined;
+  readonly trouble: GatelogError | undefined;
+}
+
+function configIn({ env, workingFolder }: CliContext, { config }: PlaceOptions): NamedConfig {
+  if (config === undefined) return { loaded: undefined, trouble: undefined };
+  try {
+    return { loaded: loadConfig(config, { env, workingFolder }), trouble: undefined };
+  } catch (error) {
+    if (!(error instanceof GatelogError) || error.code !== 'CONFIG_INVALID') throw error;
+    return { loaded: undefined, trouble: error };
+  }
+}
+
+/** A configuration that is wrong is a finding, if it is known where else there is something to look at. */
+function dataIn(
+  context: CliContext,
+  options: PlaceOptions,
+  trouble: GatelogError | undefined,
+): string {
+  const written = options.data ?? writtenDataFolder(context, options);
+  if (trouble === undefined || written === undefined) return dataFolderOf(context, options);
+  return path.resolve(context.workingFolder, written);
+}
+
+function troubleSection({ message }: GatelogError): Section {
+  const lines = ['it is wrong; an agent that runs goes on with what it had'];
+  return { title: 'config', lines, findings: message.split('\n') };
 }
 
 interface FolderView {

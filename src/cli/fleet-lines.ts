@@ -106,6 +106,11 @@ function troublesOf({ late, ageMs, health, lastLoss }: GatewayJson): string[] {
 function silence(late: boolean, ageMs: number | null, health: HealthJson | null): string[] {
   if (!late) return [];
   if (health === null || ageMs === null) return ['it told nothing of itself in this time'];
+  if (ageMs < 0) {
+    return [
+      `its clock is ${formatDuration(-ageMs)} ahead of this one: when it told this is not known`,
+    ];
+  }
   const every = formatDuration(health.intervalMs);
   return [`silent for ${formatDuration(ageMs)}, and tells every ${every}: what stands here is old`];
 }

@@ -1,19 +1,14 @@
-import { kafkaConnection } from '../agent/mirrors.ts';
 import type { Config, KafkaUpstreamConfig } from '../agent/config-types.ts';
 import { GatelogError } from '../errors.ts';
-import { METRICS } from '../health.ts';
-import { GAPS } from '../loss.ts';
-import type { CommittedReader } from '../mirror/kafka/consume.ts';
-import { centralTopicName } from '../mirror/kafka/layout.ts';
 import { holdProcess } from '../time.ts';
 import { parseDuration } from '../units.ts';
 import { suggestion } from '../words.ts';
 import { type CliContext, type PlaceOptions, printError, printLine } from './context.ts';
 import { withFlags } from './flags.ts';
-import { FleetBook } from './fleet-book.ts';
+import { FleetBook, type Told } from './fleet-book.ts';
 import { fleetLines } from './fleet-lines.ts';
 import { Interrupt, OutputGone, writeOut } from './output.ts';
-import { configOf } from './place.ts';
+import { configOf, dataFolderOf } from './place.ts';
 
 export interface FleetOptions extends PlaceOptions {
   readonly kafka?: string | undefined;
@@ -24,69 +19,81 @@ export interface FleetOptions extends PlaceOptions {
   readonly json: boolean;
 }
 
-/** `gatelog fleet`: the latest that each gateway told of itself, read from the central Kafka. */
+/** Where gateways told of themselves. */
+interface FleetSource {
+  /** Gives what came since the last pass. */
+  pass(take: (told: Told) => void): Promise<void>;
+  close?(): void;
+}
+
+/** `gatelog fleet`: the latest that each gateway told of itself, read from the central Kafka or a central gatelog. */
 export async function showFleet(context: CliContext, options: FleetOptions): Promise<void> {
-  const { config: fromFile } = configOf(context, options);
-  const config = withFlags(fromFile, { kafka: options.kafka }, context.workingFolder);
-  const kafka = upstreamOf(config, options.mirror);
   const sinceMs = context.clock.nowMs() - spanOf(options.since);
   const interrupt = new Interrupt();
+  const { signal } = interrupt;
   const hold = holdProcess(); // A clock's timers do not.
   try {
-    await follow(context, options, { config, kafka, sinceMs, signal: interrupt.signal });
+    const source = await sourceOf(context, options, sinceMs, signal);
+    await follow(context, options, source, signal);
   } catch (error) {
-    if (!(error instanceof OutputGone) && !interrupt.signal.aborted) throw error;
+    if (!(error instanceof OutputGone) && !signal.aborted) throw error;
   } finally {
     interrupt.release();
     hold.cancel();
   }
 }
 
-interface FleetTask {
-  readonly config: Config;
-  readonly kafka: KafkaUpstreamConfig;
-  readonly sinceMs: number;
-  readonly signal: AbortSignal;
-}
-
 async function follow(
   context: CliContext,
   options: FleetOptions,
-  { config, kafka, sinceMs, signal }: FleetTask,
+  source: FleetSource,
+  signal: AbortSignal,
 ): Promise<void> {
-  const central = (topic: string): string => centralTopicName(kafka.topic, topic, config.gateway);
-  const topics = options.topic ?? [central(METRICS)];
-  const { CommittedReader: Reader } = await import('../mirror/kafka/consume.ts');
-  const reader = new Reader({
-    ...kafkaConnection(kafka),
-    topics,
-    ifThere: topics.includes(central(GAPS)) ? undefined : central(GAPS),
-    since: new Map(topics.map((topic) => [topic, sinceMs])),
-    clock: context.clock,
-    signal,
-  });
   const book = new FleetBook();
   try {
     do {
-      await readInto(book, reader);
+      await source.pass((told) => book.take(told));
       await show(context, options, book);
       if (options.watch) await context.clock.sleep(WATCH_MS, signal);
     } while (options.watch && !signal.aborted);
   } finally {
-    reader.close();
+    source.close?.();
   }
 }
 
 const WATCH_MS = 5000;
 
-async function readInto(book: FleetBook, reader: CommittedReader): Promise<void> {
-  try {
-    for await (const records of reader.pass()) for (const record of records) book.take(record);
-  } catch (error) {
-    if (!(error instanceof GatelogError) || error.code !== 'UPSTREAM_TOPIC_MISSING') throw error;
-    const message = `${error.message}: no gateway that mirrors there tells of itself yet (metrics.interval in its configuration); --topic names another topic`;
-    throw new GatelogError('UPSTREAM_TOPIC_MISSING', message, { cause: error });
+/** Throws USAGE, NOT_FOUND. */
+async function sourceOf(
+  context: CliContext,
+  options: FleetOptions,
+  sinceMs: number,
+  signal: AbortSignal,
+): Promise<FleetSource> {
+  const { config: fromFile } = configOf(context, options);
+  const config = withFlags(fromFile, { kafka: options.kafka }, context.workingFolder);
+  if (isOfLog(options, config)) {
+    const { FleetLog } = await import('./fleet-log.ts');
+    return new FleetLog(context, dataFolderOf(context, options), sinceMs, signal);
   }
+  const kafka = upstreamOf(config, options.mirror);
+  const { FleetKafka } = await import('./fleet-kafka.ts');
+  const { gateway } = config;
+  const { clock } = context;
+  return new FleetKafka({ kafka, gateway, topics: options.topic, sinceMs, clock, signal });
+}
+
+/** A folder that is named, or the one of a central gatelog that sends to no Kafka. Throws USAGE. */
+function isOfLog({ data, kafka, mirror, topic }: FleetOptions, config: Config): boolean {
+  const isAboutKafka = [kafka, mirror, topic].some((option) => option !== undefined);
+  if (data !== undefined && isAboutKafka) {
+    const message =
+      '--data reads the log of a central gatelog, and --kafka, --mirror and --topic the central Kafka: give one of both';
+    throw new GatelogError('USAGE', message);
+  }
+  if (data !== undefined) return true;
+  const hasKafka = Object.values(config.mirrors).some(({ upstream }) => upstream.kind === 'kafka');
+  return config.mqtt.central && !hasKafka && !isAboutKafka;
 }
 
 const CLEAR = '\u001B[H\u001B[2J';
@@ -131,7 +138,7 @@ function upstreamOf({ mirrors }: Config, wanted: string | undefined): KafkaUpstr
   if (only !== undefined && found.length === 1) return only;
   const message =
     only === undefined
-      ? 'a fleet is looked at in its Kafka: name it with --kafka HOST:PORT, or a configuration whose mirror sends there with --config'
+      ? 'a fleet is looked at where its records arrive: name the Kafka with --kafka HOST:PORT, or a configuration whose mirror sends there with --config; a central gatelog (mqtt.central) with its own --config, or --data DIR'
       : `several mirrors send to Kafka (${known.join(', ')}): name one with --mirror`;
   throw new GatelogError('USAGE', message);
 }

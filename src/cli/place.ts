@@ -1,7 +1,11 @@
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadConfig, parseConfig } from '../agent/config.ts';
 import type { LoadedConfig } from '../agent/config.ts';
+import { textWritten } from '../agent/config-written.ts';
+import { GatelogError } from '../errors.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
+import { printError } from './context.ts';
 
 /** The configuration that `--config` names, or the defaults; paths are relative to where we are. */
 export function configOf(context: CliContext, options: PlaceOptions): LoadedConfig {
@@ -10,8 +14,41 @@ export function configOf(context: CliContext, options: PlaceOptions): LoadedConf
   return loadConfig(options.config, surroundings);
 }
 
-/** `--data`, else the configuration's, else `gatelog-data` here. */
+/**
+ * `--data`, else the configuration's, else `gatelog-data` here. A configuration that is wrong is said so,
+ * and keeps nobody from an agent that runs since before it was: what it writes for `data` counts.
+ */
 export function dataFolderOf(context: CliContext, options: PlaceOptions): string {
   if (options.data !== undefined) return path.resolve(context.workingFolder, options.data);
-  return configOf(context, options).config.data;
+  try {
+    return configOf(context, options).config.data;
+  } catch (error) {
+    if (!(error instanceof GatelogError) || error.code !== 'CONFIG_INVALID') throw error;
+    const { message } = error;
+    const data = writtenDataFolder(context, options);
+    if (data === undefined) {
+      const hint = '--data DIR asks the agent there, whatever the configuration says';
+      throw new GatelogError(error.code, `${message}\n${hint}`, { cause: error });
+    }
+    printError(context, `${message}\nthe data folder ${data} is looked at all the same`);
+    return data;
+  }
+}
+
+/** What stands for `data` in a configuration that is wrong elsewhere; undefined: that is not known. */
+export function writtenDataFolder(
+  context: CliContext,
+  { config }: PlaceOptions,
+): string | undefined {
+  if (config === undefined) return undefined;
+  const written = textWritten(readText(context, config), 'data');
+  return written && path.resolve(context.workingFolder, path.dirname(config), written);
+}
+
+function readText({ workingFolder }: CliContext, config: string): string {
+  try {
+    return readFileSync(path.resolve(workingFolder, config), 'utf8');
+  } catch {
+    return '';
+  }
 }

@@ -153,7 +153,7 @@ const WHOLE_MESSAGES: ReadonlySet<ErrorCode> = new Set([
 
 function report(error: unknown, context: CliContext): number {
   const isWhole = error instanceof GatelogError && WHOLE_MESSAGES.has(error.code);
-  printError(context, isWhole ? error.message : messageOf(error));
+  printError(context, isWhole ? error.message : messageOf(error), 'error');
   if (context.env['GATELOG_DEBUG'] === '1' && error instanceof Error) {
     context.stderr.write(`${String(error.stack)}\n`);
   }

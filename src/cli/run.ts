@@ -1,10 +1,10 @@
-import { fstatSync } from 'node:fs';
 import { startAgent } from '../agent/agent.ts';
 import type { Agent } from '../agent/agent-types.ts';
 import type { Config, LogLevel } from '../agent/config-types.ts';
 import { type AdjustableLogger, createLogger, type LineFormat } from '../agent/logger.ts';
 import type { ConfigReading, ConfigSource } from '../agent/reloader.ts';
 import type { SupervisedService } from '../agent/supervised-service.ts';
+import { refuseOwnedByOther } from '../folder-access.ts';
 import { returnStartupMemory } from '../memory.ts';
 import type { Logger } from '../telemetry.ts';
 import { holdProcess } from '../time.ts';
@@ -12,6 +12,7 @@ import type { CliContext, PlaceOptions } from './context.ts';
 import { isColoured } from './context.ts';
 import { isOverruled, withFlags } from './flags.ts';
 import type { RunFlags } from './flags.ts';
+import { isJournal } from './journal-stream.ts';
 import { configOf } from './place.ts';
 
 const STDOUT = 1;
@@ -31,6 +32,7 @@ export async function runAgent(
 ): Promise<void> {
   const source = sourceOf(context, options);
   const { config, warnings } = source.first;
+  await refuseOwnedByOther(config.data);
   const logger = await openLog(context, config);
   for (const warning of warnings) logger.warn({ event: 'config.warning' }, warning);
   process.on('uncaughtExceptionMonitor', (error, origin) => {
@@ -100,6 +102,8 @@ async function serviceOf(
   logger: Logger,
 ): Promise<SupervisedService | undefined> {
   if ((env['NOTIFY_SOCKET'] ?? '') === '') return undefined;
+  // As top and systemctl status name it, which would say MainThread. Its arguments stand in the unit.
+  process.title = 'gatelog';
   const { NotifyingServiceManager } = await import('../agent/service-manager.ts');
   const manager = NotifyingServiceManager.of(env, logger);
   if (manager === undefined) return undefined;
@@ -107,11 +111,9 @@ async function serviceOf(
   return new Service({ manager, clock, logger });
 }
 
-/** systemd says which stream is the journal's, for a child's may be another one (systemd.exec(5), JOURNAL_STREAM). */
-function lineFormat({ stdout, env }: CliContext): LineFormat {
-  if (stdout.isTTY === true) return 'pretty';
-  const { dev, ino } = fstatSync(STDOUT, { bigint: true });
-  return env['JOURNAL_STREAM'] === `${dev}:${ino}` ? 'journal' : 'json';
+function lineFormat(context: CliContext): LineFormat {
+  if (context.stdout.isTTY === true) return 'pretty';
+  return isJournal(context, STDOUT) ? 'journal' : 'json';
 }
 
 function openLog(context: CliContext, config: Config): Promise<AdjustableLogger> {

@@ -51,13 +51,34 @@ function dedupText({ remembered, atMost, ...counts }: DedupStatus): string {
 }
 
 /** A line's name and its text. */
-type Field = readonly [name: string, text: string];
+export type Field = readonly [name: string, text: string];
+
+/** What a status has to say, in parts. */
+export interface StatusParts {
+  readonly head: readonly string[];
+  /** Tables; empty: there is nothing for them. */
+  readonly topics: readonly string[];
+  readonly mirrors: readonly string[];
+}
 
 export function statusLines(context: CliContext, status: AgentStatus): string[] {
+  const { head, topics, mirrors } = statusParts(context, status);
+  return [head, topics, mirrors]
+    .filter((part) => part.length > 0)
+    .flatMap((part, index) => (index === 0 ? part : ['', ...part]));
+}
+
+/** `more` is told first. */
+export function statusParts(
+  context: CliContext,
+  status: AgentStatus,
+  more: readonly Field[] = [],
+): StatusParts {
   const { ingest, memory, degraded } = status;
   const incarnation = degraded === null ? `, incarnation ${status.incarnation}` : '';
   const fields: Field[] = [
     ...(degraded === null ? [] : degradedFields(context, degraded)),
+    ...more,
     ['gateway', `${status.gateway}, gatelog ${status.version}, process ${status.pid}`],
     ['data', `${status.data}${incarnation}`],
     ['up', `${formatDuration(status.uptimeMs)}, since ${status.startedAt}`],
@@ -87,13 +108,13 @@ export function statusLines(context: CliContext, status: AgentStatus): string[] 
   const { store, wear } = status;
   if (store !== null) fields.push(...storeFields(context, store, wear));
   const head = fields.map(([name, text]) => `${paint(context, 'bold', name.padEnd(8))}  ${text}`);
-  if (store === null) return head;
-  return [
-    ...head,
-    '',
-    ...topicTable(context, status.topics),
-    ...(status.mirrors.length === 0 ? [] : ['', ...mirrorTable(context, status.mirrors)]),
-  ];
+  if (store === null) return { head, topics: [], mirrors: [] };
+  const { topics, mirrors } = status;
+  return {
+    head,
+    topics: topicTable(context, topics),
+    mirrors: mirrors.length === 0 ? [] : mirrorTable(context, mirrors),
+  };
 }
 
 function reloadFields(context: CliContext, reload: AgentStatus['reload']): Field[] {

@@ -163,7 +163,8 @@ function strangerText(
     return `${where} does not speak TLS: ${plain}; if it is none, ${PORTAL}`;
   }
   // A plaintext broker takes the begin of TLS for a broken packet, and hangs up.
-  if (watch?.stage !== 'securing' || !codes.includes('ECONNRESET')) return undefined;
+  const hungUp = codes.some((code) => code === 'ECONNRESET' || code === 'EPIPE');
+  if (watch?.stage !== 'securing' || !hungUp) return undefined;
   return `${where} hangs up when TLS begins, as one that does not speak TLS: ${plain}; if it is none, it goes down, or something on the way lets no TLS through`;
 }
 

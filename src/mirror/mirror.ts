@@ -5,7 +5,7 @@ import { messageOf } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import type { StreamId } from '../record.ts';
 import type { LogFields } from '../telemetry.ts';
-import type { Timer } from '../time.ts';
+import { type Timer, untilBeat } from '../time.ts';
 import { formatDuration } from '../units.ts';
 import { BatchSize } from './batch-size.ts';
 import { MirrorBook } from './book.ts';
@@ -252,7 +252,7 @@ export class Mirror {
   }
 
   #scanTopics(): void {
-    this.#later(LIMITS.mirrorTopicScanMs, () => {
+    this.#later(untilBeat(this.#options.clock, LIMITS.mirrorTopicScanMs), () => {
       if (this.#placement.isComplete) this.#scanTopics();
       else void this.#adoptTopics();
     });

@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
+import { kernelText } from '../kernel-text.ts';
 import { MIRROR_LIMITS } from '../mirror-limits.ts';
-import type { Clock, Timer } from '../time.ts';
+import { type Clock, type Timer, untilBeat } from '../time.ts';
 
 /**
  * Tells mirrors that the way into the network changed (an address, a default route, a resolver), so
@@ -40,7 +41,8 @@ export class NetworkWatch {
     const isNews = this.#last !== undefined && this.#last !== signature;
     this.#last = signature;
     this.#timer?.cancel();
-    this.#timer = this.#clock.after(MIRROR_LIMITS.networkLookMs, () => void this.#check());
+    const delayMs = untilBeat(this.#clock, MIRROR_LIMITS.networkLookMs);
+    this.#timer = this.#clock.after(delayMs, () => void this.#check());
     if (isNews && isUp) for (const changed of this.#listeners) changed();
   }
 }
@@ -54,9 +56,7 @@ export interface Network {
 
 /** Addresses, default routes and resolvers of this machine; what can't be read counts as empty. */
 export async function lookAtNetwork(): Promise<Network> {
-  const [routes, routes6, resolvers] = await Promise.all(
-    ['/proc/net/route', '/proc/net/ipv6_route', '/etc/resolv.conf'].map(read),
-  );
+  const resolvers = await resolversFile.read();
   const addresses = Object.entries(networkInterfaces()).flatMap(([name, entries]) =>
     (entries ?? [])
       .filter(({ internal }) => !internal)
@@ -64,20 +64,43 @@ export async function lookAtNetwork(): Promise<Network> {
   );
   const parts = [
     ...addresses.toSorted(),
-    ...defaultRoutes(routes ?? '').toSorted(),
-    ...defaultRoutes6(routes6 ?? '').toSorted(),
-    resolvers ?? '',
+    ...defaultRoutes(kernelTable('/proc/net/route')).toSorted(),
+    ...defaultRoutes6(kernelTable('/proc/net/ipv6_route')).toSorted(),
+    resolvers,
   ];
   return { isUp: addresses.length > 0, signature: parts.join('\n') };
 }
 
-async function read(file: string): Promise<string> {
-  try {
-    return (await readFile(file, 'utf8')).slice(0, MIRROR_LIMITS.networkFileChars);
-  } catch {
-    return '';
+function kernelTable(file: string): string {
+  return (kernelText(file) ?? '').slice(0, MIRROR_LIMITS.networkFileChars);
+}
+
+/** A small file that is read again when it is another, or was written: what wrote the same into it changed nothing. */
+class WatchedText {
+  readonly #file: string;
+  #mark = '';
+  #text = '';
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  async read(): Promise<string> {
+    try {
+      const { ino, size, mtimeMs } = await stat(this.#file);
+      const mark = `${ino} ${size} ${mtimeMs}`;
+      if (mark !== this.#mark) {
+        this.#text = (await readFile(this.#file, 'utf8')).slice(0, MIRROR_LIMITS.networkFileChars);
+        this.#mark = mark;
+      }
+    } catch {
+      [this.#mark, this.#text] = ['', ''];
+    }
+    return this.#text;
   }
 }
+
+const resolversFile = new WatchedText('/etc/resolv.conf');
 
 /** Interface and gateway; proc(5), `/proc/net/route`: destination and mask are zero. */
 function defaultRoutes(table: string): string[] {

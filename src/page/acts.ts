@@ -1,5 +1,5 @@
 import type { MirrorStatus } from '../mirror/status.ts';
-import { command, keepToken, Refusal, token } from './api.ts';
+import { command, Refusal, token } from './api.ts';
 import { make, part, setHidden, setText } from './dom.ts';
 import { count, counted } from './format.ts';
 
@@ -145,9 +145,8 @@ export class Confirmation {
     const act = this.#act;
     if (act === undefined) return;
     this.#go.disabled = true;
-    keepToken(this.#key.value.trim());
     try {
-      await command(act.path, act.body());
+      await command(act.path, act.body(), this.#key.value.trim());
       this.#dialog.close();
     } catch (error) {
       const said = error instanceof Refusal ? error.message : 'the agent can not be reached';

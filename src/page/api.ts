@@ -22,9 +22,13 @@ export function keepToken(value: string): void {
 }
 
 /** Throws Refusal, or TypeError where the agent can't be reached. */
-export async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+export async function ask(
+  path: string,
+  init: RequestInit = {},
+  key: string = token(),
+): Promise<Response> {
   const headers = new Headers(init.headers);
-  if (token() !== '') headers.set('authorization', `Bearer ${token()}`);
+  if (key !== '') headers.set('authorization', `Bearer ${key}`);
   const response = await fetch(path, { ...init, headers, cache: 'no-store' });
   if (!response.ok) throw new Refusal(response.status, await detailOf(response));
   return response;
@@ -34,12 +38,11 @@ export async function askJson<T>(path: string): Promise<T> {
   return (await (await ask(path)).json()) as T;
 }
 
-export async function command(path: string, body: unknown): Promise<void> {
-  await ask(path, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
+/** `key`: its token, which is kept when it was the right one. */
+export async function command(path: string, body: unknown, key: string): Promise<void> {
+  const headers = { 'content-type': 'application/json' };
+  await ask(path, { method: 'POST', headers, body: JSON.stringify(body) }, key);
+  keepToken(key);
 }
 
 async function detailOf(response: Response): Promise<string> {

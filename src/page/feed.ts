@@ -66,12 +66,15 @@ export class Feed {
         signal: either,
       });
       if (response.body === null) return;
-      const texts = response.body.pipeThrough(new TextDecoderStream());
+      // Not `for await`: Safari can't iterate a stream.
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = '';
-      for await (const text of texts) {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
         clearTimeout(timer);
         timer = setTimeout(() => silence.abort(), SILENT_MS);
-        const frames = (rest + text).split('\n\n');
+        const frames = (rest + value).split('\n\n');
         rest = frames.pop() ?? '';
         for (const frame of frames) this.#take(frame);
       }

@@ -11,7 +11,7 @@ import { Losses } from './losses.ts';
 import { RateMeter } from './rates.ts';
 import { Stored } from './stored.ts';
 import { startTheme } from './theme.ts';
-import { verdictOf } from './verdict.ts';
+import { verdictOf, wallClockOf } from './verdict.ts';
 
 /** Longer than a status takes to come: then what is shown is old, and said to be. */
 const OLD_MS = 3500;
@@ -28,6 +28,8 @@ class Page {
   #newsAtMs: number | undefined;
   #trouble = 'connecting';
   #locked = false;
+  /** What the agent said of the token that was had before. */
+  #wrong: string | undefined;
 
   constructor() {
     this.#feed = new Feed({
@@ -61,9 +63,17 @@ class Page {
   }
 
   #lock(reason: string): void {
+    if (token() !== '') {
+      // Of another time, or mistyped: perhaps the agent wants none, or it says that it wants one.
+      keepToken('');
+      this.#wrong = reason;
+      this.#feed.begin();
+      return;
+    }
     this.#locked = true;
-    this.#trouble = token() === '' ? 'a token is wanted' : reason;
-    setText(part('unlock-reason'), reason);
+    this.#trouble = this.#wrong ?? 'a token is wanted';
+    setText(part('unlock-reason'), this.#wrong ?? reason);
+    this.#wrong = undefined;
     setHidden(part('unlock'), false);
     (part('unlock-token') as HTMLInputElement).focus();
     this.#showNews();
@@ -77,7 +87,7 @@ class Page {
     setText(part('version'), `gatelog ${status.version}`);
     setText(part('up'), `up ${duration(status.uptimeMs)}`);
     document.title = `${status.gateway} · gatelog`;
-    const verdict = verdictOf(status, Date.parse(status.startedAt) + status.uptimeMs);
+    const verdict = verdictOf(status, wallClockOf(status));
     setText(part('verdict'), verdict.sentence);
     setClass(part('state'), `state ${verdict.level}`);
     setItems(part('points'), verdict.points);

@@ -20,6 +20,11 @@ interface Finding {
 
 const DAY_MS = 86_400_000;
 
+/** What the gateway's own wall clock shows: when it started says nothing where the clock jumped since. */
+export function wallClockOf({ clock, startedAt, uptimeMs }: AgentStatus): number {
+  return clock === null ? Date.parse(startedAt) + uptimeMs : Date.parse(clock.time) + clock.aheadMs;
+}
+
 /** `nowMs`: the gateway's own wall clock. */
 export function verdictOf(status: AgentStatus, nowMs: number): Verdict {
   const findings = [

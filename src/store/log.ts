@@ -280,6 +280,8 @@ export interface StoreIdentity {
   readonly incarnation: string;
   /** Id of the gateway whose folder it is; undefined: nobody said. */
   readonly gateway: string | undefined;
+  /** Nobody chose that id: until the first mirror runs here, a person may. */
+  readonly gatewayAssumed: boolean | undefined;
   readonly formatVersion: number;
   readonly createdMs: number;
 }

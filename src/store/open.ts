@@ -8,7 +8,6 @@ import type { Clock } from '../time.ts';
 import { Catalog } from './catalog.ts';
 import { CommitLog } from './commit-log.ts';
 import { DamageReport } from './damage-report.ts';
-import type { LogIdentity } from './opened-log.ts';
 import { CountedDatabase } from './counted-database.ts';
 import { troubleOf } from './damage.ts';
 import type { Engine } from './database.ts';
@@ -18,6 +17,7 @@ import { DiskUsage } from './disk-usage.ts';
 import { gapsGiven, gapsOutlet } from './ledger-outlet.ts';
 import { refillLedger } from './ledger-refill.ts';
 import { Ledger } from './ledger.ts';
+import { identityOf, keepIdentity, sameIdentity } from './kept-identity.ts';
 import { levelEngine } from './level-engine.ts';
 import { openError } from './level-errors.ts';
 import { LookEngine } from './look-engine.ts';
@@ -50,13 +50,11 @@ import { Scrub } from './scrub.ts';
 import { Segments } from './segments.ts';
 import { SyncMark } from './sync-mark.ts';
 import {
-  FORMAT_VERSION,
   StateSpace,
   readIdentity,
   readPositionsLost,
   readStarts,
   startWrites,
-  writeIdentity,
   writePositionsLost,
   type StoredIdentity,
 } from './state.ts';
@@ -215,10 +213,13 @@ type DecidedOptions = StoreOptions &
 
 async function openLog(options: DecidedOptions, begun: Begun): Promise<Store> {
   const { clock, logger, readOnly } = options;
-  if (options.gatewayGiven !== false && options.adopt !== true) {
-    requireOwnFolder(options.folder, begun.known, options.gateway);
-  }
+  const requireOwn = (isNameKnown: boolean): void => {
+    if (options.gatewayGiven === false || options.adopt === true) return;
+    requireOwnFolder(options.folder, begun.known, options.gateway, isNameKnown);
+  };
+  requireOwn(false);
   const loaded = await load(options, begun);
+  requireOwn(loaded.positions.hadReaders);
   const { state, segments, lookup, waiters, positions, log, ledger, lost } = loaded;
   const { logClock } = loaded;
   const identity = readOnly
@@ -356,7 +357,7 @@ async function recover(
     await positions.counted(state.registry.streams);
     await writePositionsLost(database, positions.lostBelow);
   }
-  if (!sameIdentity(known, identity)) await writeIdentity(database, identity);
+  if (!sameIdentity(known, identity)) await keepIdentity(options, known, identity, database);
   await catalog.opened(segments.firsts, recovered.lostBetween, log.describe(identity));
   await loaded.logClock.begin();
   mark.begin(state, identity.incarnation, database);
@@ -373,22 +374,4 @@ async function recover(
 
 function providerOf(value: number | (() => number)): () => number {
   return typeof value === 'number' ? () => value : value;
-}
-
-function identityOf(
-  { random, clock, gateway, gatewayGiven }: StoreOptions,
-  known: StoredIdentity | undefined,
-  found: LogIdentity | undefined,
-): StoreIdentity {
-  // The log's own word counts: a state database may be lost and made anew.
-  return {
-    formatVersion: FORMAT_VERSION,
-    incarnation: found?.incarnation ?? random.hex(8),
-    gateway: gatewayGiven === false ? (known?.gateway ?? gateway) : (gateway ?? known?.gateway),
-    createdMs: found?.createdMs ?? known?.createdMs ?? clock.nowMs(),
-  };
-}
-
-function sameIdentity(known: StoredIdentity | undefined, identity: StoreIdentity): boolean {
-  return known?.incarnation === identity.incarnation && known.gateway === identity.gateway;
 }

@@ -69,16 +69,19 @@ export function guardSegments(segments: Segments, incarnation: string | undefine
 }
 
 /**
- * A folder of another gateway, as after copying a disk or mounting the wrong one. Throws
- * STORE_FOREIGN.
+ * A folder of another gateway, as after copying a disk or mounting the wrong one. It may still be given a name
+ * where it has the host's, as when a package starts the agent before anybody configured it, and no mirror has
+ * made the name known. Throws STORE_FOREIGN.
  */
 export function requireOwnFolder(
   folder: string,
   known: StoredIdentity | undefined,
   gateway: string | undefined,
+  isNameKnown: boolean,
 ): void {
   const owner = known?.gateway;
   if (owner === undefined || gateway === undefined || owner === gateway) return;
+  if (known?.gatewayAssumed === true && !isNameKnown) return;
   throw new GatelogError(
     'STORE_FOREIGN',
     `the data folder ${folder} belongs to gateway '${owner}' (incarnation ` +

@@ -71,6 +71,11 @@ export class Positions {
     }
   }
 
+  /** Whether anything ever read on from a place of its own here, as mirrors do. */
+  get hadReaders(): boolean {
+    return this.#readers.size > 0 || this.lostBelow > 0;
+  }
+
   /** The log has so many streams: of those positions may have been lost, where it was not said yet. */
   async counted(streams: number): Promise<void> {
     if (this.lostBelow !== Infinity) return;

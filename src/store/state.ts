@@ -18,6 +18,8 @@ export interface StoredIdentity {
   readonly createdMs: number;
   /** Id of the gateway whose folder this is; undefined: a folder of an earlier version. */
   readonly gateway?: string | undefined;
+  /** Nobody chose that id: it is the host's name. */
+  readonly gatewayAssumed?: boolean | undefined;
 }
 
 /** undefined in a fresh state database. */

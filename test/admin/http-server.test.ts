@@ -38,11 +38,34 @@ async function problemIn(response: Response): Promise<Problem> {
   return problem;
 }
 
-test('who only looks whether it lives need not take an answer', async () => {
+test('who only looks need not take an answer', async () => {
   const here = await open();
-  for (const path of ['/healthz', '/readyz']) {
+  here.log.topic('telemetry');
+  const looked = ['/healthz', '/readyz', '/', '/api/v1/status', '/api/v1/topics/telemetry'];
+  for (const path of looked) {
     const response = await fetch(`${here.url}${path}`, { method: 'HEAD' });
     expect([response.status, await response.text()]).toEqual([200, '']);
+  }
+});
+
+test('another method than a path has is told from a path that there is not', async () => {
+  const here = await open();
+  const asked = async (method: string, path: string): Promise<Response> =>
+    fetch(`${here.url}${path}`, { method });
+  const refused = await asked('DELETE', '/api/v1/topics/telemetry');
+  expect(refused.headers.get('allow')).toBe('GET, HEAD');
+  expect(await problemIn(refused)).toMatchObject({
+    status: 405,
+    code: 'WRONG_METHOD',
+    detail: '/api/v1/topics/telemetry takes GET, HEAD, not DELETE',
+  });
+  // What has no end, or a long one, has no head without it.
+  for (const path of ['/api/v1/events', '/api/v1/gaps', '/api/v1/topics/telemetry/records']) {
+    const head = await asked('HEAD', path);
+    expect([head.status, head.headers.get('allow')]).toEqual([405, 'GET']);
+  }
+  for (const path of ['/api/v1/topics/', '/api/v1/topicz', '/api/v1/topics/a/b/c']) {
+    expect((await problemIn(await asked('POST', path))).code).toBe('NO_SUCH_PATH');
   }
 });
 
@@ -287,9 +310,9 @@ describe('commands', () => {
   test('are POSTs, and a browser’s question before one gets no leave', async () => {
     const here = await open(WITH_ADMIN);
     const path = '/api/v1/mirrors/central/pause';
-    expect((await here.get(path, ADMIN)).status).toBe(404);
+    expect((await here.get(path, ADMIN)).status).toBe(405);
     const asked = await fetch(`${here.url}${path}`, { method: 'OPTIONS' });
-    expect(asked.status).toBe(404);
+    expect([asked.status, asked.headers.get('allow')]).toEqual([405, 'POST']);
     expect([...asked.headers.keys()].some((name) => name.startsWith('access-control'))).toBe(false);
   });
 });

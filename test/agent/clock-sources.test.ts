@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   fileSource,
+  timesyncdSource,
   readAdjtimex,
   readChrony,
   readTimedate,
@@ -37,9 +38,10 @@ describe('a file', () => {
   });
 
   test('of a daemon that is not there is not waited for', async () => {
-    const home = join(folder, 'timesync');
-    expect(await fileSource(join(home, 'synchronized'), 'daemon', home).ask()).toEqual(NOTHING);
-    expect(await fileSource(join(folder, 'synchronized'), 'daemon', folder).ask()).toEqual(NOT_YET);
+    expect(await timesyncdSource(join(folder, 'timesync')).ask()).toEqual(NOTHING);
+    expect(await timesyncdSource(folder).ask()).toEqual(NOT_YET);
+    await writeFile(join(folder, 'synchronized'), '');
+    expect(await timesyncdSource(folder).ask()).toMatchObject({ says: 'synchronised' });
   });
 });
 

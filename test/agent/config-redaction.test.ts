@@ -13,7 +13,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const redact = (text: string): ReturnType<typeof redactConfig> =>
-  redactConfig(text, path.join(folder, 'gatelog.yaml'), {
+  redactConfig([{ file: path.join(folder, 'gatelog.yaml'), text }], {
     env: { HUSH: 'hush-env' },
     workingFolder: folder,
   });
@@ -51,7 +51,29 @@ mirrors:
     'mirrors.a.kafka.tls.key',
     'mirrors.b.mqtt.password',
   ]);
-  expect(files).toEqual([path.join(folder, 'kafka')]);
+  expect(files).toEqual([path.join(folder, 'gatelog.yaml'), path.join(folder, 'kafka')]);
+});
+
+test('tokens of the HTTP side go, and a variable whose default says what the secret may be', () => {
+  const { shown, secrets, inline } = redact(`
+http: {token: "hush;1", adminToken: "hush;2"}
+mqtt:
+  users:
+    - {username: a, password: "\${env:PW:-hush-3}"}
+    - {username: b, password: "\${PW:-hush-4}"}
+    - {username: c, password: "\${PW}"}
+    - {username: d, password: "\${credential:d}"}
+`);
+  expect(shown).not.toMatch(/hush/u);
+  expect(shown).toMatch(/password: \$\{PW\}/u);
+  expect(shown).toMatch(/password: \$\{credential:d\}/u);
+  expect(secrets).toEqual(expect.arrayContaining(['hush;1', 'hush;2', 'hush-3', 'hush-4']));
+  expect(inline).toEqual([
+    'http.token',
+    'http.adminToken',
+    'mqtt.users[0].password',
+    'mqtt.users[1].password',
+  ]);
 });
 
 test.each([

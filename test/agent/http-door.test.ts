@@ -166,6 +166,25 @@ test('TLS, whose certificate is taken anew when its file changes', async () => {
   expect(rig.door.certificates()).toMatchObject([{ file: files.cert, listeners: [rig.url] }]);
 });
 
+test('a stop does not wait for who came to TLS and says nothing', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'gatelog-http-'));
+  ending.push(() => rmSync(folder, { recursive: true, force: true }));
+  const files = await makeServerCertificate(folder, 'silent', 9);
+  const rest = { passphrase: undefined, ca: undefined, requireCertificate: false } as const;
+  const tls = { ...files, ...rest, user: undefined, minVersion: 'TLSv1.2' } as const;
+  const rig = await open({ config: { listen: ['https://127.0.0.1:0'], tls } });
+  const silent = connect(rig.port, '127.0.0.1');
+  silent.on('error', () => {});
+  await once(silent, 'connect');
+  // One that is heard after it: both are accepted.
+  const heard = connectTls({ port: rig.port, host: '127.0.0.1', rejectUnauthorized: false });
+  heard.on('error', () => {});
+  await once(heard, 'secureConnect');
+  silent.resume();
+  await rig.close();
+  await expect.poll(() => silent.destroyed).toBe(true);
+});
+
 test('stopping ends what goes on', async () => {
   const rig = await open();
   rig.log.topic('telemetry');

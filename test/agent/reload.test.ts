@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -133,6 +133,22 @@ test('of a configuration with one thing wrong nothing is taken', async () => {
   expect((await running.status()).reload).toEqual(refused);
   write('log: {level: debug}');
   expect(await running.reload()).toMatchObject({ refused: null, applied: ['log.level'] });
+});
+
+test('included files are read again, and of one that is wrong nothing is taken', async () => {
+  const included = join(folder, 'conf.d');
+  mkdirSync(included);
+  const running = await start('include: [conf.d/*.yaml]\n');
+  writeFileSync(join(included, '10.yaml'), 'log: {level: warn}\nstore: {segment: huge}\n');
+  expect((await running.reload()).refused).toMatch(/conf\.d\/10\.yaml:2:\d+: store\.segment: /u);
+  writeFileSync(join(included, '10.yaml'), 'log: {level: warn}\nstore: {segment: 1MiB}\n');
+  expect(await running.reload()).toMatchObject({
+    applied: ['log.level'],
+    needsRestart: ['store.segment'],
+  });
+  rmSync(join(included, '10.yaml'));
+  expect(await running.reload()).toMatchObject({ applied: ['log.level'], needsRestart: [] });
+  expect(levels).toEqual(['warn', 'info']);
 });
 
 test('a user whose password changed is disconnected, and others are not', async () => {

@@ -59,3 +59,13 @@ test('what can not be told is said once, with what to do, and troubles nobody', 
   expect(lines).toHaveLength(1);
   expect(lines[0]?.message).toMatch(/READY=1: there is no systemd-notify on the path/u);
 });
+
+test('a process that can not even be begun is no end of telling', async () => {
+  const heard = join(folder, 'heard');
+  install(`echo "$*" >> ${heard}`);
+  const manager = managerWith({ NOTIFY_SOCKET: '/s' });
+  // Thrown at once, as ENOMEM is: more than a process is given (E2BIG).
+  await manager?.tell(['READY=1', `STATUS=${'x'.repeat(4_000_000)}`]);
+  await manager?.tell(['WATCHDOG=1']);
+  expect(readFileSync(heard, 'utf8')).toBe('WATCHDOG=1\n');
+});

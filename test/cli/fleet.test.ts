@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { healthOf } from '../../src/agent/health-record.ts';
 import type { HealthJson } from '../../src/health.ts';
-import { FleetBook } from '../../src/cli/fleet-book.ts';
+import { FleetBook, type Told } from '../../src/cli/fleet-book.ts';
 import { fleetLines } from '../../src/cli/fleet-lines.ts';
 import type { GapJson } from '../../src/loss.ts';
 import { isoTime } from '../../src/time.ts';
@@ -30,8 +30,14 @@ function health(ageMs: number, given: Partial<HealthJson> = {}): HealthJson {
   return { ...healthOf(look, undefined, 60_000), time: isoTime(NOW - ageMs), ...given };
 }
 
-function record(gateway: string, topic: string, value: object): { identity: string; own: Buffer } {
-  return { identity: `${gateway}/inc/${topic}/0/1`, own: Buffer.from(JSON.stringify(value)) };
+function record(gateway: string, topic: string, value: object, offset: number = 1): Told {
+  return {
+    gateway,
+    topic,
+    incarnation: 'inc',
+    offset,
+    own: Buffer.from(JSON.stringify(value)),
+  };
 }
 
 const GAP: GapJson = {
@@ -49,17 +55,17 @@ const GAP: GapJson = {
   to: isoTime(NOW - 5000),
 };
 
-test('the latest of each gateway counts, in whatever order it comes, by its identity', () => {
+test('the latest of each gateway counts, in whatever order it comes, and whoever it says that it is', () => {
   const book = new FleetBook();
-  book.take(record('b', '_metrics', health(1000)));
-  book.take(record('b', '_metrics', health(61_000, { version: 'old' })));
-  book.take(record('b', '_metrics', health(500, { gateway: 'a', version: 'new' })));
+  book.take(record('b', '_metrics', health(1000), 8));
+  book.take(record('b', '_metrics', health(61_000, { version: 'old' }), 7));
+  book.take(record('b', '_metrics', health(500, { gateway: 'a', version: 'new' }), 9));
   book.take(record('b', '_gaps', GAP));
   book.take(record('b', '_gaps', { ...GAP, to: isoTime(NOW - 9000), records: 1 }));
   book.take(record('a', '_metrics', health(200_000)));
   book.take(record('c', '_gaps', GAP));
   book.take(record('d', 'telemetry', health(0)));
-  book.take({ identity: undefined, own: Buffer.from('{}') });
+  book.take({ gateway: 'f', topic: '_metrics', incarnation: 'inc', offset: 1, own: null });
   book.take(record('e', '_metrics', {}));
   expect(book.gateways(NOW)).toMatchObject([
     { gateway: 'a', ageMs: 200_000, late: true, lastLoss: null },
@@ -72,6 +78,20 @@ test('the latest of each gateway counts, in whatever order it comes, by its iden
     },
     { gateway: 'c', ageMs: null, late: true, health: null, lastLoss: { topic: 'telemetry' } },
   ]);
+});
+
+test('a clock that was ahead once hides nothing that comes after it, and one that is makes nobody look well', () => {
+  const book = new FleetBook();
+  const YEAR_MS = 365 * 86_400_000;
+  book.take(record('a', '_metrics', health(-YEAR_MS, { version: 'ahead' }), 7));
+  book.take(record('a', '_metrics', health(600_000, { version: 'after' }), 8));
+  book.take(record('b', '_metrics', health(-YEAR_MS), 7));
+  expect(book.gateways(NOW)).toMatchObject([
+    { gateway: 'a', ageMs: 600_000, late: true, health: { version: 'after' } },
+    { gateway: 'b', ageMs: -YEAR_MS, late: true },
+  ]);
+  const lines = fleetLines(PLAIN_CONTEXT, book.gateways(NOW));
+  expect(lines.join('\n')).toMatch(/its clock is .* ahead of this one/u);
 });
 
 test('a person sees one line a gateway, and below it what is wrong there', () => {

@@ -84,8 +84,10 @@ test('no folder at all, or a file', async () => {
 
 test('by a configuration, before the first start: what it names, who may read it, and the way upstream', async () => {
   const file = path.join(cli.folder, 'gatelog.yaml');
+  const included = path.join(cli.folder, 'secret.yaml');
+  writeFileSync(included, 'http: {token: hush-hush-hush-hush}\n', { mode: 0o644 });
   const mirrors =
-    'mirrors: {central: {kafka: {brokers: ["127.0.0.1:1"], sasl: {mechanism: PLAIN, username: u, password: hush}, tls: true}}}';
+    'include: ["secret*"]\nmirrors: {central: {kafka: {brokers: ["127.0.0.1:1"], sasl: {mechanism: PLAIN, username: u, password: hush}, tls: true}}}';
   writeFileSync(file, `gateway: gw-1\ndata: not/yet\n${mirrors}\n`, { mode: 0o644 });
   const report = await cli.run(['doctor', '--config', 'gatelog.yaml', '--json']);
   expect(report.code).toBe(1);
@@ -93,11 +95,12 @@ test('by a configuration, before the first start: what it names, who may read it
   const { findings, ways, machine } = JSON.parse(report.stdout) as Record<string, unknown>;
   expect(findings).toEqual([
     expect.stringMatching(/gatelog\.yaml holds secrets, and everybody .* chmod 600$/u),
+    expect.stringMatching(/secret\.yaml holds secrets, and everybody .* chmod 600$/u),
     expect.stringMatching(/^connection: Kafka at 127\.0\.0\.1:1 .*nothing listens there/u),
   ]);
   expect(ways).toMatchObject({ central: [{ name: 'connection', state: 'failed' }] });
   expect(machine).toMatchObject({ node: process.version });
-  chmodSync(file, 0o600);
+  for (const each of [file, included]) chmodSync(each, 0o600);
   const offline = await cli.run(['doctor', '--config', 'gatelog.yaml', '--offline']);
   expect(offline).toMatchObject({ code: 0, stderr: '' });
   expect(offline.stdout).toContain('there is no data folder yet; the first start makes it');

@@ -24,6 +24,23 @@ beforeEach(() => {
 });
 afterEach(() => cli.remove());
 
+test('why it did not start is an error in the journal', async () => {
+  writeFileSync(path.join(cli.folder, 'gatelog.yaml'), 'nonsense: 1\n');
+  const { command, args, cwd, env } = cli.spec(['run', '--config', 'gatelog.yaml']);
+  // As systemd.exec(5) names the stream that is the journal's.
+  const line =
+    'touch said; JOURNAL_STREAM=$(stat -c %d:%i said); export JOURNAL_STREAM; "$@" 2>said';
+  const { code } = await runProcess({
+    command: 'sh',
+    args: ['-c', line, 'sh', command, ...args],
+    cwd,
+    env,
+  });
+  expect(code).toBe(78);
+  const said = readFileSync(path.join(cli.folder, 'said'), 'utf8');
+  expect(said).toMatch(/^<3>gatelog: gatelog\.yaml:1:1: nonsense: unknown option/u);
+});
+
 describe('a crash', () => {
   test.each([
     ['an exception', "throw new Error('boom')", 'uncaughtException'],

@@ -4,7 +4,8 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ControlClient } from '../../src/admin/control-client.ts';
-import { DemoRig, figure, WAIT_MS } from '../support/demo-rig.ts';
+import { DemoRig, figure } from '../support/demo-rig.ts';
+import { WAIT_MS } from '../support/terminal.ts';
 
 /** `gatelog demo` as a person runs it: real agents, real MQTT, with and without a terminal. */
 const CLEAN = /clean: every acknowledged reading is in the central log exactly once, in order/u;
@@ -174,7 +175,7 @@ describe('the demo on a terminal', () => {
   });
 
   test('the terminal is given back even when the program crashes', async () => {
-    const screen = new URL('../../src/cli/demo/screen.ts', import.meta.url).href;
+    const screen = new URL('../../src/cli/screen.ts', import.meta.url).href;
     const program = `
       const { Screen } = await import(${JSON.stringify(screen)});
       const nothing = () => {};

@@ -263,6 +263,16 @@ describe('doors', () => {
       code: 78,
       stderr: `gatelog: gatelog.yaml:2:12: mqtt.listen[0].tls: ${path.join(cli.folder, 'nowhere.pem')} can't be read: there is no such file\n`,
     });
+    writeFileSync(
+      file,
+      'http:\n  listen: ["https://127.0.0.1:0"]\n  tls: {cert: nowhere.pem, key: server.key}\n',
+    );
+    expect(await cli.run(['config', 'check', 'gatelog.yaml'])).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(
+        /gatelog\.yaml:3:\d+: http\.tls: .*nowhere\.pem can't be read/u,
+      ),
+    });
     await makeServerCertificate(cli.folder, 'server', 3);
     writeFileSync(file, mqtt('server.pem'));
     const soon = await cli.run(['config', 'check', 'gatelog.yaml']);

@@ -51,9 +51,12 @@ afterEach(async () => {
   await central.stop();
 });
 
-async function open(options: BrowserContextOptions = {}): Promise<Page> {
+async function open(options: BrowserContextOptions = {}, token: string = ''): Promise<Page> {
   const context = await browser.newContext(options);
   await context.addInitScript(AXE);
+  if (token !== '') {
+    await context.addInitScript((kept) => sessionStorage.setItem('gatelog-token', kept), token);
+  }
   const page = await context.newPage();
   page.on('console', (message) => {
     if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
@@ -182,4 +185,34 @@ test('a mirror is paused and resumed with the keyboard alone, by whoever has the
   await expect.poll(() => state.innerText()).toBe('live');
   // A browser tells of every answer that is not 200: here the one to the wrong token.
   expect(complaints.filter((text) => !text.includes('401'))).toEqual([]);
+});
+
+test('a token that is wrong does nothing, and the page goes on with the one it had', async () => {
+  const page = await open();
+  await page.getByRole('button', { name: 'Pause central' }).click();
+  await page.getByLabel('Token for commands').fill('a-token-that-is-wrong');
+  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+  await page.getByRole('alert').filter({ hasText: 'Not done' }).waitFor();
+  const next = page.waitForResponse(/\/api\/v1\/clients/u);
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  expect((await next).status()).toBe(200);
+});
+
+test('a token that is not known any more keeps nobody from a page that wants none', async () => {
+  const page = await open({}, 'a-token-of-last-year');
+  await expect.poll(() => page.locator('#news').innerText()).toBe('live');
+});
+
+test('a browser that can not iterate streams, as Safari, shows it too', async () => {
+  const context = await browser.newContext();
+  await context.addInitScript(() => {
+    for (const name of [Symbol.asyncIterator, 'values']) {
+      Reflect.deleteProperty(ReadableStream.prototype, name);
+    }
+  });
+  const page = await context.newPage();
+  await page.goto(`http://127.0.0.1:${httpPort}/`);
+  await expect.poll(() => page.locator('#news').innerText()).toBe('live');
+  await publish(3);
+  await expect.poll(async () => (await rows(page, '#topics'))[0]?.[1]).toBe('3');
 });

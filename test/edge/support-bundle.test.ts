@@ -1,4 +1,11 @@
-import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { unpackTar } from 'modern-tar';
@@ -34,6 +41,7 @@ function leaksIn(contents: ReadonlyMap<string, string>): string[] {
 }
 
 const CONFIG = `gateway: g # planted-comment
+include: ["more/*.yaml"]
 data: gatelog-data
 mqtt:
   listen: ["mqtt://127.0.0.1:0"]
@@ -52,6 +60,8 @@ const ENV = { CENTRE: 'planted-env', GATELOG_API_TOKEN: 'planted-variable' };
 
 test('beside an agent: everything that helps, and no secret', async () => {
   write('gatelog.yaml', CONFIG);
+  mkdirSync(path.join(cli.folder, 'more'));
+  write('more/users.yaml', 'mqtt: {users: [{username: also, password: planted-included}]}\n');
   write('kafka-secret', 'planted-file\n');
   await cli.shell('user add press --file users --password-stdin <<< planted-password');
   const agent = await cli.start(['run', '--config', 'gatelog.yaml'], ENV);
@@ -99,6 +109,9 @@ test('beside an agent: everything that helps, and no secret', async () => {
   expect(leaksIn(contents)).toEqual([]);
   expect(made.stdout).not.toMatch(PLANTED);
   expect(contents.get('config.yaml')).toMatch(/brokers:\n {8}- 127\.0\.0\.1:1\n/u);
+  expect(contents.get('config.yaml')).toMatch(
+    /^# more\/users\.yaml\nmqtt:\n {2}users:\n {4}- username: also\n/mu,
+  );
   expect(contents.get('doctor.txt')).toMatch(/connection: .*127\.0\.0\.1:1/u);
   expect(contents.get('status.txt')).toMatch(/gateway {3}g, gatelog /u);
   expect(JSON.parse(contents.get('doctor.json') ?? '')).toMatchObject({ agent: { gateway: 'g' } });

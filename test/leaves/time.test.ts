@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../src/random.ts';
-import { parseIsoTime, systemClock } from '../../src/time.ts';
+import { parseIsoTime, systemClock, untilBeat } from '../../src/time.ts';
 
 test('a sleep ends when it is aborted, and at once when it was before', async () => {
   const control = new AbortController();
@@ -37,4 +37,10 @@ test('a seed repeats its run, another one does not', () => {
   expect(run(7)).not.toEqual(run(8));
   expect(run(7).every((value) => value >= 0 && value < 1)).toBe(true);
   expect(seededRandom(1).hex(8)).toMatch(/^[0-9a-f]{16}$/u);
+});
+
+test('looks of one interval fall together, and a timer that fired early does not fire twice', () => {
+  const left = (nowMs: number): number => untilBeat({ monotonicMs: () => nowMs }, 1000);
+  expect([left(0), left(7000), left(7001), left(7400)]).toEqual([1000, 1000, 999, 600]);
+  expect([left(7999.4), left(7501)]).toEqual([1000.6000000000004, 1499]);
 });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildPackage, type DebianPackage } from '../../deploy/package/build-package.ts';
-import { ARCHITECTURES, productionModules } from '../../deploy/package/production-modules.ts';
+import { ARCHITECTURES, productionModules, ROOT } from '../../deploy/package/production-modules.ts';
 import type { Architecture } from '../../deploy/package/production-modules.ts';
 import { isElf } from '../../deploy/package/strip-elf.ts';
 import type { Tree } from '../../deploy/package/tree.ts';
@@ -71,6 +71,21 @@ describe.each(ARCHS)('%s', (architecture) => {
     );
     expect(odd).toEqual([]);
     expect(names.length).toBeGreaterThan(1000);
+  });
+
+  test('the status page is there as it was built, the library of its charts with its licence', () => {
+    const { tree } = packageOf(architecture);
+    const page = `${HOME}/dist/page/`;
+    const shipped = [...tree.keys()].filter((name) => name.startsWith(page));
+    const built = readdirSync(path.join(ROOT, 'dist/page')).filter(
+      (name) => !name.endsWith('.map'),
+    );
+    expect(shipped.map((name) => name.slice(page.length)).toSorted()).toEqual(built.toSorted());
+    expect(built).toContain('uPlot.js');
+    const copyright = fileOf(tree, 'usr/share/doc/gatelog/copyright').toString('utf8');
+    expect(copyright).toMatch(
+      /^Files: usr\/lib\/gatelog\/dist\/page\/uPlot\.\*\nCopyright: .*Leon/mu,
+    );
   });
 
   test('what its files load of each other is there, as far as it was', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentStatus } from '../../src/admin/status.ts';
 import type { MirrorStatus } from '../../src/mirror/status.ts';
-import { verdictOf } from '../../src/page/verdict.ts';
+import { verdictOf, wallClockOf } from '../../src/page/verdict.ts';
 import { DISK, LIVE_MIRROR, STORE, WELL } from '../support/agent-status.ts';
 
 const NOW_MS = Date.parse('2026-11-27T00:00:00Z');
@@ -78,6 +78,21 @@ describe('the sentence at the top', () => {
     expect(verdict.level).toBe(level);
     expect(verdict.sentence).toMatch(sentence);
     expect(verdict.points[0] ?? '').toMatch(point);
+  });
+
+  it('forgets losses for want of space after a day, also where the clock was wrong at the start', () => {
+    const lastDroppedMs = NOW_MS - 25 * 3_600_000;
+    const disk = { ...DISK, step: 'ok', lastDroppedMs, recordsDropped: 5 };
+    const clock = { time: new Date(NOW_MS - 1000).toISOString(), aheadMs: 1000 };
+    const status = {
+      ...WELL,
+      startedAt: '1970-01-01T00:00:00Z',
+      store: { ...STORE, disk },
+      clock: { ...WELL.clock, ...clock },
+    } as AgentStatus;
+    expect(wallClockOf(status)).toBe(NOW_MS);
+    expect(verdictOf(status, wallClockOf(status)).points).toEqual([]);
+    expect(verdictOf(status, wallClockOf({ ...status, clock: null })).points).toHaveLength(1);
   });
 
   it('is the worst that is known; the rest stands below', () => {

@@ -16,6 +16,10 @@ function setting(name: string): string {
 }
 
 describe('deploy/systemd/gatelog.service', () => {
+  it('has its lines in the journal under the name of the program, not of Node', () => {
+    expect(setting('SyslogIdentifier')).toBe('gatelog');
+  });
+
   it('gives the agent longer to stop than the agent gives itself', () => {
     const stopMs = parseDuration(setting('TimeoutStopSec'));
     expect(stopMs).toBeGreaterThanOrEqual(LIMITS.stopMs + 5000);

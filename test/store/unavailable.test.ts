@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { mayPass } from '../../src/agent/live-agent.ts';
 import { exitCodeOf, type ErrorCode } from '../../src/errors.ts';
+import type { StreamId } from '../../src/record.ts';
 import { openError } from '../../src/store/level-errors.ts';
 import { missingMount } from '../../src/store/presence.ts';
 import { faultyEngine, noFaults } from '../support/faulty-engine.ts';
 import { MemoryDisk, memoryEngine } from '../support/memory-engine.ts';
-import { onDisk, type Place } from '../support/store-kit.ts';
+import { append, FOREVER, onDisk, type Place } from '../support/store-kit.ts';
 
 /** What keeps a data folder from being opened at all, each with its sentence and exit code. */
 let place: Place;
@@ -134,6 +135,32 @@ describe('whose folder it is', () => {
     expect(adopted.identity.gateway).toBe('press-2');
     await adopted.close();
     await (await place.open({ gateway: 'press-2' })).close();
+  });
+
+  test('the host’s name, which nobody chose, gives way to a chosen one: until a mirror ran', async () => {
+    const first = await place.open({ gateway: 'host-a', gatewayGiven: false });
+    await append(first, first.writer.defineTopic('t', FOREVER).streams[0] as StreamId);
+    await first.close();
+    const chosen = await place.open({ gateway: 'press-1' });
+    expect(chosen.identity).toMatchObject({ gateway: 'press-1', gatewayAssumed: false });
+    await chosen.close();
+    await expect(place.open({ gateway: 'press-2' })).rejects.toMatchObject({
+      code: 'STORE_FOREIGN',
+    });
+  });
+
+  test('the host’s name that a mirror made known is as good as a chosen one', async () => {
+    const first = await place.open({ gateway: 'host-a', gatewayGiven: false });
+    await first.positions('mirror.central', { pins: true });
+    await first.close();
+    await expect(place.open({ gateway: 'press-1' })).rejects.toMatchObject({
+      code: 'STORE_FOREIGN',
+    });
+    // And is chosen, once somebody writes it down.
+    await (await place.open({ gateway: 'host-a' })).close();
+    const again = await place.open({ gateway: 'host-b', gatewayGiven: false });
+    expect(again.identity).toMatchObject({ gateway: 'host-a', gatewayAssumed: false });
+    await again.close();
   });
 
   test('a host that got another name is the same gateway', async () => {

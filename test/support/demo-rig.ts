@@ -1,15 +1,12 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ControlClient } from '../../src/admin/control-client.ts';
-import { systemClock } from '../../src/time.ts';
 import { type Running, startProcess } from './process.ts';
+import { Terminal } from './terminal.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-export const WAIT_MS = 60_000;
 
 /** Runs of `gatelog demo` on one temporary folder; everything is stopped by `close`. */
 export class DemoRig {
@@ -65,56 +62,6 @@ export class DemoRig {
     const data = args.includes('--data') ? [] : ['--data', this.folder];
     const port = args.includes('--port') ? [] : ['--port', '23883'];
     return [MAIN, 'demo', ...data, ...port, ...args];
-  }
-}
-
-/** A pty made by script(1), into which a test types. */
-export class Terminal {
-  readonly #child: ChildProcessWithoutNullStreams;
-  #ended = false;
-  #seen: () => void = () => {};
-  output = '';
-
-  constructor(words: readonly string[]) {
-    const line = words.map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ');
-    const whole = `${line}; echo "code $?"; stty -a`;
-    this.#child = spawn('/usr/bin/script', ['-qec', whole, '/dev/null'], {
-      env: { ...process.env, TERM: 'xterm-256color', NO_COLOR: '1' },
-    });
-    this.#child.stdout.setEncoding('utf8');
-    this.#child.stdout.on('data', (text: string) => {
-      this.output += text;
-      this.#seen();
-    });
-    this.#child.once('exit', () => {
-      this.#ended = true;
-    });
-  }
-
-  type(keys: string): void {
-    this.#child.stdin.write(keys);
-  }
-
-  /** Resolves when the pattern stands in the output, which is kept from the beginning. */
-  async until(pattern: RegExp): Promise<void> {
-    const late = new AbortController();
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#seen = () => {
-      if (pattern.test(this.output)) resolve(true);
-    };
-    this.#seen();
-    const wait = systemClock.sleep(WAIT_MS, late.signal).then(() => false);
-    const met = await Promise.race([promise, wait]);
-    late.abort();
-    if (!met) throw new Error(`${String(pattern)} did not come:\n${this.output.slice(-4000)}`);
-  }
-
-  /** Closes the window, whatever runs in it. */
-  async close(): Promise<void> {
-    if (this.#ended) return;
-    const exited = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    await exited;
   }
 }
 

@@ -125,8 +125,12 @@ describe('logging in', () => {
     const stranger = { ca: pem(ca), cert: pem(strangerCertificate), key: pem(strangerKey) };
     for (const tls of [stranger, { ca: pem(ca) }]) {
       const refused = await failureOf(gateway.reborn({ tls }).connect());
-      expect(refused).toMatchObject({ code: 'UPSTREAM_UNAUTHENTICATED' });
-      expect(refused).toMatchObject({ message: expect.stringContaining('client certificate') });
+      // The broker says so after the handshake, while our first request is on its way: what it
+      // hangs up with may pass its alert. Then nobody can know, and the text gives the likely cause.
+      expect(refused).toMatchObject({
+        code: expect.stringMatching(/^UPSTREAM_(?:UNAUTHENTICATED|UNREACHABLE)$/u),
+        message: expect.stringContaining('client certificate'),
+      });
     }
   });
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { packTar } from 'modern-tar';
-import { defaultConfig, loadConfig, readConfigText } from '../../agent/config.ts';
+import { configFiles, defaultConfig, loadConfig } from '../../agent/config.ts';
 import { redactConfig, type Redaction } from '../../agent/config-redaction.ts';
 import { reasonOf } from '../../agent/config-document.ts';
 import { GatelogError, messageOf, systemCodeOf } from '../../errors.ts';
@@ -12,6 +12,7 @@ import { formatSize } from '../../units.ts';
 import { counted } from '../../words.ts';
 import { type CliContext, type PlaceOptions, printLine } from '../context.ts';
 import { type Examination, examination } from '../doctor-examination.ts';
+import { writtenDataFolder } from '../place.ts';
 import { contentOf, type Part, partsOf } from './parts.ts';
 import { Scrubber } from './scrub.ts';
 
@@ -78,7 +79,7 @@ function configOf(
 ): NamedConfig | undefined {
   if (file === undefined) return undefined;
   const surroundings = { env, workingFolder };
-  const redaction = redactConfig(readConfigText(file, workingFolder), file, surroundings);
+  const redaction = redactConfig(configFiles(file, surroundings), surroundings);
   try {
     loadConfig(file, surroundings);
     return { redaction, trouble: undefined };
@@ -96,7 +97,8 @@ function examined(
   const { data, offline } = options;
   if (config?.trouble === undefined) return examination(context, { ...options, isForBundle: true });
   const { env, workingFolder } = context;
-  const folder = data ?? defaultConfig({ env, workingFolder }).data;
+  const written = data ?? writtenDataFolder(context, options);
+  const folder = written ?? defaultConfig({ env, workingFolder }).data;
   return examination(context, { data: folder, offline, isForBundle: true });
 }
 

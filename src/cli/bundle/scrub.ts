@@ -89,7 +89,7 @@ const PATTERNS: readonly { readonly pattern: RegExp; readonly keep: boolean }[] 
   { pattern: /(\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{4,}/giu, keep: true },
   {
     pattern:
-      /(["']?[\w.-]*(?:pass(?:word|wd|phrase)|secret|token|authorization|cookie|api[-_]?key|jaas[.]config)["']?\s*[:=]\s*["']?)(?!\(not shown\)|(?:Bearer|Basic)\s)[^\s"',;}]+/giu,
+      /(["']?[\w.-]*(?:pass(?:word|wd|phrase)|secret|token|authorization|cookie|api[-_]?key|jaas[.]config)\\*["']?\s*[:=]\s*\\*["']?)(?!\(not shown\)|(?:Bearer|Basic)\s)(?:(?<=")(?:\\.|[^"\\])+|(?<=')[^']+|(?<!["'])[^\s"']+)/giu,
     keep: true,
   },
   // Tokens, and hashes of passwords.

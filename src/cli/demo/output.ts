@@ -1,6 +1,6 @@
 import { TRIAL_LIMITS } from '../../trial-limits.ts';
 import type { Clock } from '../../time.ts';
-import { Screen } from './screen.ts';
+import { Screen } from '../screen.ts';
 import type { DemoEvent, DemoState } from './state.ts';
 import { timeOfDay, type Paint } from './text.ts';
 import { renderView, statusLine } from './view.ts';

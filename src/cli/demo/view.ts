@@ -1,4 +1,5 @@
 import { unreachable } from '../../assert.ts';
+import type { ViewSize } from '../screen.ts';
 import type { DemoEvent, DemoState, LinkView, NodeState, Tone } from './state.ts';
 import {
   clip,
@@ -13,11 +14,6 @@ import {
   type Style,
   widthOf,
 } from './text.ts';
-
-export interface ViewSize {
-  readonly columns: number;
-  readonly rows: number;
-}
 
 /** Below this nothing sensible can be laid out; the view says so instead. */
 const MIN_COLUMNS = 50;

@@ -10,7 +10,9 @@ export interface InitAnswers {
   readonly users: readonly InitUser[];
   readonly allowAnonymous: boolean;
   readonly acl: InitAcl;
+  /** Of these one at most. */
   readonly kafka: InitKafka | undefined;
+  readonly mqtt: InitMqtt | undefined;
 }
 
 export const INIT_ACLS = ['own', 'open'] as const;
@@ -33,9 +35,21 @@ export interface InitKafka {
   readonly login: InitLogin | undefined;
 }
 
-export interface InitLogin {
-  readonly mechanism: InitMechanism;
+/** A central gatelog, or another MQTT broker. */
+export interface InitMqtt {
+  readonly url: string;
+  /** The path of a PEM file; undefined: the system's authorities, where the address has TLS. */
+  readonly ca: string | undefined;
+  readonly login: InitAccount | undefined;
+}
+
+/** Who the gateway is at its far side. */
+export interface InitAccount {
   readonly username: string;
   /** A text goes into a file of its own beside the configuration; else it stands in that file already. */
   readonly password: { readonly text: string } | { readonly file: string };
+}
+
+export interface InitLogin extends InitAccount {
+  readonly mechanism: InitMechanism;
 }

@@ -1,15 +1,25 @@
-import { chown, mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import {
+  chown,
+  copyFile,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { defaultConfig, loadConfig } from '../../agent/config.ts';
+import { configFiles, defaultConfig, loadConfig } from '../../agent/config.ts';
 import { reasonOf } from '../../agent/config-document.ts';
 import { makeEntry } from '../../agent/password-entry.ts';
 import { withUser } from '../../agent/users-file.ts';
-import { changeUsers } from '../../agent/users-file-change.ts';
+import { changeUsers, usersIn } from '../../agent/users-file-change.ts';
 import { GatelogError, systemCodeOf } from '../../errors.ts';
 import type { CliContext } from '../context.ts';
 import type { InitAnswers } from './answers.ts';
-import { configText, KAFKA_SECRET, USERS_FILE } from './text.ts';
+import { accountOf, configText, USERS_FILE } from './text.ts';
 
 /** Owner of what is written, where root does it for the user that runs gatelog. */
 interface Owner {
@@ -36,6 +46,65 @@ export async function requireFree(
   throw new GatelogError('USAGE', message);
 }
 
+/**
+ * What lies beside the file may be another configuration's: its password at the far side, and its devices'.
+ * Throws USAGE.
+ */
+export async function requireUntouched(
+  file: string,
+  answers: InitAnswers,
+  force: boolean,
+): Promise<void> {
+  if (force) return;
+  const folder = path.dirname(file);
+  const secret = secretOf(folder, answers);
+  if (secret !== undefined && (await textOf(secret.file, secret.text)) !== secret.text) {
+    refuseUnasked(secret.file, 'holds another password');
+  }
+  const usersFile = path.join(folder, USERS_FILE);
+  const { users: known } = await usersIn(usersFile);
+  const again = answers.users.filter(({ name }) => known.has(name)).map(({ name }) => name);
+  if (again.length > 0) refuseUnasked(usersFile, `has ${again.join(', ')} already`);
+}
+
+function refuseUnasked(file: string, what: string): never {
+  const message = `${file} ${what}; nothing was changed. --force gives new passwords, and keeps the old file as ${file}.old`;
+  throw new GatelogError('USAGE', message);
+}
+
+/** Of the account at the far side, where its password is not in a file already. */
+function secretOf(
+  folder: string,
+  answers: InitAnswers,
+): { readonly file: string; readonly text: string; readonly what: string } | undefined {
+  const there = accountOf(answers);
+  if (there === undefined || !('text' in there.account.password)) return undefined;
+  const { username, password } = there.account;
+  const what = `the password of ${username} at ${there.at}`;
+  return { file: path.join(folder, there.secret), text: `${password.text}\n`, what };
+}
+
+async function textOf(file: string, otherwise: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return otherwise;
+    throw new GatelogError('CONFIG_INVALID', `${file}: can't be read: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** What a file that is to be written anew includes: the new one does not. */
+export function includedBy(file: string, { env, workingFolder }: CliContext): string[] {
+  try {
+    const [, ...included] = configFiles(file, { env, workingFolder });
+    return included.map((one) => one.file);
+  } catch {
+    return [];
+  }
+}
+
 /** Secrets first, so that the configuration never names what is not there. Throws CONFIG_INVALID. */
 export async function writeAll(
   file: string,
@@ -47,22 +116,24 @@ export async function writeAll(
     await mkdir(folder, { recursive: true });
     const owner = await ownerFor(folder);
     const written: WrittenFile[] = [];
-    const login = answers.kafka?.login;
-    if (login !== undefined && 'text' in login.password) {
-      const secret = path.join(folder, KAFKA_SECRET);
-      await mkdir(path.dirname(secret), { recursive: true, mode: 0o700 });
-      await give(path.dirname(secret), owner);
-      await writeWhole(secret, `${login.password.text}\n`, 0o600, owner);
-      written.push({ file: secret, what: `the password of ${login.username} at Kafka` });
+    const secret = secretOf(folder, answers);
+    if (secret !== undefined) {
+      await mkdir(path.dirname(secret.file), { recursive: true, mode: 0o700 });
+      await give(path.dirname(secret.file), owner);
+      if ((await textOf(secret.file, secret.text)) !== secret.text) await keep(secret.file, owner);
+      await writeWhole(secret.file, secret.text, 0o600, owner);
+      written.push({ file: secret.file, what: secret.what });
     }
     if (answers.users.length > 0) {
       const users = path.join(folder, USERS_FILE);
+      if ((await textOf(users, '')) !== '') await keep(users, owner);
       await writeUsers(users, answers, context);
       await give(users, owner);
       written.push({ file: users, what: 'who may connect; passwords are hashed' });
     }
-    if (await isThere(file)) await rename(file, `${file}.old`);
-    await writeWhole(file, configText(answers, `file:${KAFKA_SECRET}`), 0o644, undefined);
+    if (await isThere(file)) await keep(file, undefined);
+    const reference = `file:${accountOf(answers)?.secret ?? ''}`;
+    await writeWhole(file, configText(answers, reference), 0o644, undefined);
     return [...written, { file, what: 'the configuration' }];
   } catch (error) {
     if (error instanceof GatelogError) throw error;
@@ -83,6 +154,16 @@ async function writeUsers(
   }
 }
 
+/** As FILE.old; one from before, which may be what a person wrote, gets a number. */
+async function keep(file: string, owner: Owner | undefined): Promise<void> {
+  const old = `${file}.old`;
+  let number = 1;
+  while (await isThere(`${old}.${number}`)) number++;
+  if (await isThere(old)) await rename(old, `${old}.${number}`);
+  await copyFile(file, old);
+  await give(old, owner);
+}
+
 /** As one step, also after a power cut. */
 async function writeWhole(
   file: string,
@@ -91,7 +172,9 @@ async function writeWhole(
   owner: Owner | undefined,
 ): Promise<void> {
   const fresh = `${file}.new`;
-  await writeFile(fresh, text, { mode, flush: true });
+  // One that was left over has the mode and the owner that it has.
+  await rm(fresh, { force: true });
+  await writeFile(fresh, text, { mode, flush: true, flag: 'wx' });
   await give(fresh, owner);
   await rename(fresh, file);
   const folder = await open(path.dirname(file), 'r');

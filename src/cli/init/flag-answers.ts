@@ -1,16 +1,25 @@
 import path from 'node:path';
-import { gatewayOf, isName, LISTEN_EXPECTED, NAME_EXPECTED } from '../../agent/config-forms.ts';
+import {
+  gatewayOf,
+  isMqttUpstream,
+  isName,
+  LISTEN_EXPECTED,
+  MQTT_UPSTREAM_EXPECTED,
+  NAME_EXPECTED,
+} from '../../agent/config-forms.ts';
 import { isLocal, isSecure, parseListen } from '../../agent/listen-address.ts';
 import { isUserName, USER_NAME_EXPECTED } from '../../agent/users-file.ts';
 import { GatelogError } from '../../errors.ts';
 import type { Random } from '../../random.ts';
 import { brokersOf } from '../flags.ts';
 import type {
+  InitAccount,
   InitAcl,
   InitAnswers,
   InitKafka,
   InitLogin,
   InitMechanism,
+  InitMqtt,
   InitUser,
 } from './answers.ts';
 
@@ -29,13 +38,18 @@ export interface InitFlags {
   readonly kafkaUser?: string | undefined;
   readonly kafkaMechanism?: InitMechanism | undefined;
   readonly kafkaPasswordFile?: string | undefined;
+  readonly upstream?: string | undefined;
+  readonly upstreamCa?: string | undefined;
+  readonly upstreamUser?: string | undefined;
+  readonly upstreamPasswordFile?: string | undefined;
 }
 
 /** What flags do not name of what only a person knows. */
 export interface InitSecrets {
   /** By user name; who has none gets one that is made. */
   readonly passwords: ReadonlyMap<string, string>;
-  readonly kafkaPassword: string | undefined;
+  /** The gateway's own at its far side, which is one. */
+  readonly upstreamPassword: string | undefined;
 }
 
 /** Answers of flags alone. Throws USAGE and CONFIG_INVALID, naming the flag. */
@@ -64,7 +78,13 @@ export function answersOf(
     allowAnonymous: flags.allowAnonymous ?? false,
     acl,
     kafka: kafkaOf(flags, secrets, at),
+    mqtt: mqttOf(flags, secrets, at),
   };
+}
+
+/** Expected when it is no address of an MQTT broker; undefined: it is. */
+export function upstreamTrouble(url: string): string | undefined {
+  return isMqttUpstream(url) ? undefined : MQTT_UPSTREAM_EXPECTED;
 }
 
 /** Expected when it is no address to be written as things are; undefined: it may be. */
@@ -128,12 +148,8 @@ function kafkaOf(
 ): InitKafka | undefined {
   const { kafka, kafkaTls, kafkaCa: ca } = flags;
   if (kafka === undefined) {
-    const stray = (['kafkaTls', 'kafkaCa', 'kafkaUser', 'kafkaPasswordFile'] as const).find(
-      (name) => flags[name] !== undefined && flags[name] !== false,
-    );
-    if (stray === undefined) return undefined;
-    const flag = stray.replaceAll(/[A-Z]/gu, (letter) => `-${letter.toLowerCase()}`);
-    throw new GatelogError('USAGE', `--${flag} wants the brokers, too: --kafka HOST:PORT`);
+    refuseStray(flags, KAFKA_FLAGS, 'the brokers, too: --kafka HOST:PORT');
+    return undefined;
   }
   const isTls = kafkaTls === true || ca !== undefined;
   return {
@@ -145,7 +161,7 @@ function kafkaOf(
 
 function loginOf(
   { kafkaUser, kafkaMechanism, kafkaPasswordFile }: InitFlags,
-  { kafkaPassword }: InitSecrets,
+  { upstreamPassword }: InitSecrets,
   at: (file: string) => string,
 ): InitLogin | undefined {
   if (kafkaUser === undefined) {
@@ -153,14 +169,66 @@ function loginOf(
     throw new GatelogError('USAGE', '--kafka-password-file wants the user, too: --kafka-user NAME');
   }
   const mechanism = kafkaMechanism ?? 'SCRAM-SHA-512';
-  if (kafkaPasswordFile !== undefined) {
-    return { mechanism, username: kafkaUser, password: { file: at(kafkaPasswordFile) } };
+  const file = kafkaPasswordFile === undefined ? undefined : at(kafkaPasswordFile);
+  const who = `${kafkaUser} at Kafka`;
+  const password = passwordOf(file, upstreamPassword, who, '--kafka-password-file');
+  return { mechanism, username: kafkaUser, password };
+}
+
+function mqttOf(
+  flags: InitFlags,
+  { upstreamPassword }: InitSecrets,
+  at: (file: string) => string,
+): InitMqtt | undefined {
+  const { upstream: url, upstreamCa: ca, upstreamUser: username, upstreamPasswordFile } = flags;
+  if (url === undefined) {
+    refuseStray(flags, MQTT_FLAGS, 'the broker, too: --upstream mqtts://HOST:PORT');
+    return undefined;
   }
-  if (kafkaPassword === undefined || kafkaPassword === '') {
-    const message = `the password of ${kafkaUser} at Kafka is missing: --kafka-password-file FILE, or --password-stdin`;
+  if (flags.kafka !== undefined) {
+    const message =
+      '--kafka and --upstream are two far sides: name one, and write the other into the file';
     throw new GatelogError('USAGE', message);
   }
-  return { mechanism, username: kafkaUser, password: { text: kafkaPassword } };
+  const trouble = upstreamTrouble(url);
+  if (trouble !== undefined) refuse('upstream', trouble, url);
+  if (ca !== undefined && !/^(?:mqtts|wss):/u.test(url)) {
+    throw new GatelogError(
+      'USAGE',
+      '--upstream-ca wants an address with TLS: mqtts://… or wss://…',
+    );
+  }
+  const whole = { url, ca: ca === undefined ? undefined : at(ca) };
+  if (username === undefined) {
+    if (upstreamPasswordFile === undefined) return { ...whole, login: undefined };
+    const message = '--upstream-password-file wants the user, too: --upstream-user NAME';
+    throw new GatelogError('USAGE', message);
+  }
+  const file = upstreamPasswordFile === undefined ? undefined : at(upstreamPasswordFile);
+  const password = passwordOf(file, upstreamPassword, username, '--upstream-password-file');
+  return { ...whole, login: { username, password } };
+}
+
+function passwordOf(
+  file: string | undefined,
+  given: string | undefined,
+  who: string,
+  flag: string,
+): InitAccount['password'] {
+  if (file !== undefined) return { file };
+  if (given !== undefined && given !== '') return { text: given };
+  const message = `the password of ${who} is missing: ${flag} FILE, or --password-stdin`;
+  throw new GatelogError('USAGE', message);
+}
+
+const KAFKA_FLAGS = ['kafkaTls', 'kafkaCa', 'kafkaUser', 'kafkaPasswordFile'] as const;
+const MQTT_FLAGS = ['upstreamCa', 'upstreamUser', 'upstreamPasswordFile'] as const;
+
+function refuseStray(flags: InitFlags, names: readonly (keyof InitFlags)[], wants: string): void {
+  const stray = names.find((name) => flags[name] !== undefined && flags[name] !== false);
+  if (stray === undefined) return;
+  const flag = stray.replaceAll(/[A-Z]/gu, (letter) => `-${letter.toLowerCase()}`);
+  throw new GatelogError('USAGE', `--${flag} wants ${wants}`);
 }
 
 function refuse(flag: string, expected: string, found: string): never {

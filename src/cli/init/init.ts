@@ -6,14 +6,14 @@ import { GatelogError } from '../../errors.ts';
 import type { WayStep } from '../../mirror/way.ts';
 import { counted } from '../../words.ts';
 import { checkConfig } from '../config-check.ts';
-import { type CliContext, printLine } from '../context.ts';
+import { type CliContext, printError, printLine } from '../context.ts';
 import { wayLine } from '../way-lines.ts';
 import type { InitAnswers } from './answers.ts';
-import { requireFree, writeAll, type WrittenFile } from './files.ts';
+import { includedBy, requireFree, requireUntouched, writeAll, type WrittenFile } from './files.ts';
 import { answersOf, type InitFlags, type InitSecrets } from './flag-answers.ts';
 import { interview } from './interview.ts';
 import { askingOn, type Questions } from './questions.ts';
-import { configText } from './text.ts';
+import { accountOf, configText } from './text.ts';
 import { trial } from './trial.ts';
 
 export interface InitOptions extends InitFlags {
@@ -40,10 +40,15 @@ export async function initialise(
   await requireFree(file, options.force, context);
   const questions = options.yes ? undefined : questionsOn(context, input);
   const answers = await answersFrom(context, options, questions, input, file);
+  await requireUntouched(file, answers, options.force);
   const config = configOfAnswers(context, answers, file);
   if (options.test) await tryOut(context, config, questions);
+  const included = includedBy(file, context);
   const written = await writeAll(file, answers, context);
   await tell(context, file, answers, written);
+  if (included.length === 0) return;
+  const left = `${file}.old includes ${included.join(', ')}; the new file does not, so what they say does not count any more`;
+  printError(context, `warning: ${left}`);
 }
 
 function questionsOn(context: CliContext, input: Input): Questions {
@@ -63,7 +68,7 @@ async function answersFrom(
   if (questions === undefined) {
     const secrets = options.passwordStdin
       ? secretsIn(await allOf(input), options)
-      : { passwords: new Map(), kafkaPassword: undefined };
+      : { passwords: new Map(), upstreamPassword: undefined };
     return answersOf({ ...options, data: options.data ?? systemData(file) }, secrets, context);
   }
   questions.say('Enter takes what stands in brackets; Ctrl-C ends it, and nothing is written.');
@@ -77,20 +82,22 @@ function systemData(file: string): string | undefined {
   return file.startsWith('/etc/') ? '/var/lib/gatelog' : undefined;
 }
 
-/** A line for each --user in their order, then one for --kafka-user. */
+/** A line for each --user in their order, then one for the far side. */
 function secretsIn(
   text: string,
-  { user = [], kafkaUser, kafkaPasswordFile }: InitFlags,
+  { user = [], kafkaUser, kafkaPasswordFile, upstreamUser, upstreamPasswordFile }: InitFlags,
 ): InitSecrets {
   const lines = text.split(/\r?\n/u);
   const passwords = new Map(user.map((name, index) => [name, lines[index] ?? '']));
   const missing = user.find((name) => passwords.get(name) === '');
   if (missing !== undefined) {
-    const message = `--password-stdin: the password of ${missing} is missing; a line for each --user, then one for --kafka-user`;
+    const message = `--password-stdin: the password of ${missing} is missing; a line for each --user, then one for --kafka-user or --upstream-user`;
     throw new GatelogError('USAGE', message);
   }
-  const isLast = kafkaUser !== undefined && kafkaPasswordFile === undefined;
-  return { passwords, kafkaPassword: isLast ? lines[user.length] : undefined };
+  const isLast =
+    (kafkaUser ?? upstreamUser) !== undefined &&
+    (kafkaPasswordFile ?? upstreamPasswordFile) === undefined;
+  return { passwords, upstreamPassword: isLast ? lines[user.length] : undefined };
 }
 
 async function allOf(input: Input): Promise<string> {
@@ -110,7 +117,7 @@ function configOfAnswers(
   answers: InitAnswers,
   file: string,
 ): Config {
-  const password = answers.kafka?.login?.password;
+  const password = accountOf(answers)?.account.password;
   const secret = password !== undefined && 'text' in password ? password.text : '';
   const surroundings = { env: { ...env, [SECRET]: secret }, workingFolder };
   return parseConfig(configText(answers, `env:${SECRET}`), file, surroundings).config;
@@ -137,7 +144,7 @@ async function tryOut(
 async function tell(
   context: CliContext,
   file: string,
-  { users, listen, acl, kafka }: InitAnswers,
+  { users, listen, acl, kafka, mqtt }: InitAnswers,
   written: readonly WrittenFile[],
 ): Promise<void> {
   for (const { file: name, what } of written) printLine(context, `wrote ${name}: ${what}`);
@@ -156,7 +163,7 @@ async function tell(
     `  gatelog run --config ${file}`,
     `  mosquitto_pub -p ${port}${login} -q 1 -t ${topic} -m hello`,
     `  gatelog consume telemetry --config ${file}`,
-    ...(kafka === undefined ? [] : [`  gatelog mirror status --config ${file}`]),
+    ...((kafka ?? mqtt) === undefined ? [] : [`  gatelog mirror status --config ${file}`]),
     `  gatelog doctor --config ${file}`,
   ];
   for (const line of lines) printLine(context, line);

@@ -11,6 +11,7 @@ import {
   type InitFlags,
   type InitSecrets,
   isOpenToOthers,
+  upstreamTrouble,
   wantsCertificate,
 } from './flag-answers.ts';
 import type { Questions } from './questions.ts';
@@ -34,10 +35,10 @@ export async function interview(
   const listen = flags.listen ?? (await askListen(questions));
   const certificate = await askCertificate(questions, flags, listen);
   const access = await askAccess(questions, flags, listen, passwords);
-  const { kafkaPassword, ...kafka } = await askKafka(questions, flags);
+  const { password: upstreamPassword, ...upstream } = await askUpstream(questions, flags);
   return {
-    flags: { ...flags, gateway, data, listen, ...certificate, ...access, ...kafka },
-    secrets: { passwords, kafkaPassword },
+    flags: { ...flags, gateway, data, listen, ...certificate, ...access, ...upstream },
+    secrets: { passwords, upstreamPassword },
   };
 }
 
@@ -118,27 +119,59 @@ async function askUsers(
   }
 }
 
-type KafkaFlags = Pick<
-  InitFlags,
-  'kafka' | 'kafkaTls' | 'kafkaCa' | 'kafkaUser' | 'kafkaMechanism'
-> & { readonly kafkaPassword: string | undefined };
+/** Flags, and the password that no flag has. */
+type Asked<Names extends keyof InitFlags> = Pick<InitFlags, Names> & {
+  readonly password: string | undefined;
+};
+type KafkaFlags = Asked<'kafka' | 'kafkaTls' | 'kafkaCa' | 'kafkaUser' | 'kafkaMechanism'>;
+type MqttFlags = Asked<'upstream' | 'upstreamCa' | 'upstreamUser'>;
 
-async function askKafka(questions: Questions, flags: InitFlags): Promise<KafkaFlags> {
+/** Where the log is sent to: Kafka, else a central gatelog or another MQTT broker, else nowhere yet. */
+async function askUpstream(
+  questions: Questions,
+  flags: InitFlags,
+): Promise<KafkaFlags | MqttFlags> {
+  if (flags.upstream !== undefined) return askMqtt(questions, flags, flags.upstream);
   const kafka = flags.kafka ?? (await askBrokers(questions));
-  if (kafka === '') return { kafka: undefined, kafkaPassword: undefined };
+  if (kafka !== '') return askKafka(questions, flags, kafka);
+  const url = await questions.text({
+    prompt: 'Central gatelog or MQTT broker, as mqtts://HOST:PORT (empty: none yet)',
+    check: (given) => (given === '' ? undefined : upstreamTrouble(given)),
+  });
+  return url === '' ? { kafka: undefined, password: undefined } : askMqtt(questions, flags, url);
+}
+
+async function askMqtt(
+  questions: Questions,
+  flags: InitFlags,
+  upstream: string,
+): Promise<MqttFlags> {
+  const isAsked = flags.upstream === undefined;
+  const isSecure = /^(?:mqtts|wss):/u.test(upstream);
+  const given = flags.upstreamCa ?? (isAsked && isSecure ? await questions.text(CA_QUESTION) : '');
+  const upstreamCa = given === '' ? undefined : given;
+  const user = flags.upstreamUser ?? (isAsked ? await questions.text(USER_QUESTION) : '');
+  if (user === '') return { upstream, upstreamCa, upstreamUser: undefined, password: undefined };
+  const hasFile = flags.upstreamPasswordFile !== undefined;
+  const password = hasFile ? undefined : await questions.secret(`Password of ${user}`);
+  return { upstream, upstreamCa, upstreamUser: user, password };
+}
+
+const CA_QUESTION = { prompt: 'PEM file of its CA (empty: those of this system)' };
+const USER_QUESTION = { prompt: 'User there (empty: no login)' };
+
+async function askKafka(
+  questions: Questions,
+  flags: InitFlags,
+  kafka: string,
+): Promise<KafkaFlags> {
   // Who named the brokers by a flag named the rest of Kafka, too.
   const isAsked = flags.kafka === undefined;
   const kafkaTls =
     flags.kafkaTls ??
     (flags.kafkaCa !== undefined || (isAsked && (await questions.yes('Does it want TLS', false))));
-  const kafkaCa =
-    flags.kafkaCa ??
-    (isAsked && kafkaTls
-      ? await questions.text({ prompt: 'PEM file of its CA (empty: those of this system)' })
-      : '');
-  const kafkaUser =
-    flags.kafkaUser ??
-    (isAsked ? await questions.text({ prompt: 'User there (empty: no login)' }) : '');
+  const kafkaCa = flags.kafkaCa ?? (isAsked && kafkaTls ? await questions.text(CA_QUESTION) : '');
+  const kafkaUser = flags.kafkaUser ?? (isAsked ? await questions.text(USER_QUESTION) : '');
   const common = {
     kafka,
     kafkaTls,
@@ -146,22 +179,22 @@ async function askKafka(questions: Questions, flags: InitFlags): Promise<KafkaFl
     kafkaUser: kafkaUser === '' ? undefined : kafkaUser,
     kafkaMechanism: flags.kafkaMechanism,
   };
-  if (kafkaUser === '') return { ...common, kafkaPassword: undefined };
+  if (kafkaUser === '') return { ...common, password: undefined };
   const kafkaMechanism =
     flags.kafkaMechanism ??
     (isAsked
       ? await questions.choice('SASL mechanism', INIT_MECHANISMS, 'SCRAM-SHA-512')
       : undefined);
   const hasFile = flags.kafkaPasswordFile !== undefined;
-  const kafkaPassword = hasFile ? undefined : await questions.secret(`Password of ${kafkaUser}`);
-  return { ...common, kafkaMechanism, kafkaPassword };
+  const password = hasFile ? undefined : await questions.secret(`Password of ${kafkaUser}`);
+  return { ...common, kafkaMechanism, password };
 }
 
 function askBrokers(questions: Questions): Promise<string> {
   const areBrokers = (given: string): boolean =>
     given.split(',').every((broker) => isHostPort(broker.trim()));
   return questions.text({
-    prompt: 'Kafka, as HOST:PORT,HOST:PORT (empty: none yet)',
+    prompt: 'Kafka, as HOST:PORT,HOST:PORT (empty: no Kafka)',
     check: (given) => (given === '' || areBrokers(given) ? undefined : BROKER_EXPECTED),
   });
 }

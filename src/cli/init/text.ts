@@ -1,12 +1,25 @@
-import type { InitAnswers, InitKafka } from './answers.ts';
+import type { InitAccount, InitAnswers, InitKafka, InitMqtt } from './answers.ts';
 
 /** Where the parts lie that the configuration only names; paths are relative to it. */
 export const USERS_FILE = 'users';
-export const KAFKA_SECRET = 'secrets/kafka';
+
+/** Who the gateway is at its far side, and where its password lies. */
+export function accountOf({
+  kafka,
+  mqtt,
+}: InitAnswers):
+  | { readonly account: InitAccount; readonly secret: string; readonly at: string }
+  | undefined {
+  const account = kafka?.login ?? mqtt?.login;
+  if (account === undefined) return undefined;
+  return kafka === undefined
+    ? { account, secret: 'secrets/mqtt', at: mqtt?.url ?? '' }
+    : { account, secret: 'secrets/kafka', at: 'Kafka' };
+}
 
 /**
  * The configuration that `gatelog init` writes: what was answered, each with its meaning, and what people
- * ask for next. `secretOf` names where Kafka's password is had from.
+ * ask for next. `secret` names where the password at the far side is had from.
  */
 export function configText(answers: InitAnswers, secret: string): string {
   return [
@@ -19,7 +32,9 @@ export function configText(answers: InitAnswers, secret: string): string {
     '',
     ...logLines(),
     '',
-    ...mirrorLines(answers.kafka, secret),
+    ...(answers.mqtt === undefined
+      ? kafkaLines(answers.kafka, secret)
+      : mqttMirrorLines(answers.mqtt, secret)),
     '',
   ].join('\n');
 }
@@ -85,7 +100,7 @@ function logLines(): string[] {
   ];
 }
 
-function mirrorLines(kafka: InitKafka | undefined, secret: string): string[] {
+function kafkaLines(kafka: InitKafka | undefined, secret: string): string[] {
   if (kafka === undefined) {
     return [
       '# Where the log is sent to. Without a mirror it stays here.',
@@ -109,16 +124,32 @@ function mirrorLines(kafka: InitKafka | undefined, secret: string): string[] {
     else lines.push('      tls:', `        ca: "\${file:${inQuotes(ca)}}"`);
   }
   if (login !== undefined) {
-    const { mechanism, username, password } = login;
-    const reference = 'file' in password ? `file:${inQuotes(password.file)}` : secret;
-    lines.push(
-      '      sasl:',
-      `        mechanism: ${mechanism}`,
-      `        username: ${quoted(username)}`,
-      `        password: "\${${reference}}"`,
-    );
+    const { mechanism } = login;
+    const who = accountLines(login, secret).map((line) => `        ${line}`);
+    lines.push('      sasl:', `        mechanism: ${mechanism}`, ...who);
   }
   return lines;
+}
+
+function mqttMirrorLines({ url, ca, login }: InitMqtt, secret: string): string[] {
+  const lines = [
+    '# Where the log is sent to: exactly once if that is a gatelog with `mqtt.central: true`, into other MQTT brokers',
+    '# at least once.',
+    'mirrors:',
+    '  central:',
+    '    mqtt:',
+    `      url: ${quoted(url)}`,
+  ];
+  if (ca !== undefined) lines.push('      tls:', `        ca: "\${file:${inQuotes(ca)}}"`);
+  if (login !== undefined) {
+    lines.push(...accountLines(login, secret).map((line) => `      ${line}`));
+  }
+  return lines;
+}
+
+function accountLines({ username, password }: InitAccount, secret: string): string[] {
+  const reference = 'file' in password ? `file:${inQuotes(password.file)}` : secret;
+  return [`username: ${quoted(username)}`, `password: "\${${reference}}"`];
 }
 
 /** A YAML text that means exactly this: `${` is the beginning of a reference there. */

@@ -2,7 +2,8 @@ import { createServer } from 'node:net';
 import { ControlClient } from '../../admin/control-client.ts';
 import { parseListen } from '../../agent/listen-address.ts';
 import type { Config } from '../../agent/config-types.ts';
-import { messageOf, systemCodeOf } from '../../errors.ts';
+import { listenTrouble } from '../../agent/listen-trouble.ts';
+import { systemCodeOf } from '../../errors.ts';
 import type { WayStep } from '../../mirror/way.ts';
 import type { Clock } from '../../time.ts';
 import { upstreamWay } from '../upstream-way.ts';
@@ -27,7 +28,7 @@ async function listenStep(url: string, data: string): Promise<WayStep> {
       const text = `${url}: the agent that runs on ${data} listens there; a restart gives it to the new configuration`;
       return { name, state: 'good', text };
     }
-    return { name, state: 'failed', text: `${url}: ${troubleOf(error, address.port)}` };
+    return { name, state: 'failed', text: `${url}: ${listenTrouble(error, address)}` };
   }
 }
 
@@ -47,18 +48,4 @@ function listenOnce(host: string, port: number): Promise<void> {
     server.once('error', reject);
     server.listen({ host, port }, () => server.close(() => resolve()));
   });
-}
-
-function troubleOf(error: unknown, port: number): string {
-  const code = systemCodeOf(error);
-  if (code === 'EADDRINUSE') {
-    return `something listens there already, such as Mosquitto or another gatelog (ss -ltnp 'sport = :${port}' says what): stop it, or take another port`;
-  }
-  if (code === 'EACCES') {
-    return 'this user may not listen on a port below 1024: take another one';
-  }
-  if (code === 'EADDRNOTAVAIL') {
-    return 'no network interface of this machine has that address: take 0.0.0.0, or one of ip addr';
-  }
-  return messageOf(error);
 }

@@ -90,7 +90,7 @@ function troubleOf(
   if (trouble?.kind === 'certificate') {
     return new GatelogError('UPSTREAM_UNAUTHENTICATED', trouble.text, { cause });
   }
-  const words = `${messageOf(chain.at(-1))}${hintFor(chain, options)}`;
+  const words = `${messageOf(chain.at(-1))}${hintFor(chain, options, watch)}`;
   const text = trouble?.text ?? `${lead} Kafka at ${host}:${port}: ${words}`;
   const advertised = advertisedText(broker, options);
   return new GatelogError('UPSTREAM_UNREACHABLE', `${text}${advertised}`, { cause });
@@ -130,13 +130,23 @@ function serverText(cause: unknown): string[] {
   return typeof text === 'string' && text !== '' ? [text] : [];
 }
 
-function hintFor(chain: readonly unknown[], options: KafkaConnection): string {
+function hintFor(
+  chain: readonly unknown[],
+  { tls, sasl }: KafkaConnection,
+  watch: SocketWatch | undefined,
+): string {
   const texts = chain.map(messageOf).join(' ');
-  if (options.tls !== undefined && /TLS handshake/u.test(texts)) {
+  if (tls !== undefined && /TLS handshake/u.test(texts)) {
     return ' (is this a plaintext listener? then leave tls out)';
   }
-  if (/Connection closed|ready/u.test(texts) && options.sasl === undefined) {
-    return ' (a listener that wants TLS or SASL closes the connection like this)';
+  // Its TLS alert is not always seen: what we had sent on makes its kernel reset the connection, and
+  // ours drops what it had received.
+  if (watch?.hasAnswered === true || !/Connection closed|ready|ECONNRESET|EPIPE/u.test(texts)) {
+    return '';
   }
-  return '';
+  const wanted = [
+    tls === undefined ? 'TLS (configure tls)' : 'another client certificate (tls.cert, tls.key)',
+    ...(sasl === undefined ? ['SASL (configure sasl)'] : []),
+  ].join(' or ');
+  return ` (a listener that wants ${wanted} closes the connection like this)`;
 }

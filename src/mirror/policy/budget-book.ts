@@ -45,9 +45,17 @@ export class BudgetBook {
   }
 
   static async load(options: BudgetBookOptions): Promise<BudgetBook> {
-    const bytes = options.rules.length === 0 ? undefined : await options.space.get(KEY);
-    if (bytes === undefined) return new BudgetBook(options, {});
-    return new BudgetBook(options, JSON.parse(Buffer.from(bytes).toString('utf8')) as Stored);
+    return new BudgetBook(options, options.rules.length === 0 ? {} : await storedIn(options.space));
+  }
+
+  /** Reads anew what stands there: who had the link before may have used it until now. */
+  async begin(): Promise<void> {
+    if (this.budgets.length === 0) return;
+    const stored = await storedIn(this.#space);
+    for (const budget of this.budgets) {
+      const known = stored[nameOf(budget.rule)];
+      if (known !== undefined) budget.restore(known);
+    }
   }
 
   look(nowMs: number | undefined): void {
@@ -101,6 +109,11 @@ export class BudgetBook {
       throw error;
     }
   }
+}
+
+async function storedIn(space: KeyValue): Promise<Stored> {
+  const bytes = await space.get(KEY);
+  return bytes === undefined ? {} : (JSON.parse(Buffer.from(bytes).toString('utf8')) as Stored);
 }
 
 /** A budget that is made larger or smaller goes on; one of other periods is another. */

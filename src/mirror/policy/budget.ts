@@ -37,8 +37,8 @@ const NOTHING: StoredBudget = { accounts: [], unsure: 0 };
 export class Budget {
   readonly rule: BudgetRule;
   readonly #zone: Zone;
-  #accounts: OpenAccount[];
-  #unsure: number;
+  #accounts: OpenAccount[] = [];
+  #unsure = 0;
   #period: Period | undefined;
   /** Held until the next period: the rest was too little for what had to be sent. */
   #isOver = false;
@@ -49,6 +49,11 @@ export class Budget {
   constructor(rule: BudgetRule, zone: Zone, stored: StoredBudget = NOTHING) {
     this.rule = rule;
     this.#zone = zone;
+    this.restore(stored);
+  }
+
+  /** Before it is looked at and charged. */
+  restore(stored: StoredBudget): void {
     this.#accounts = stored.accounts.map((account) => ({ owed: 0, ...account }));
     this.#unsure = stored.unsure;
     if (this.#accounts.length === 0) this.#accounts = [{ startMs: null, used: 0, owed: 0 }];

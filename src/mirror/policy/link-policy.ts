@@ -3,7 +3,7 @@ import { must } from '../../assert.ts';
 import { LINK_LIMITS } from '../../link-limits.ts';
 import type { StreamId } from '../../record.ts';
 import type { MirrorCursor } from '../mirror-cursor.ts';
-import type { Timer } from '../../time.ts';
+import { type Timer, untilBeat } from '../../time.ts';
 import { formatDiskSize } from '../../units.ts';
 import type { TopicClass } from '../selection.ts';
 import type { Batching } from '../upstream.ts';
@@ -86,6 +86,7 @@ export class LinkPolicy {
 
   /** `onChange`: other classes may be sent now than before. */
   async start(onChange: () => void): Promise<void> {
+    await this.#book.begin();
     await this.#look();
     this.#think();
     this.#onChange = onChange;
@@ -223,7 +224,11 @@ export class LinkPolicy {
 
   #tick(): void {
     if (this.#isStopped) return;
-    this.#timer = this.#options.clock.after(LINK_LIMITS.linkTickMs, () => void this.#lookAndTick());
+    const { clock } = this.#options;
+    this.#timer = clock.after(
+      untilBeat(clock, LINK_LIMITS.linkTickMs),
+      () => void this.#lookAndTick(),
+    );
   }
 
   async #lookAndTick(): Promise<void> {

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { kernelText } from '../../kernel-text.ts';
 import { LINK_LIMITS } from '../../link-limits.ts';
 import type { RouteFiles } from './route-table.ts';
 
@@ -21,10 +21,11 @@ export interface Network {
 }
 
 export const systemNetwork: Network = {
-  routes: async () => ({
-    ipv4: await textOf('/proc/net/route'),
-    ipv6: await textOf('/proc/net/ipv6_route'),
-  }),
+  routes: () =>
+    Promise.resolve({
+      ipv4: kernelText('/proc/net/route') ?? '',
+      ipv6: kernelText('/proc/net/ipv6_route') ?? '',
+    }),
   localAddressTo: sourceAddressTo,
   interfaceOf: (localAddress) => {
     const plain = localAddress.replace(/^::ffff:(?=\d+\.)/iu, '').replace(/%.*$/u, '');
@@ -78,12 +79,4 @@ function sourceAddressTo(remoteAddress: string): Promise<string | undefined> {
     socket.on('error', () => resolve(undefined));
     socket.connect(DISCARD_PORT, remoteAddress, connected);
   });
-}
-
-async function textOf(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch {
-    return '';
-  }
 }

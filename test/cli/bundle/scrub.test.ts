@@ -11,6 +11,13 @@ test.each([
   ['another header', 'x-api-key: hush', 'x-api-key: (not shown)'],
   ['an option', 'ssl.key.password=hush next', 'ssl.key.password=(not shown) next'],
   ['JSON in a text', 'got {"token":"hush"}', 'got {"token":"(not shown)"}'],
+  ['one with signs in it', 'adminToken: hush;hush,hush}hush next', 'adminToken: (not shown) next'],
+  ['one in quotes', `password="hush hush;'hush" next`, 'password="(not shown)" next'],
+  [
+    'JSON in JSON',
+    String.raw`"{\"token\":\"hush\"}" next`,
+    String.raw`"{\"token\":\"(not shown)" next`,
+  ],
   ['a hash', 'u:$7$101$hush$hush== x', 'u:(not shown) x'],
   ['a token', 'took eyJhbGciOi.hush.hush', 'took (not shown)'],
   [

@@ -8,7 +8,7 @@ import { configText } from '../../../src/cli/init/text.ts';
 import { seededRandom } from '../../../src/random.ts';
 
 /** What `gatelog init` makes of flags, and that what it writes is good and means what was said. */
-const NO_SECRETS = { passwords: new Map(), kafkaPassword: undefined };
+const NO_SECRETS = { passwords: new Map(), upstreamPassword: undefined };
 
 let folder: string;
 beforeAll(() => {
@@ -17,14 +17,14 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function answers(flags: InitFlags, kafkaPassword?: string): ReturnType<typeof answersOf> {
+function answers(flags: InitFlags, upstreamPassword?: string): ReturnType<typeof answersOf> {
   const surroundings = { workingFolder: folder, random: seededRandom(1) };
-  return answersOf(flags, { ...NO_SECRETS, kafkaPassword }, surroundings);
+  return answersOf(flags, { ...NO_SECRETS, upstreamPassword }, surroundings);
 }
 
-function configOf(flags: InitFlags, kafkaPassword?: string): ReturnType<typeof parseConfig> {
-  const text = configText(answers(flags, kafkaPassword), 'env:SECRET');
-  const env = { SECRET: kafkaPassword ?? '' };
+function configOf(flags: InitFlags, upstreamPassword?: string): ReturnType<typeof parseConfig> {
+  const text = configText(answers(flags, upstreamPassword), 'env:SECRET');
+  const env = { SECRET: upstreamPassword ?? '' };
   return parseConfig(text, path.join(folder, 'gatelog.yaml'), { env, workingFolder: folder });
 }
 
@@ -81,6 +81,25 @@ test('everything: each flag is in the configuration, whatever characters it has'
   });
 });
 
+test('a central gatelog instead of Kafka', () => {
+  const flags: InitFlags = {
+    upstream: 'mqtts://centre.example:8883',
+    upstreamCa: 'ca "1".pem',
+    upstreamUser: 'gw "1" ${env:X}',
+  };
+  const { config, warnings } = configOf(flags, 'p"w: #${x}');
+  expect(warnings).toEqual([]);
+  expect(config.mirrors['central']?.upstream).toMatchObject({
+    kind: 'mqtt',
+    url: 'mqtts://centre.example:8883',
+    tls: { ca: '-----BEGIN CERTIFICATE-----' },
+    username: 'gw "1" ${env:X}',
+    password: 'p"w: #${x}',
+  });
+  const bare = configOf({ upstream: 'ws://centre.example/mqtt' }).config.mirrors['central'];
+  expect(bare?.upstream).toMatchObject({ url: 'ws://centre.example/mqtt', tls: undefined });
+});
+
 test('a password that is made is long, of letters and digits, and another one each time', () => {
   const made = answers({ user: ['a', 'b'] }).users.map(({ password }) => String(password));
   expect(made[0]).toMatch(/^[0-9a-hjkmnp-tv-z]{24}$/u);
@@ -102,6 +121,20 @@ test.each<readonly [string, InitFlags, RegExp]>([
   ['a login to nowhere', { kafkaUser: 'x' }, /--kafka-user wants the brokers/u],
   ['a CA of nobody', { kafkaCa: 'x' }, /--kafka-ca wants the brokers/u],
   ['no password', { kafka: 'k:1', kafkaUser: 'x' }, /--kafka-password-file FILE/u],
+  ['no address of a broker', { upstream: 'centre:1883' }, /--upstream: expected an address/u],
+  ['two far sides', { kafka: 'k:1', upstream: 'mqtt://c' }, /--kafka and --upstream are two/u],
+  ['a CA without TLS', { upstream: 'mqtt://c', upstreamCa: 'x' }, /an address with TLS/u],
+  ['a user of nowhere', { upstreamUser: 'x' }, /--upstream-user wants the broker/u],
+  [
+    'no password there',
+    { upstream: 'mqtt://c', upstreamUser: 'x' },
+    /password of x .* --upstream-password-file FILE/u,
+  ],
+  [
+    'a password of no user',
+    { upstream: 'mqtt://c', upstreamPasswordFile: 'x' },
+    /--upstream-user NAME/u,
+  ],
   ['a password of nobody', { kafka: 'k:1', kafkaPasswordFile: 'x' }, /--kafka-user NAME/u],
 ])('refused: %s', (_, flags, message) => {
   expect(() => answers(flags)).toThrow(message);

@@ -95,6 +95,24 @@ test('asked: the answers are in the files, passwords are not shown and not reada
   expect(`${text}${read('users')}`).not.toMatch(/hush/u);
 });
 
+test('asked: a central gatelog, where there is no Kafka', async () => {
+  const input = person([
+    [/Kafka, as/u, ''],
+    [/Central gatelog or MQTT broker/u, 'centre'],
+    [/expected an address/u, 'mqtts://centre'],
+    [/PEM file of its CA/u, ''],
+    [/User there/u, 'gw'],
+    [/Password of gw/u, 'hush-1'],
+  ]);
+  const flags = { gateway: 'gw-1', data: '/srv/log', listen: ['mqtt://127.0.0.1:1'], user: [] };
+  await initialise(context(), { ...OPTIONS, ...flags, acl: 'open', yes: false }, input);
+  expect(read('gatelog.yaml')).toMatch(
+    / {4}mqtt:\n {6}url: "mqtts:\/\/centre"\n {6}username: "gw"\n {6}password: "\$\{file:secrets\/mqtt\}"\n/u,
+  );
+  expect(read('secrets/mqtt')).toBe('hush-1\n');
+  expect(modeOf('secrets/mqtt')).toBe(0o600);
+});
+
 test('whoever ends it at a question has written nothing', async () => {
   const input = person([[/Id of this gateway/u, '\u0003']]);
   const asked = initialise(context(), { ...OPTIONS, yes: false }, input);
@@ -115,6 +133,45 @@ test('a file that says something is not replaced unasked; one with defaults alon
   expect(read('gatelog.yaml')).toBe('log: {level: warn}\n');
   await initialise(context(), { ...OPTIONS, force: true });
   expect(read('gatelog.yaml.old')).toBe('log: {level: warn}\n');
+});
+
+test('passwords of another configuration beside it are not replaced unasked', async () => {
+  const flags = { user: ['press-1'], kafka: 'k:1', kafkaUser: 'gw', passwordStdin: true };
+  const init = (passwords: string, more: Partial<InitOptions>): Promise<void> => {
+    const input = new PassThrough();
+    input.end(passwords);
+    return initialise(context(), { ...OPTIONS, ...flags, ...more }, input);
+  };
+  await init('one\ntwo\n', {});
+  const users = read('users');
+  const second = { config: 'conf/second.yaml' };
+  await expect(init('three\nfour\n', { ...second, user: ['press-2'] })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringMatching(/secrets\/kafka holds another password; nothing was changed/u),
+  });
+  await expect(init('three\ntwo\n', second)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringMatching(/users has press-1 already; nothing was changed/u),
+  });
+  expect([read('secrets/kafka'), read('users')]).toEqual(['two\n', users]);
+  expect(() => read('second.yaml')).toThrow(/ENOENT/u);
+  await init('three\nfour\n', { ...second, force: true });
+  expect([read('secrets/kafka'), read('secrets/kafka.old')]).toEqual(['four\n', 'two\n']);
+  expect([read('users.old'), modeOf('users.old'), modeOf('secrets/kafka.old')]).toEqual([
+    users,
+    0o600,
+    0o600,
+  ]);
+});
+
+test('what a person wrote stays, however often it is written anew', async () => {
+  mkdirSync(path.join(folder, 'conf'));
+  writeFileSync(path.join(folder, 'conf/gatelog.yaml'), '# mine\nlog: {level: warn}\n');
+  await initialise(context(), { ...OPTIONS, force: true });
+  const made = read('gatelog.yaml');
+  await initialise(context(), { ...OPTIONS, force: true, gateway: 'gw-2' });
+  expect(read('gatelog.yaml.old')).toBe(made);
+  expect(read('gatelog.yaml.old.1')).toMatch(/^# mine/u);
 });
 
 test('without a terminal and without --yes it says how', async () => {

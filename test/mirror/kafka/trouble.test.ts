@@ -85,6 +85,20 @@ test('plaintext to a listener that answers with a TLS alert', async () => {
   expect(failure.message).toMatch(/answers in TLS: this listener requires TLS \(configure tls\)/u);
 });
 
+test.each([
+  ['reset', (socket: Socket) => socket.resetAndDestroy()],
+  ['end', (socket: Socket) => socket.end()],
+])('a listener that hangs up (%s) without a word: what it may want', async (_how, hangUp) => {
+  const port = await listening(hangUp);
+  const bare = await refusalOf(linksWith(), HOST, port);
+  expect(bare.message).toMatch(
+    /wants TLS \(configure tls\) or SASL \(configure sasl\) closes the connection like this/u,
+  );
+  const sasl = { mechanism: 'PLAIN', username: 'u', password: 'p' } as const;
+  const withSasl = await refusalOf(linksWith({ sasl }), HOST, port);
+  expect(withSasl.message).toMatch(/wants TLS \(configure tls\) closes the connection like this/u);
+});
+
 test('a TLS handshake that is not answered', async () => {
   const port = await listening(() => {});
   const failure = await refusalOf(linksWith({ tls: {} }), HOST, port);

@@ -50,10 +50,12 @@ function sectionOf(key: string): string {
     const [, second = ''] = key.split('.');
     return SECTIONS_OF_MQTT.has(second) ? `mqtt.${second}` : 'mqtt';
   }
-  if (first !== 'mirrors') return first === 'gateway' || first === 'data' ? 'gateway, data' : first;
+  if (FIRST_OF_ALL.includes(first)) return FIRST_OF_ALL.join(', ');
+  if (first !== 'mirrors') return first;
   return ['kafka', 'mqtt', 'link'].includes(third) ? `mirrors.*.${third}` : 'mirrors';
 }
 
+const FIRST_OF_ALL = ['gateway', 'data', 'include'];
 const SECTIONS_OF_MQTT = new Set(['limits', 'sessions', 'jwt', 'dedup']);
 
 function entryOf(option: ConfigOption, words: OptionWords | undefined): string {

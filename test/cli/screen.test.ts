@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { ReadStream, WriteStream } from 'node:tty';
 import { describe, expect, test } from 'vitest';
-import { frameOf, keysOf, Screen } from '../../../src/cli/demo/screen.ts';
+import { frameOf, keysOf, Screen } from '../../src/cli/screen.ts';
 
 /** What a terminal of `rows` lines shows after obeying `output`; knows the sequences that Screen uses. */
 function shown(output: string, before: readonly string[] = []): string[] {

@@ -1,6 +1,10 @@
 import { writeSync } from 'node:fs';
 import type { ReadStream, WriteStream } from 'node:tty';
-import type { ViewSize } from './view.ts';
+
+export interface ViewSize {
+  readonly columns: number;
+  readonly rows: number;
+}
 
 /** DEC private modes and CSI sequences, as xterm, the Linux console, tmux and screen know them. */
 const ESC = '\u001b[';
@@ -26,7 +30,7 @@ export interface ScreenOptions {
 }
 
 /**
- * The terminal while the live view has it: alternate screen, hidden cursor, keys unbuffered. It is
+ * The terminal while a live view has it: alternate screen, hidden cursor, keys unbuffered. It is
  * given back on `leave`, and also when the process ends by an uncaught error or exit.
  */
 export class Screen {
