@@ -131,6 +131,7 @@ export const MIRROR_FORM: Form = objectOf<MirrorStatus>({
   sinceMs: [NUMBER, 'Since when.'],
   forMs: [AMOUNT, 'The same as a time that passed, whatever the clock did.'],
   downForMs: [AMOUNT, 'Without a session though one is wanted; absent: not so.', 'or absent'],
+  unansweredMs: [AMOUNT, 'For how long the oldest batch has had no receipt; 0: there is none.'],
   slowness: [TEXT, 'What slows the far side down.', 'or absent'],
   reason: [TEXT, 'Why it halted, is refused, or backs off.', 'or absent'],
   lastError: [LAST_ERROR, 'Whatever came of it.', 'or absent'],

@@ -73,6 +73,7 @@ const RELOAD: Form = objectOf<ReloadStatus>({
 export const STATUS_SCHEMA: Form = objectOf<AgentStatus>({
   version: [TEXT, 'Of gatelog.'],
   gateway: [TEXT, 'Id of this gateway.'],
+  gatewayAssumed: [{ type: 'boolean' }, 'Nobody chose that id: it was the host’s name.'],
   incarnation: [TEXT, 'Random id of the data folder.'],
   degraded: [orNull(TEXT), 'Why it serves without a log; null: it has one.'],
   degradedCode: [orNull(TEXT), 'The same for programs.'],

@@ -15,17 +15,16 @@ import { type Broker, startBroker } from './broker.ts';
 import { keptKeysIn } from './broker-options.ts';
 import { trustOf } from './clock-sources.ts';
 import { startControl } from './control.ts';
-import type { HttpDoor } from './http-door.ts';
-import { startHttp } from './http-side.ts';
+import { type HttpSide, startHttp } from './http-side.ts';
 import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
 import type { Glance } from './glance.ts';
 import { Exports } from './mirror-exports.ts';
 import { IngestGate } from './ingest.ts';
-import { KnownMirrors } from './known-mirrors.ts';
+import { KnownMirrors, type MirrorKind } from './known-mirrors.ts';
 import { LiveAgent, mayPass } from './live-agent.ts';
+import { LiveMirrors } from './mirrors-live.ts';
 import { LiveSettings } from './live-settings.ts';
-import type { MirrorFleet, MirrorSurroundings } from './mirrors.ts';
 import { startOtlp } from './otlp-teller.ts';
 import { Reloader } from './reloader.ts';
 import { StopStack } from './stop-stack.ts';
@@ -102,18 +101,18 @@ async function buildAgent(
   const gate = startGate(config, store, surroundings, stack);
   const known = await KnownMirrors.load(store, Object.keys(config.mirrors));
   known.warn(logger);
+  await known.beginAnewElsewhere(kindsOf(config), logger);
   const believed = { clock: believedClock(clock, trust), isClockSound: () => trust.isSound() };
-  const around = { ...believed, random, logger, known: known.names };
-  const fleet = await mirrorsOf(config, { store, ...around });
-  stack.push('the mirrors', async () => fleet?.stop());
-  await fleet?.start();
+  const live = new LiveMirrors({ ...believed, config, store, random, logger, known });
+  stack.push('the mirrors', () => live.stop());
+  await live.start();
   await surroundings.beforeServing?.(store.ledger);
-  const exports = new Exports(config, store, clock);
-  const agent = new RunningAgent(config, surroundings, { store, fleet, wear, stack, trust });
+  const exports = new Exports(() => live.config, store, clock);
+  const agent = new RunningAgent(config, surroundings, { store, live, wear, stack, trust });
   const operations: OperationsOptions = {
     reader: store.reader,
     ledger: store.ledger,
-    mirrors: fleet?.mirrors ?? new Map(),
+    mirrors: live.mirrors,
     forgetMirror: (name) => known.forget(name),
     exportMirror: exports.begin.bind(exports),
     status: () => agent.status(),
@@ -184,6 +183,12 @@ function startGate(
   return gate;
 }
 
+function kindsOf({ mirrors }: Config): Readonly<Record<string, MirrorKind>> {
+  return Object.fromEntries(
+    Object.entries(mirrors).map(([name, { upstream }]) => [name, upstream.kind]),
+  );
+}
+
 /** A host that got another name is the same gateway. */
 function ofFolder(config: Config, { gateway }: StoreIdentity, logger: Logger): Config {
   if (gateway === undefined || gateway === config.gateway) return config;
@@ -206,20 +211,10 @@ async function startTrust(
   return trust;
 }
 
-/** Their modules are loaded where there is one: they take memory. */
-async function mirrorsOf(
-  config: Config,
-  surroundings: MirrorSurroundings,
-): Promise<MirrorFleet | undefined> {
-  if (Object.keys(config.mirrors).length === 0) return undefined;
-  const { buildMirrors } = await import('./mirrors.ts');
-  return buildMirrors(config, surroundings);
-}
-
 interface AgentParts {
   readonly store: Store;
   readonly wear: WearMeter;
-  readonly fleet: MirrorFleet | undefined;
+  readonly live: LiveMirrors;
   readonly stack: StopStack;
   readonly trust: ClockTrust;
 }
@@ -234,7 +229,7 @@ class RunningAgent implements Agent {
   readonly #startedMonotonicMs: number;
   /** Comes last; until then the status has no listeners. */
   broker: Broker | undefined;
-  http: HttpDoor | undefined;
+  http: HttpSide | undefined;
   readonly #reloader: Reloader;
 
   constructor(config: Config, surroundings: AgentSurroundings, parts: AgentParts) {
@@ -248,7 +243,8 @@ class RunningAgent implements Agent {
       config,
       writer: parts.store.writer,
       broker: () => this.broker,
-      replaceMirror: async (name, next) => parts.fleet?.replace(name, next),
+      changeHttp: async (http) => this.http?.change(http),
+      changeMirrors: (names, next) => parts.live.change(names, next),
       setLogLevel,
     });
     const lookAtFiles = async (): Promise<void> => {
@@ -269,6 +265,7 @@ class RunningAgent implements Agent {
     return {
       version,
       gateway,
+      gatewayAssumed: store.identity.gatewayAssumed ?? false,
       incarnation: store.identity.incarnation,
       degraded: null,
       degradedCode: null,
@@ -314,7 +311,7 @@ class RunningAgent implements Agent {
 
   /** None begins any more, and what one waits for is not waited for. */
   endReloads(): Promise<void> {
-    this.#parts.fleet?.aboutToStop();
+    this.#parts.live.aboutToStop();
     return this.#reloader.stop();
   }
 
@@ -323,6 +320,6 @@ class RunningAgent implements Agent {
   }
 
   get #mirrors(): Mirror[] {
-    return [...(this.#parts.fleet?.mirrors.values() ?? [])];
+    return [...this.#parts.live.mirrors.values()];
   }
 }
