@@ -21,7 +21,7 @@ import type { Config } from './config-types.ts';
 import type { Glance } from './glance.ts';
 import { Exports } from './mirror-exports.ts';
 import { IngestGate } from './ingest.ts';
-import { KnownMirrors, type MirrorKind } from './known-mirrors.ts';
+import { KnownMirrors } from './known-mirrors.ts';
 import { LiveAgent, mayPass } from './live-agent.ts';
 import { LiveMirrors } from './mirrors-live.ts';
 import { LiveSettings } from './live-settings.ts';
@@ -101,7 +101,6 @@ async function buildAgent(
   const gate = startGate(config, store, surroundings, stack);
   const known = await KnownMirrors.load(store, Object.keys(config.mirrors));
   known.warn(logger);
-  await known.beginAnewElsewhere(kindsOf(config), logger);
   const believed = { clock: believedClock(clock, trust), isClockSound: () => trust.isSound() };
   const live = new LiveMirrors({ ...believed, config, store, random, logger, known });
   stack.push('the mirrors', () => live.stop());
@@ -181,12 +180,6 @@ function startGate(
   const gate = new IngestGate({ ...parts, routes, topics, defaultTopic, central });
   stack.push('the counts of dropped messages', () => gate.close());
   return gate;
-}
-
-function kindsOf({ mirrors }: Config): Readonly<Record<string, MirrorKind>> {
-  return Object.fromEntries(
-    Object.entries(mirrors).map(([name, { upstream }]) => [name, upstream.kind]),
-  );
 }
 
 /** A host that got another name is the same gateway. */

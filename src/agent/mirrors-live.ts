@@ -1,10 +1,10 @@
 import { GatelogError, messageOf } from '../errors.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import type { Config } from './config-types.ts';
-import type { KnownMirrors } from './known-mirrors.ts';
+import type { KnownMirrors, MirrorKinds } from './known-mirrors.ts';
 import type { MirrorFleet, MirrorSurroundings } from './mirrors.ts';
 
-export interface LiveMirrorsOptions extends Omit<MirrorSurroundings, 'known'> {
+export interface LiveMirrorsOptions extends Omit<MirrorSurroundings, 'known' | 'anewElsewhere'> {
   readonly config: Config;
   readonly known: KnownMirrors;
 }
@@ -74,7 +74,9 @@ export class LiveMirrors {
     if (this.#fleet === undefined) {
       const { MirrorFleet: Fleet } = await import('./mirrors.ts');
       const { known, ...around } = this.#options;
-      const surroundings = { ...around, known: () => known.names };
+      const anewElsewhere = (kinds: MirrorKinds): Promise<void> =>
+        known.beginAnewElsewhere(kinds, around.logger);
+      const surroundings = { ...around, known: () => known.names, anewElsewhere };
       this.#fleet = new Fleet(config, this.mirrors, surroundings);
     }
     return this.#fleet;

@@ -31,6 +31,7 @@ import {
   linkSpace,
   positionsName,
   sampledSpace,
+  type MirrorKinds,
 } from './known-mirrors.ts';
 import { MqttFarSides } from './mirror-far-sides.ts';
 
@@ -44,6 +45,8 @@ export interface MirrorSurroundings {
   readonly logger: Logger;
   /** Names of all mirrors that ever ran on the data folder, as of now. */
   readonly known: () => readonly string[];
+  /** Lets go of what those had elsewhere that lead to a far side of another kind now. */
+  readonly anewElsewhere: (kinds: MirrorKinds) => Promise<void>;
 }
 
 /** Where records go that a far side will never take. */
@@ -78,6 +81,8 @@ export class MirrorFleet {
 
   /** MUST come before anything is appended where the process begins: see OwnRecords. */
   async build(names: readonly string[], config: Config): Promise<void> {
+    const kinds = names.map((name) => [name, configOf(name, config).upstream.kind]);
+    await this.#surroundings.anewElsewhere(Object.fromEntries(kinds) as MirrorKinds);
     for (const name of names) await this.#farSides.expects(configOf(name, config));
     for (const name of names) this.#mirrors.set(name, await this.#build(name, config));
   }
