@@ -253,7 +253,7 @@ describe('starting', () => {
     expect(await cli.run(['mirror', 'forget', 'kafka'])).toMatchObject({
       code: 64,
       stderr:
-        'gatelog: mirror "kafka" is configured: take it out of the configuration first, and restart\n',
+        'gatelog: mirror "kafka" is configured: take it out of the configuration first, and reload that\n',
     });
     await agent.stop();
     const without = await cli.startAgent();

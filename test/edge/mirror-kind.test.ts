@@ -17,27 +17,37 @@ afterEach(async () => {
   await broker.stop();
 });
 
-const startWith = (upstream: object): ReturnType<CliFolder['startAgent']> => {
+function leadTo(upstream: object): void {
   const config = { gateway: 'gw-1', data: 'gatelog-data', mirrors: { central: upstream } };
   writeFileSync(path.join(cli.folder, 'gatelog.yaml'), JSON.stringify(config));
-  return cli.startAgent(['--config', 'gatelog.yaml']);
-};
+}
 
 async function lag(): Promise<number | undefined> {
   const { stdout } = await cli.run(['status', '--config', 'gatelog.yaml', '--json']);
   return (JSON.parse(stdout) as AgentStatus).mirrors[0]?.lagRecords;
 }
 
-test('what went to an MQTT broker goes to Kafka, too, when the mirror leads there', async () => {
-  const first = await startWith({ mqtt: { url: broker.url } });
-  await publish(first.url, [
-    { topic: 'a', payload: '1' },
-    { topic: 'b', payload: '2' },
-  ]);
-  await expect.poll(lag, { timeout: 20_000 }).toBe(0);
-  await first.agent.stop();
-  // Nobody is there: what waits for it shows.
-  const { agent } = await startWith({ kafka: { brokers: ['127.0.0.1:1'] } });
-  expect(agent.stdout()).toMatch(/"event":"mirror\.kind".*begins anew/u);
-  expect(await lag()).toBe(2);
-});
+// Nobody is there: what waits for it shows.
+const KAFKA = { kafka: { brokers: ['127.0.0.1:1'] } };
+
+test.each(['a restart', 'a reload'])(
+  'what went to an MQTT broker goes to Kafka, too, when the mirror leads there after %s',
+  async (how) => {
+    leadTo({ mqtt: { url: broker.url } });
+    let { agent, url } = await cli.startAgent(['--config', 'gatelog.yaml']);
+    await publish(url, [
+      { topic: 'a', payload: '1' },
+      { topic: 'b', payload: '2' },
+    ]);
+    await expect.poll(lag, { timeout: 20_000 }).toBe(0);
+    leadTo(KAFKA);
+    if (how === 'a restart') {
+      await agent.stop();
+      ({ agent, url } = await cli.startAgent(['--config', 'gatelog.yaml']));
+    } else {
+      await cli.run(['reload', '--config', 'gatelog.yaml']);
+    }
+    expect(agent.stdout()).toMatch(/"event":"mirror\.kind".*begins anew/u);
+    expect(await lag()).toBe(2);
+  },
+);
