@@ -5,6 +5,7 @@ import type { Problem } from '../../src/admin/http-problem.ts';
 import type { AgentStatus } from '../../src/admin/status.ts';
 import { GatelogError } from '../../src/errors.ts';
 import { HTTP_LIMITS } from '../../src/http-limits.ts';
+import { blocksOf } from '../support/docs/blocks.ts';
 import { ADMIN_TOKEN, HttpRig, type HttpRigOptions, READ_TOKEN } from '../support/http-rig.ts';
 import { SimClock } from '../support/sim-clock.ts';
 import { EventReader } from '../support/event-reader.ts';
@@ -178,8 +179,11 @@ describe('records', () => {
     const here = await filled();
     const problem = await problemIn(await here.get('/api/v1/topics/telemetry/records?partition=7'));
     expect(problem).toMatchObject({ status: 404, code: 'NOT_FOUND' });
-    const other = await problemIn(await here.get('/api/v1/topics/telemetri/records'));
-    expect(other.detail).toContain('telemetry');
+    const shown = blocksOf('docs/http.md').find(({ language }) => language === 'json');
+    for (const path of ['telemetri', 'telemetri/records']) {
+      const other = await problemIn(await here.get(`/api/v1/topics/${path}`));
+      expect(other).toEqual(JSON.parse(shown?.text ?? ''));
+    }
     const strange = await problemIn(await here.get('/api/v1/topics/..%2F..%2Fetc/records'));
     expect(strange.status).toBe(404);
   });

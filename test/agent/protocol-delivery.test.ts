@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { MortalSpace } from '../support/mortal-space.ts';
 import { startTestBroker, stopTestBrokers } from '../support/mqtt-broker.ts';
 import { RawDevice } from '../support/mqtt-raw.ts';
@@ -160,6 +160,14 @@ describe('Topic Alias Maximum of the device', () => {
 });
 
 describe('Message Expiry Interval', () => {
+  // aedes notes by the wall clock when a message came: that alone is moved, timers are not.
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
   function expiring(seconds: number): Record<string, unknown> {
     return { properties: { messageExpiryInterval: seconds } };
   }
@@ -172,9 +180,7 @@ describe('Message Expiry Interval', () => {
     await ears.untilClosed();
     await publishFrom(port, 'a', ['over'], 1, expiring(1));
     await publishFrom(port, 'a', ['later'], 1, expiring(3600));
-    await new Promise((resolve) => {
-      setTimeout(resolve, 1100);
-    });
+    vi.setSystemTime(Date.now() + 1100);
     const back = await connectLasting(port, 'ears');
     await expect.poll(() => payloads(back)).toEqual(['later']);
     expect(heard(back)[0]?.properties['messageExpiryInterval']).toBeLessThan(3600);
@@ -221,9 +227,7 @@ describe('Message Expiry Interval', () => {
     await publishFrom(port, 'a', ['first']);
     await publishFrom(port, 'a', ['over'], 1, { ...expiring(1), retain: true });
     await publishFrom(port, 'a', ['later'], 1, expiring(3600));
-    await new Promise((resolve) => {
-      setTimeout(resolve, 1100);
-    });
+    vi.setSystemTime(Date.now() + 1100);
     acknowledge(ears, 0, 'puback');
     await expect.poll(() => payloads(ears)).toEqual(['first', 'later']);
     expect(heard(ears)[1]?.properties['messageExpiryInterval']).toBeLessThan(3600);

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseDocument } from 'yaml';
 import yargs from 'yargs';
 import { parseConfig } from '../../src/agent/config.ts';
 import { parseAclFile } from '../../src/agent/config-acl-file.ts';
@@ -17,16 +18,19 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+const CREDENTIALS = 'credentials';
+
 /** Makes the files that the text refers to, so that it can be read. */
 function load(text: string): ReturnType<typeof parseConfig> {
-  for (const [, name = ''] of text.matchAll(/\$\{file:([^}]+)\}/gu)) {
-    const file = path.resolve(folder, name);
+  for (const [, kind, name = ''] of text.matchAll(/\$\{(file|credential):([^}]+)\}/gu)) {
+    const file = path.resolve(folder, kind === 'file' ? '.' : CREDENTIALS, name);
     if (!file.startsWith(folder)) continue;
     mkdirSync(path.dirname(file), { recursive: true });
     const pem = `-----BEGIN TEST-----\n${'x'.repeat(32)}\n`;
     writeFileSync(file, /\.(?:pem|crt|key)$|cert/u.test(name) ? pem : `${name.padEnd(32, 'x')}\n`);
   }
-  return parseConfig(text, path.join(folder, 'gatelog.yaml'), { env: {}, workingFolder: folder });
+  const env = { CREDENTIALS_DIRECTORY: path.join(folder, CREDENTIALS) };
+  return parseConfig(text, path.join(folder, 'gatelog.yaml'), { env, workingFolder: folder });
 }
 
 /** What has nothing but `acl` and `roles` is a file of rules. */
@@ -46,6 +50,16 @@ test.each(configs.map((block) => [placeOf(block), block] as const))(
     expect(warningsOf(text)).toEqual([]);
   },
 );
+
+test.each(
+  all
+    .filter(({ language, notRun }) => language === 'yaml' && notRun !== undefined)
+    .map((block) => [placeOf(block), block] as const),
+)('%s is not ours, and YAML at least', (_, { text, notRun }) => {
+  expect(notRun).toMatch(/configuration; `test\/\S+` plays what it does/u);
+  // ESPHome's `!secret` is its own.
+  expect(parseDocument(text, { logLevel: 'error' }).errors).toEqual([]);
+});
 
 test('blocks have languages that somebody looks after', () => {
   const known = new Set(['sh', 'yaml', 'text', 'python', 'java', 'js', 'json', 'promql', 'ini']);
@@ -89,15 +103,32 @@ function helpOf(names: readonly string[]): Promise<string> {
   return addCommands(parser.wrap(200), PLAIN_CONTEXT).getHelp();
 }
 
-test('every file that a document links to is there', () => {
+test('every file and heading that a document links to is there', () => {
   const missing = documents().flatMap((file) =>
-    [...textOf(file).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)[^)]*\)/gu)]
-      .map(([, target = '']) => path.join(path.dirname(file), target))
-      .filter((target) => !existsSync(path.join(import.meta.dirname, '../..', target)))
-      .map((target) => `${file} → ${target}`),
+    [...textOf(file).matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)/gu)]
+      .filter(([, target = '', heading]) => !isThere(file, target, heading))
+      .map(([link]) => `${file} → ${link}`),
   );
   expect(missing).toEqual([]);
 });
+
+function isThere(file: string, target: string, heading: string | undefined): boolean {
+  const found = target === '' ? file : path.join(path.dirname(file), target);
+  if (!existsSync(path.join(import.meta.dirname, '../..', found))) return false;
+  return heading === undefined || headingsOf(found).has(heading);
+}
+
+/** As GitHub makes anchors of them. */
+function headingsOf(file: string): Set<string> {
+  return new Set(
+    [...textOf(file).matchAll(/^#+ (.+)$/gmu)].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+}
 
 test('troubleshooting has every reason of a loss and every state of a mirror in trouble', () => {
   const text = textOf('docs/troubleshooting.md');

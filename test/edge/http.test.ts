@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { connectAsync } from 'mqtt';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -6,6 +6,7 @@ import type { AgentEvent } from '../../src/admin/event-book.ts';
 import type { AgentStatus } from '../../src/admin/status.ts';
 import { toolFile } from '../setup/tools.mjs';
 import { CliFolder, publish } from '../support/cli.ts';
+import { blocksOf } from '../support/docs/blocks.ts';
 import { EventReader } from '../support/event-reader.ts';
 import { ADMIN_TOKEN } from '../support/http-rig.ts';
 import { runProcess } from '../support/process.ts';
@@ -147,6 +148,23 @@ test('the alert rules are such, and say what they are to say', async () => {
   const cases = path.join(ROOT, 'test/support/gatelog-alerts-cases.yml');
   const tested = await runProcess({ command, args: ['test', 'rules', cases] });
   expect(tested).toMatchObject({ code: 0, stdout: expect.stringContaining('SUCCESS') });
+});
+
+test('Prometheus reads what docs/http.md shows for it', async () => {
+  const shown = blocksOf('docs/http.md').find(({ text }) => text.includes('scrape_configs'));
+  const place = (name: string): string => path.join(cli.folder, name);
+  writeFileSync(place('gatelog-token'), ADMIN_TOKEN);
+  copyFileSync(
+    path.join(ROOT, 'deploy/prometheus/gatelog-alerts.yml'),
+    place('gatelog-alerts.yml'),
+  );
+  const text = shown?.text.replace('/etc/prometheus', cli.folder) ?? '';
+  writeFileSync(place('prometheus.yml'), text);
+  const args = ['check', 'config', place('prometheus.yml')];
+  expect(await runProcess({ command: toolFile('promtool'), args })).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/is valid prometheus config file[^]*rules found/u),
+  });
 });
 
 describe('what happens', () => {

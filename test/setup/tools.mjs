@@ -12,6 +12,8 @@ const TOOLS = [
   { program: 'mosquitto_sub', debian: 'mosquitto-clients' },
   { program: 'kcat', debian: 'kcat' },
   { program: 'java', debian: 'default-jre-headless', check: javaIsNewEnough },
+  { program: 'javac', debian: 'default-jdk-headless' },
+  { program: 'curl', debian: 'curl' },
   { program: 'mvn', debian: 'maven' },
   { program: 'openssl', debian: 'openssl' },
   { program: 'cc', debian: 'gcc libc6-dev' },
@@ -19,9 +21,10 @@ const TOOLS = [
   { program: 'ip', debian: 'iproute2' },
   { program: 'nft', debian: 'nftables' },
   { program: 'chromium', debian: 'chromium' },
+  { program: 'prometheus', debian: 'prometheus' },
   { program: 'promtool', debian: 'prometheus' },
   // Debian's own, which has its packages; another python3 may stand before it on the path.
-  { program: 'python3', debian: 'python3-paho-mqtt', check: hasPaho },
+  { program: 'python3', debian: 'python3-paho-mqtt python3-confluent-kafka', check: hasLibraries },
 ];
 
 /** Those that only the tests of the Debian package and of systemd need (`npm run test:package`). */
@@ -52,8 +55,9 @@ export function toolFile(program) {
   return file;
 }
 
-function hasPaho(file) {
-  const { status } = spawnSync(file, ['-c', 'import paho.mqtt.client'], { stdio: 'ignore' });
+function hasLibraries(file) {
+  const load = 'import paho.mqtt.client, confluent_kafka';
+  const { status } = spawnSync(file, ['-c', load], { stdio: 'ignore' });
   return status === 0;
 }
 
@@ -108,7 +112,7 @@ function explain(missing, packages) {
 export function ensureTools(path, wanted = TOOLS.map(({ program }) => program)) {
   const missing = missingTools(path, wanted);
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map(({ debian }) => debian))];
+  const packages = [...new Set(missing.flatMap(({ debian }) => debian.split(' ')))];
   const mayInstall = process.getuid?.() === 0 && find('apt-get', path) !== undefined;
   if (!mayInstall) throw new PrepareError(explain(missing, packages));
   process.stdout.write(`gatelog: installing ${packages.join(', ')} (apt-get)\n`);

@@ -10,10 +10,13 @@ export interface Block {
   readonly text: string;
   /** Why it is not run by the tests, as the document itself says in the line before it. */
   readonly notRun: string | undefined;
+  /** It changes the machine: it is run in a Debian of its own, as the document says in the line before it. */
+  readonly inDebian: boolean;
 }
 
 const ROOT = path.join(import.meta.dirname, '../../..');
 const NOT_RUN = /^\*Not run by the tests: (.+)\*$/u;
+const IN_DEBIAN = /^\*Run in a Debian of its own by `npm run test:package`, .+\*$/u;
 
 export function documents(): string[] {
   const inDocs = readdirSync(path.join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
@@ -34,7 +37,8 @@ export function blocksOf(file: string): Block[] {
     const text = lines.slice(at + 1, end).map((line) => line.slice(indent.length));
     const before = lines.slice(0, at).findLast((line) => line.trim() !== '') ?? '';
     const notRun = NOT_RUN.exec(before.trim())?.[1];
-    blocks.push({ file, line: at + 1, language, text: `${text.join('\n')}\n`, notRun });
+    const inDebian = IN_DEBIAN.test(before.trim());
+    blocks.push({ file, line: at + 1, language, text: `${text.join('\n')}\n`, notRun, inDebian });
     at = end;
   }
   return blocks;
