@@ -69,7 +69,8 @@ const config: ViteUserConfig = defineConfig({
           name: 'package',
           include: ['test/package/**/*.test.ts'],
           testTimeout: 600_000,
-          hookTimeout: 600_000,
+          // A Debian of another architecture is made by emulated programs: minutes, on a busy machine many.
+          hookTimeout: 3_000_000,
           fileParallelism: false,
         },
       },

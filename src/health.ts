@@ -118,22 +118,63 @@ export function parseHealth(value: Uint8Array | null): HealthJson | undefined {
   }
 }
 
-/** As far as a table of them relies on it. */
+/** As far as a table of them relies on it: what one gateway writes must not hide the others. */
 function isHealth(health: HealthJson): boolean {
-  const { schema, gateway, time, version, intervalMs, agent, host, mirrors, losses } = health;
-  const { disk, devices, clock } = health;
+  const { schema, gateway, time, version, intervalMs, mirrors, losses } = health;
   return (
     schema === HEALTH_SCHEMA &&
-    [gateway, time, version].every((text) => typeof text === 'string') &&
+    [gateway, time, version].every(isText) &&
     parseIsoTime(time) !== undefined &&
-    [intervalMs, agent.uptimeMs, host.cores, ...host.load].every(Number.isFinite) &&
-    mirrors.every(
-      ({ name, state, lagRecords }) =>
-        typeof name === 'string' && typeof state === 'string' && Number.isFinite(lagRecords),
-    ) &&
+    Number.isFinite(intervalMs) &&
+    isAgent(health.agent) &&
+    isHost(health.host) &&
+    mirrors.every(isMirror) &&
     Object.values(losses).every(Number.isFinite) &&
-    (disk === null || typeof disk.step === 'string') &&
-    (clock === null || typeof clock.state === 'string') &&
-    (devices === null || Number.isFinite(devices.connections))
+    isSurrounding(health)
   );
+}
+
+function isAgent({ uptimeMs, trouble }: AgentHealth): boolean {
+  return Number.isFinite(uptimeMs) && isTextOrNull(trouble);
+}
+
+function isHost({ cores, load, interfaces, ...host }: HostHealth): boolean {
+  const { cpuShare, temperatureC, memoryBytes, memoryAvailableBytes } = host;
+  return (
+    [cores, memoryBytes, ...load].every(Number.isFinite) &&
+    [cpuShare, temperatureC, memoryAvailableBytes].every(isNumberOrNull) &&
+    interfaces.every(({ name, state }) => isText(name) && isText(state))
+  );
+}
+
+function isMirror({ name, state, lagRecords, lagMs, reason }: MirrorHealth): boolean {
+  return (
+    isText(name) &&
+    isText(state) &&
+    Number.isFinite(lagRecords) &&
+    isNumberOrNull(lagMs) &&
+    isTextOrNull(reason)
+  );
+}
+
+function isSurrounding({ disk, clock, wear, devices }: HealthJson): boolean {
+  return (
+    (disk === null || (isText(disk.step) && isNumberOrNull(disk.freeBytes))) &&
+    (clock === null || isText(clock.state)) &&
+    (wear === null || isNumberOrNull(wear.ratingYears)) &&
+    (devices === null ||
+      (Number.isFinite(devices.connections) && isNumberOrNull(devices.messagesPerSecond)))
+  );
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string';
+}
+
+function isTextOrNull(value: unknown): boolean {
+  return value === null || isText(value);
+}
+
+function isNumberOrNull(value: unknown): boolean {
+  return value === null || Number.isFinite(value);
 }

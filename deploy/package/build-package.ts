@@ -69,6 +69,7 @@ export async function buildPackage(options: PackageOptions): Promise<DebianPacka
 
 interface ControlFields {
   readonly Package: string;
+  /** Who answers for the package; also in its changelog. Nobody does as it stands: docs/package.md. */
   readonly Maintainer: string;
   readonly [field: string]: string;
 }

@@ -23,7 +23,7 @@ export interface HttpAccessOptions {
   readonly adminToken: string | undefined;
   /** Names, beside addresses and localhost, that browsers may know this agent by. */
   readonly hosts: readonly string[];
-  /** Devices need no name, and no rules say who reads what: on this machine that is so over MQTT, too. */
+  /** Anybody on this machine may read them over MQTT, too: no name, certificate or group, and no rules. */
   readonly recordsAreOpen: () => boolean;
 }
 
@@ -119,7 +119,7 @@ export class HttpAccess {
     }
     if (need === 'records' && !this.#options.recordsAreOpen()) {
       const text =
-        'who reads what is said here (mqtt.users, mqtt.acl), so records need a token: http.token';
+        'who reads what is said here (mqtt.users, mqtt.acl, the listeners of MQTT), so records need a token: http.token';
       throw new HttpRefusal('UNAUTHENTICATED', text, CHALLENGE);
     }
   }

@@ -1,10 +1,16 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import type { FastifySchema } from 'fastify';
 import { HTTP_LIMITS } from '../http-limits.ts';
+import { CLIENTS_FORM } from './client-schema.ts';
 import type { MirrorAction } from './control-api.ts';
+import { EVENT_FORM } from './event-schema.ts';
+import { HISTORY_FORM } from './history-schema.ts';
 import { PROBLEM_TYPE } from './http-problem.ts';
+import { MIRROR_FORM, RESUMED_FORM, SEEK_FORM, SKIP_FORM } from './mirror-schema.ts';
 import { UNREADY } from './readiness.ts';
+import { arrayOf } from './schema-forms.ts';
 import { STATUS_SCHEMA } from './status-schema.ts';
+import { TOPIC_FORM } from './topic-schema.ts';
 
 /** What requests may hold, and what answers do: checked, and described as OpenAPI, from one text. */
 
@@ -97,6 +103,7 @@ export const READINESS: FastifySchema = {
   ),
   response: {
     200: json('They may.', STATE),
+    '4xx': PROBLEM,
     503: json('They may not, or it is not stored.', {
       type: 'object',
       required: ['status', 'reasons'],
@@ -119,15 +126,8 @@ export const METRICS: FastifySchema = route(
   },
 );
 
-/** What it holds is in docs/http.md and in `gatelog status --json`: it grows. */
-const OBJECT: Schema = { type: 'object', additionalProperties: true };
-
-function listOf(name: string): Schema {
-  return {
-    type: 'object',
-    required: [name],
-    properties: { [name]: { type: 'array', items: OBJECT } },
-  };
+function listOf(name: string, items: Schema): Schema {
+  return { type: 'object', required: [name], properties: { [name]: { type: 'array', items } } };
 }
 
 export const STATUS: FastifySchema = route(
@@ -142,15 +142,11 @@ export const HISTORY: FastifySchema = route(
     description:
       'Rates are per second over a step of stepMs, the others as they were at its end (of a day’s steps the greatest, of freeBytes the least); null: not known. until is when the last figure of each series was taken.',
   },
-  json('hour and day.', OBJECT),
+  json('hour and day.', HISTORY_FORM),
 );
 export const CLIENTS: FastifySchema = route(
   { tag: 'status', id: 'clients', summary: 'Who is connected, in the order in which they came.' },
-  json('And how many there are in all.', {
-    type: 'object',
-    required: ['total', 'clients'],
-    properties: { total: { type: 'integer' }, clients: { type: 'array', items: OBJECT } },
-  }),
+  json('And how many there are in all.', CLIENTS_FORM),
   {
     querystring: strict({
       limit: { ...OFFSET, maximum: HTTP_LIMITS.clients, description: 'So many at most.' },
@@ -159,20 +155,20 @@ export const CLIENTS: FastifySchema = route(
 );
 export const TOPICS: FastifySchema = route(
   { tag: 'status', id: 'topics', summary: 'The topics of the log.' },
-  json('With offsets and sizes.', listOf('topics')),
+  json('With offsets and sizes.', listOf('topics', TOPIC_FORM)),
 );
 export const TOPIC: FastifySchema = route(
   { tag: 'status', id: 'topic', summary: 'One topic of the log.' },
-  json('With offsets and sizes.', OBJECT),
+  json('With offsets and sizes.', TOPIC_FORM),
   { params: strict({ topic: NAME }, ['topic']) },
 );
 export const MIRRORS: FastifySchema = route(
   { tag: 'mirrors', id: 'mirrors', summary: 'The mirrors: state, lag, what was sent and lost.' },
-  json('As in the status.', listOf('mirrors')),
+  json('As in the status.', listOf('mirrors', MIRROR_FORM)),
 );
 export const MIRROR: FastifySchema = route(
   { tag: 'mirrors', id: 'mirror', summary: 'One mirror.' },
-  json('As in the status.', OBJECT),
+  json('As in the status.', MIRROR_FORM),
   { params: strict({ mirror: NAME }, ['mirror']) },
 );
 
@@ -223,7 +219,7 @@ export const EVENTS: FastifySchema = route(
   {
     description: 'The latest events, oldest first; or the stream.',
     content: {
-      'application/json': { schema: listOf('events') },
+      'application/json': { schema: listOf('events', EVENT_FORM) },
       'text/event-stream': { schema: { type: 'string' } },
     },
   },
@@ -232,9 +228,15 @@ export const EVENTS: FastifySchema = route(
 
 const TOPIC_NAME: Schema = { type: 'string', minLength: 1, maxLength: 249 };
 
-const COMMANDS: Readonly<
-  Record<MirrorAction, { readonly summary: string; readonly body: Schema }>
-> = {
+interface CommandText {
+  readonly summary: string;
+  readonly body: Schema;
+  /** What the mirror answers; absent: it has nothing to say. */
+  readonly result?: Schema;
+}
+const NOTHING: Schema = { type: 'object', properties: {} };
+
+const COMMANDS: Readonly<Record<MirrorAction, CommandText>> = {
   pause: {
     summary: 'Sends nothing more, of one topic or at all, until resume.',
     body: strict({ topic: TOPIC_NAME }),
@@ -242,6 +244,7 @@ const COMMANDS: Readonly<
   resume: {
     summary: 'Goes on, with what was paused, halted or stopped.',
     body: strict({ topic: TOPIC_NAME }),
+    result: RESUMED_FORM,
   },
   seek: {
     summary:
@@ -254,12 +257,14 @@ const COMMANDS: Readonly<
       },
       ['topic', 'to'],
     ),
+    result: arrayOf(SEEK_FORM),
   },
   skip: {
     summary: 'Passes over records that the far side does not take; they stand in the loss ledger.',
     body: strict({ topic: TOPIC_NAME, partition: OFFSET, count: { ...OFFSET, minimum: 1 } }, [
       'topic',
     ]),
+    result: SKIP_FORM,
   },
   forget: {
     summary: 'Lets go of the position of a mirror that is not configured any more.',
@@ -268,13 +273,21 @@ const COMMANDS: Readonly<
 };
 
 export function commandSchema(action: MirrorAction): FastifySchema {
-  const { summary, body } = COMMANDS[action];
+  const { summary, body, result = NOTHING } = COMMANDS[action];
   const text = { tag: 'mirrors', id: `${action}Mirror`, summary };
-  return route(text, json('It is done.', OBJECT), {
-    params: strict({ mirror: NAME }, ['mirror']),
-    body,
-    security: [{ adminToken: [] }],
-  });
+  return route(
+    text,
+    json('It is done.', {
+      type: 'object',
+      required: ['result'],
+      properties: { result },
+    }),
+    {
+      params: strict({ mirror: NAME }, ['mirror']),
+      body,
+      security: [{ adminToken: [] }],
+    },
+  );
 }
 
 export function DESCRIPTION(version: string): FastifyDynamicSwaggerOptions {
@@ -286,10 +299,17 @@ export function DESCRIPTION(version: string): FastifyDynamicSwaggerOptions {
       info: {
         title: 'gatelog agent',
         version,
+        license: { name: 'Apache License 2.0', identifier: 'Apache-2.0' },
         description:
           'What a gateway tells of itself, and the steering of its mirrors. Every request that is refused gets problem details (RFC 9457).',
       },
       servers: [{ url: '/' }],
+      tags: [
+        { name: 'health', description: 'For who watches over it: probes, Prometheus.' },
+        { name: 'status', description: 'What it tells of itself.' },
+        { name: 'mirrors', description: 'The way up, and its steering.' },
+        { name: 'records', description: 'What the log holds, and what it lost.' },
+      ],
       components: {
         securitySchemes: {
           token: { ...scheme, description: 'http.token of the configuration: reading.' },

@@ -1,6 +1,14 @@
 import { TRUST_STATES } from '../clock-status.ts';
 import { parseIsoTime } from '../time.ts';
-import { labelled, type MetricFamily, seconds, single, states } from './metrics-family.ts';
+import type { CertificateStatus } from './certificate-status.ts';
+import {
+  labelled,
+  type MetricFamily,
+  type MetricSource,
+  seconds,
+  single,
+  states,
+} from './metrics-family.ts';
 import { unreadyOf } from './readiness.ts';
 
 /** The agent itself, the machine's clock, certificates, and the process. */
@@ -67,14 +75,14 @@ export const AGENT_METRICS: readonly MetricFamily[] = [
     'gauge',
     'gatelog_certificate_expiry_timestamp_seconds',
     'When a certificate of a listener is good no longer, in seconds since 1970.',
-    ({ status }) => status.certificates,
+    certificates,
     ({ file, expiresAt }) => [{ file }, seconds(parseIsoTime(expiresAt))],
   ),
   labelled(
     'gauge',
     'gatelog_certificate_trouble',
     '1: newer files of a certificate can’t be used, and those from before are.',
-    ({ status }) => status.certificates,
+    certificates,
     ({ file, trouble }) => [{ file }, trouble !== null],
   ),
   labelled(
@@ -145,3 +153,12 @@ export const AGENT_METRICS: readonly MetricFamily[] = [
     ({ process: { busySeconds } }) => busySeconds,
   ),
 ];
+
+/** Each file once: devices and the HTTP side may be shown the same one. What is wrong with either is said. */
+function certificates({ status }: MetricSource): readonly CertificateStatus[] {
+  const files = new Map<string, CertificateStatus>();
+  for (const each of status.certificates) {
+    if (each.trouble !== null || !files.has(each.file)) files.set(each.file, each);
+  }
+  return [...files.values()];
+}

@@ -15,6 +15,8 @@ import type { WearStatus } from './wear-status.ts';
 export interface AgentStatus {
   readonly version: string;
   readonly gateway: string;
+  /** Nobody chose that id: it is the host's name when the data folder was made. */
+  readonly gatewayAssumed: boolean;
   /** Random id of the data folder. */
   readonly incarnation: string;
   /** Why it serves without a log, so that nothing durable is acknowledged; null: it has one. */

@@ -15,8 +15,7 @@ import { type Broker, startBroker } from './broker.ts';
 import { keptKeysIn } from './broker-options.ts';
 import { trustOf } from './clock-sources.ts';
 import { startControl } from './control.ts';
-import type { HttpDoor } from './http-door.ts';
-import { startHttp } from './http-side.ts';
+import { type HttpSide, startHttp } from './http-side.ts';
 import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
 import type { Glance } from './glance.ts';
@@ -24,8 +23,9 @@ import { Exports } from './mirror-exports.ts';
 import { IngestGate } from './ingest.ts';
 import { KnownMirrors } from './known-mirrors.ts';
 import { LiveAgent, mayPass } from './live-agent.ts';
+import { LiveMirrors } from './mirrors-live.ts';
 import { LiveSettings } from './live-settings.ts';
-import type { MirrorFleet, MirrorSurroundings } from './mirrors.ts';
+import { startOtlp } from './otlp-teller.ts';
 import { Reloader } from './reloader.ts';
 import { StopStack } from './stop-stack.ts';
 import { wearBudgetOf } from './wear-budget.ts';
@@ -102,17 +102,16 @@ async function buildAgent(
   const known = await KnownMirrors.load(store, Object.keys(config.mirrors));
   known.warn(logger);
   const believed = { clock: believedClock(clock, trust), isClockSound: () => trust.isSound() };
-  const around = { ...believed, random, logger, known: known.names };
-  const fleet = await mirrorsOf(config, { store, ...around });
-  stack.push('the mirrors', async () => fleet?.stop());
-  await fleet?.start();
+  const live = new LiveMirrors({ ...believed, config, store, random, logger, known });
+  stack.push('the mirrors', () => live.stop());
+  await live.start();
   await surroundings.beforeServing?.(store.ledger);
-  const exports = new Exports(config, store, clock);
-  const agent = new RunningAgent(config, surroundings, { store, fleet, wear, stack, trust });
+  const exports = new Exports(() => live.config, store, clock);
+  const agent = new RunningAgent(config, surroundings, { store, live, wear, stack, trust });
   const operations: OperationsOptions = {
     reader: store.reader,
     ledger: store.ledger,
-    mirrors: fleet?.mirrors ?? new Map(),
+    mirrors: live.mirrors,
     forgetMirror: (name) => known.forget(name),
     exportMirror: exports.begin.bind(exports),
     status: () => agent.status(),
@@ -123,7 +122,9 @@ async function buildAgent(
   await startControl({ dataFolder: config.data, ...operations, reload }, clock, stack);
   const isOpen = (): boolean => agent.broker?.isOpen() ?? false;
   agent.http = await startHttp(config, operations, { ...surroundings, isOpen }, stack);
-  await startTelling(config, store, { ...surroundings, status: () => agent.status() }, stack);
+  const telling = { ...surroundings, status: () => agent.status() };
+  await startTelling(config, store, telling, stack);
+  startOtlp(config, telling, stack);
   agent.broker = await brokerOf(config, { store, gate, trust }, surroundings);
   const { broker } = agent;
   stack.push('the broker', () => broker.stop());
@@ -203,20 +204,10 @@ async function startTrust(
   return trust;
 }
 
-/** Their modules are loaded where there is one: they take memory. */
-async function mirrorsOf(
-  config: Config,
-  surroundings: MirrorSurroundings,
-): Promise<MirrorFleet | undefined> {
-  if (Object.keys(config.mirrors).length === 0) return undefined;
-  const { buildMirrors } = await import('./mirrors.ts');
-  return buildMirrors(config, surroundings);
-}
-
 interface AgentParts {
   readonly store: Store;
   readonly wear: WearMeter;
-  readonly fleet: MirrorFleet | undefined;
+  readonly live: LiveMirrors;
   readonly stack: StopStack;
   readonly trust: ClockTrust;
 }
@@ -231,7 +222,7 @@ class RunningAgent implements Agent {
   readonly #startedMonotonicMs: number;
   /** Comes last; until then the status has no listeners. */
   broker: Broker | undefined;
-  http: HttpDoor | undefined;
+  http: HttpSide | undefined;
   readonly #reloader: Reloader;
 
   constructor(config: Config, surroundings: AgentSurroundings, parts: AgentParts) {
@@ -245,7 +236,8 @@ class RunningAgent implements Agent {
       config,
       writer: parts.store.writer,
       broker: () => this.broker,
-      replaceMirror: async (name, next) => parts.fleet?.replace(name, next),
+      changeHttp: async (http) => this.http?.change(http),
+      changeMirrors: (names, next) => parts.live.change(names, next),
       setLogLevel,
     });
     const lookAtFiles = async (): Promise<void> => {
@@ -266,6 +258,7 @@ class RunningAgent implements Agent {
     return {
       version,
       gateway,
+      gatewayAssumed: store.identity.gatewayAssumed ?? false,
       incarnation: store.identity.incarnation,
       degraded: null,
       degradedCode: null,
@@ -311,7 +304,7 @@ class RunningAgent implements Agent {
 
   /** None begins any more, and what one waits for is not waited for. */
   endReloads(): Promise<void> {
-    this.#parts.fleet?.aboutToStop();
+    this.#parts.live.aboutToStop();
     return this.#reloader.stop();
   }
 
@@ -320,6 +313,6 @@ class RunningAgent implements Agent {
   }
 
   get #mirrors(): Mirror[] {
-    return [...(this.#parts.fleet?.mirrors.values() ?? [])];
+    return [...this.#parts.live.mirrors.values()];
   }
 }

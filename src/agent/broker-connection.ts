@@ -45,7 +45,7 @@ export class DeviceConnection implements Asking, Held, InputTaker, PartHolder, S
   readonly #line: AckLine;
   readonly #holds: Holds;
   #settlingMade: Settling | undefined;
-  readonly #rate: ClientRate | undefined;
+  #rate: ClientRate | undefined;
   /** Most devices never subscribe. */
   #answers: OpenAnswers | undefined;
   #access: Access | undefined;
@@ -70,7 +70,6 @@ export class DeviceConnection implements Asking, Held, InputTaker, PartHolder, S
     return this.#state === 'open';
   }
 
-  /** From the socket, by aedes. */
   read(chunk: Buffer): void {
     if (this.#state === 'ended') return;
     this.#frames.push(chunk);
@@ -114,6 +113,11 @@ export class DeviceConnection implements Asking, Held, InputTaker, PartHolder, S
     this.#workOn();
   }
 
+  /** `mqtt.limits` says something else now. */
+  takeLimits(): void {
+    this.#rate = this.#context.rates.anew(this.#rate, this);
+  }
+
   tooFast(): void {
     const why = 'it sent more than mqtt.limits allows for too long';
     this.#violated(new ProtocolViolation(REASON.messageRateTooHigh, why));
@@ -152,7 +156,6 @@ export class DeviceConnection implements Asking, Held, InputTaker, PartHolder, S
     sayGoodbye(this.#client, this.#socket);
   }
 
-  /** No more patience. */
   destroy(): void {
     this.#socket.destroy();
   }

@@ -57,7 +57,7 @@ export class Door {
   /** Why handshakes ended, of sockets that are closed. */
   readonly #troubles = new WeakMap<Socket, string>();
   readonly #refusals: RefusalLine;
-  readonly #rates: ConnectRates;
+  #rates: ConnectRates;
   #turnedAway = 0;
   #isShut = false;
 
@@ -65,6 +65,11 @@ export class Door {
     this.#options = options;
     this.#refusals = new RefusalLine('connection.refused', options);
     this.#rates = new ConnectRates(options.limits ?? DEFAULT_CLIENT_LIMITS, options.clock);
+  }
+
+  /** From now on. */
+  changeLimits(limits: ConnectLimits): void {
+    this.#rates = new ConnectRates(limits, this.#options.clock);
   }
 
   get turnedAway(): number {

@@ -53,8 +53,9 @@ export function keptKeysIn(dataFolder: string): KeptKeysPlace {
   return { file: path.join(dataFolder, 'token-keys.json'), isReadOnly: false };
 }
 
+/** One object for all who ask it, which is changed where other limits come to count. */
 export function limitsOf({ limits }: BrokerOptions): ClientLimits {
-  return limits ?? DEFAULT_CLIENT_LIMITS;
+  return { ...(limits ?? DEFAULT_CLIENT_LIMITS) };
 }
 
 /** Loaded where it is asked for: most do not. */

@@ -1,3 +1,4 @@
+import type { ClientLimits } from '../client-limits.ts';
 import { messageOf } from '../errors.ts';
 import type { AccessControl } from './broker-access.ts';
 import { Admission } from './broker-admission.ts';
@@ -28,6 +29,8 @@ export interface BrokerParts {
   readonly answering: Answering;
   readonly order: PublishOrder;
   readonly retained: RetainedAnswers;
+  /** Changed in place when others come to count. */
+  readonly limits: ClientLimits;
 }
 
 /** Throws GatelogError CONFIG_INVALID. */
@@ -75,7 +78,7 @@ export async function brokerParts(options: BrokerOptions): Promise<BrokerParts> 
   });
   const numbers = await numbersOf(options);
   const assembled = { numbers, handle, hooks, admission, sessions, persistence };
-  return { ...assembled, shared, edges, answering, order, retained };
+  return { ...assembled, shared, edges, answering, order, retained, limits };
 }
 
 /** By whose they are, as far as is known of who is away. */

@@ -38,28 +38,47 @@ export interface Slowed {
 
 /** `mqtt.limits`: how much a second, of one client and of all. */
 export class Rates {
-  readonly #limits: ClientLimits;
   readonly #clock: Clock;
-  readonly #total: Buckets;
-  readonly #isNone: boolean;
+  #limits: ClientLimits;
+  #total: Buckets;
 
   constructor(limits: ClientLimits, clock: Clock) {
-    const { messagesPerSecond, bytesPerSecond } = limits;
-    const { totalMessagesPerSecond, totalBytesPerSecond } = limits;
-    const all = [messagesPerSecond, bytesPerSecond, totalMessagesPerSecond, totalBytesPerSecond];
     this.#limits = limits;
     this.#clock = clock;
-    this.#total = new Buckets(totalMessagesPerSecond, totalBytesPerSecond, clock);
-    this.#isNone = all.every((rate) => rate === undefined);
+    this.#total = this.#totalOf(limits);
+  }
+
+  /** From now on; who is connected asks `anew`. */
+  change(limits: ClientLimits): void {
+    this.#limits = limits;
+    this.#total = this.#totalOf(limits);
+  }
+
+  /** Instead of one of before, which holds nobody up any more. */
+  anew(before: ClientRate | undefined, slowed: Slowed): ClientRate | undefined {
+    before?.end();
+    slowed.goOn();
+    return this.of(slowed);
   }
 
   /** Undefined: there is no bound. */
   of(slowed: Slowed): ClientRate | undefined {
-    if (this.#isNone) return undefined;
+    if (isUnbound(this.#limits)) return undefined;
     const { messagesPerSecond, bytesPerSecond, slowedMs } = this.#limits;
     const own = new Buckets(messagesPerSecond, bytesPerSecond, this.#clock);
     return new ClientRate(own, this.#total, slowedMs, this.#clock, slowed);
   }
+
+  #totalOf({ totalMessagesPerSecond, totalBytesPerSecond }: ClientLimits): Buckets {
+    return new Buckets(totalMessagesPerSecond, totalBytesPerSecond, this.#clock);
+  }
+}
+
+function isUnbound(limits: ClientLimits): boolean {
+  const { messagesPerSecond, bytesPerSecond } = limits;
+  const { totalMessagesPerSecond, totalBytesPerSecond } = limits;
+  const all = [messagesPerSecond, bytesPerSecond, totalMessagesPerSecond, totalBytesPerSecond];
+  return all.every((rate) => rate === undefined);
 }
 
 /**

@@ -15,7 +15,8 @@ import { DeviceConnection } from './broker-connection.ts';
 import type { ConnectionContext } from './broker-connection-context.ts';
 import { type DeviceStream, Door, onceClosed } from './broker-door.ts';
 import { HeldParts } from './broker-held-parts.ts';
-import { type BrokerOptions, limitsOf } from './broker-options.ts';
+import type { BrokerOptions } from './broker-options.ts';
+import type { ClientLimits } from '../client-limits.ts';
 import { shortened } from './refusal-line.ts';
 import { Lingering } from './broker-lingering.ts';
 import { type Entrance, LOGIN_ENDS } from './broker-logins.ts';
@@ -32,7 +33,7 @@ import { Violations, type ViolationsOptions } from './broker-violations.ts';
 import { REASON } from './broker-reasons.ts';
 import { HeldMessages } from './broker-websocket-held.ts';
 import type { IngestCounters } from './ingest.ts';
-import { admitsAnonymous, hasNames, hasUsers } from './listen-policy.ts';
+import { admitsAnonymous, hasNames, hasUsers, isForAnybodyHere } from './listen-policy.ts';
 import { type BrokerParts, brokerParts, judgeSessions } from './broker-parts.ts';
 
 export interface BrokerCounters extends IngestCounters {
@@ -71,6 +72,8 @@ export interface Broker {
   accessFiles(): readonly AccessFileStatus[];
   /** Users and rules are others from now on, for those who are connected, too. */
   changeAdmission(changed: ChangedAdmission): void;
+  /** For who is connected, too, but for `inFlight`, which they were told. */
+  changeLimits(limits: ClientLimits): void;
   /** Looks at the files of certificates, users and keys now, and takes new ones. Never rejects. */
   lookAtFiles(): Promise<void>;
   /**
@@ -134,7 +137,7 @@ class RunningBroker implements Broker {
     this.#options = options;
     const { clock, logger, maxConnections = LIMITS.mqttConnections } = options;
     const { maxConnectionsPerAddress } = options;
-    const limits = limitsOf(options);
+    const { limits } = parts;
     this.#door = new Door({ maxConnections, maxConnectionsPerAddress, limits, clock, logger });
     this.#certificates = new Certificates(clock, logger);
     const { logConnections = true } = options;
@@ -216,7 +219,8 @@ class RunningBroker implements Broker {
   }
 
   isOpen(): boolean {
-    return !hasNames(this.#options) && this.#parts.admission.access.isOpen;
+    const isForAnybody = this.#options.listen.some((listen) => isForAnybodyHere(listen));
+    return isForAnybody && !hasNames(this.#options) && this.#parts.admission.access.isOpen;
   }
 
   counters(): BrokerCounters {
@@ -250,6 +254,14 @@ class RunningBroker implements Broker {
 
   accessFiles(): readonly AccessFileStatus[] {
     return this.#parts.admission.status();
+  }
+
+  changeLimits(limits: ClientLimits): void {
+    const { inFlight } = this.#parts.limits;
+    Object.assign(this.#parts.limits, limits, { inFlight });
+    this.#door.changeLimits(limits);
+    this.#context.rates.change(this.#parts.limits);
+    for (const connection of this.#connections.keys()) connection.takeLimits();
   }
 
   changeAdmission(changed: ChangedAdmission): void {

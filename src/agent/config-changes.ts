@@ -12,6 +12,11 @@ export function changedOptions(before: unknown, after: unknown): DataPath[] {
   return differing.filter((at) => meansAnother(before, after, at));
 }
 
+/** What is taken in one piece: a mirror begins anew with everything that is said of it. */
+export function wholeOf(at: DataPath): DataPath {
+  return at[0] === 'mirrors' ? at.slice(0, 2) : at;
+}
+
 /** The document with what another has at `at`. Both stay as they are. */
 export function withValueOf(document: unknown, other: unknown, at: DataPath): unknown {
   const [key, ...rest] = at;

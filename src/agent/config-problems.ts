@@ -16,6 +16,7 @@ const SECRETS: ReadonlySet<string> = new Set([
   'keys',
   'key',
   'cert',
+  'headers',
 ]);
 /** Sections with secrets in them, where somebody may write one text instead. */
 const SECRET_SECTIONS: ReadonlySet<DataPath[number] | undefined> = new Set([

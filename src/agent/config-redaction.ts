@@ -22,7 +22,9 @@ const NOT_SHOWN = '(not shown)';
 /** adminToken as token; a tokenFile is a path. */
 const SECRET_NAME = /(?:password|passphrase|secret|token)$/iu;
 /** Sections with secrets in them, where somebody may write one text instead. */
-const SECRET_SECTIONS = new Set(['sasl', 'users', 'jwt']);
+const SECRET_SECTIONS = new Set(['sasl', 'users', 'jwt', 'headers']);
+/** Sections whose names are free, and whose values are secrets. */
+const SECRET_MAPS = new Set<DataPath[number]>(['headers']);
 
 /** They need not be good: what is not understood is not shown. The first includes the others. */
 export function redactConfig(
@@ -71,7 +73,7 @@ function redactFile(
 function isSecret(at: DataPath, text: string): boolean {
   const name = at.at(-1);
   const isNamed = typeof name === 'string' && (SECRET_NAME.test(name) || SECRET_SECTIONS.has(name));
-  return isNamed || /PRIVATE KEY-----/u.test(text);
+  return isNamed || at.some((part) => SECRET_MAPS.has(part)) || /PRIVATE KEY-----/u.test(text);
 }
 
 class Redactor {
@@ -115,7 +117,8 @@ class Redactor {
 }
 
 /** Not the one with a default, which may be a secret. */
-const REFERENCES = /^(?:\$\{(?:(?:file|credential):[^}]+|(?:env:\s*)?[A-Za-z_]\w*\s*)\})+$/u;
+const REFERENCES =
+  /^(?:(?:Bearer|Basic) )?(?:\$\{(?:(?:file|credential):[^}]+|(?:env:\s*)?[A-Za-z_]\w*\s*)\})+$/u;
 
 function isReferenceAlone(text: string): boolean {
   return REFERENCES.test(text.trim());

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { HEALTH_LIMITS } from '../health-limits.ts';
 import { LIMITS } from '../limits.ts';
 import { LISTEN_LIMITS } from '../listen-limits.ts';
 import { keepDuration, type SampleRule } from '../mirror/sample-rule.ts';
@@ -35,12 +34,12 @@ import { includeList } from './config-include.ts';
 import { httpSection } from './config-http.ts';
 import { jwtSection } from './config-jwt.ts';
 import { linkSection } from './config-link.ts';
+import { metricsSection } from './config-metrics.ts';
 import { completeTls, listenItem, resolveListen, serverTlsSection } from './config-listen.ts';
 import type {
   ClockConfig,
   Config,
   LogConfig,
-  MetricsConfig,
   MirrorConfig,
   MqttConfig,
   RouteConfig,
@@ -88,15 +87,6 @@ const clockSection: z.ZodType<ClockConfig> = section({
     'from 1s to 1d, such as 1m',
   ).default(LIMITS.clockDriftMs),
 }).transform(({ trust, maxDrift }) => ({ trust, maxDriftMs: maxDrift }));
-
-const HEALTH_INTERVAL = { min: HEALTH_LIMITS.intervalMsMin, max: HEALTH_LIMITS.intervalMsMax };
-const healthInterval = duration(HEALTH_INTERVAL, '');
-const metricsSection: z.ZodType<MetricsConfig> = section({
-  interval: leaf('a duration from 5s to 1d, such as 1m, or off', (value) => {
-    if (value === 'off' || value === false) return 'off';
-    return healthInterval.safeParse(value).data;
-  }).default('off'),
-}).transform(({ interval }) => ({ intervalMs: interval === 'off' ? undefined : interval }));
 
 const CONNECTIONS = { min: 1, max: 1_000_000 };
 const KEEP_ALIVE = {

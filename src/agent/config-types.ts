@@ -47,6 +47,15 @@ export interface ClockConfig {
 export interface MetricsConfig {
   /** undefined: it tells nothing. */
   readonly intervalMs: number | undefined;
+  /** undefined: nothing is sent to a collector. */
+  readonly otlp: OtlpConfig | undefined;
+}
+
+/** Metrics by OpenTelemetry's protocol, over HTTP. */
+export interface OtlpConfig {
+  readonly url: string;
+  readonly intervalMs: number;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 export interface MqttUser {

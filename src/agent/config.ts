@@ -17,6 +17,8 @@ export interface LoadedConfig {
   readonly document: unknown;
   /** It, and those that it includes. */
   readonly files: readonly ConfigFile[];
+  /** Absolute paths of the files that stand in for texts in it (`${file:…}`, `${credential:…}`). */
+  readonly references: readonly string[];
   /** Things that are allowed and probably not meant, ready to print. */
   readonly warnings: readonly string[];
   /** Where an option stands. */
@@ -63,7 +65,8 @@ export function parseConfig(
   };
   const warnings = findings.warnings.map((warning) => formatProblem(warning));
   const placeOf = (at: DataPath): Place => document.placeOf(at);
-  return { config, document: document.value, files, warnings, placeOf };
+  const references = document.references.flatMap((reference) => reference.file ?? []);
+  return { config, document: document.value, files, references, warnings, placeOf };
 }
 
 /** What `file` and the files that it includes say, as far as they can be read. Throws where it can't itself. */

@@ -1,9 +1,11 @@
+import type { CertificateStatus } from '../admin/certificate-status.ts';
 import type { EventBook } from '../admin/event-book.ts';
 import { History } from '../admin/history.ts';
 import { Operations, type OperationsOptions } from '../admin/operations.ts';
+import type { HttpStatus } from '../admin/status.ts';
 import { HTTP_LIMITS } from '../http-limits.ts';
 import type { Clock } from '../time.ts';
-import type { Config } from './config-types.ts';
+import type { Config, HttpConfig } from './config-types.ts';
 import { HttpDoor } from './http-door.ts';
 import type { StopStack } from './stop-stack.ts';
 
@@ -21,37 +23,89 @@ export async function startHttp(
   options: OperationsOptions,
   parts: HttpSideParts,
   stack: StopStack,
-): Promise<HttpDoor> {
-  const { logger } = options;
-  const { token, adminToken, hosts } = http;
-  const history = new History({ status: options.status, clock: parts.clock, logger });
-  const access = {
-    token,
-    adminToken,
-    hosts,
-    recordsAreOpen: parts.isOpen,
-  };
-  const door = new HttpDoor({
-    config: http,
-    clock: parts.clock,
-    logger,
-    load: async () => {
-      const { createHttpApp } = await import('../admin/http-server.ts');
-      return createHttpApp({
-        ...parts,
-        history,
-        operations: new Operations(options),
-        access,
-        logger,
-      });
-    },
-  });
-  stack.push('the HTTP side', () => door.stop());
-  if (http.listen.length > 0) {
-    history.start();
-    stack.push('the history of the status page', async () => history.stop());
+): Promise<HttpSide> {
+  const side = new HttpSide(http, options, parts);
+  stack.push('the HTTP side', () => side.stop());
+  await side.open();
+  return side;
+}
+
+/** A door, and what is behind it whichever door that is. */
+export class HttpSide {
+  readonly #options: OperationsOptions;
+  readonly #parts: HttpSideParts;
+  readonly #history: History;
+  #config: HttpConfig;
+  #door: HttpDoor;
+  #hasHistory = false;
+
+  constructor(config: HttpConfig, options: OperationsOptions, parts: HttpSideParts) {
+    this.#options = options;
+    this.#parts = parts;
+    const { status, logger } = options;
+    this.#history = new History({ status, clock: parts.clock, logger });
+    this.#config = config;
+    this.#door = this.#doorOf(config);
   }
-  // A name that nobody resolves is no reason for devices to wait.
-  await Promise.race([door.open(), parts.clock.sleep(HTTP_LIMITS.openMs)]);
-  return door;
+
+  /** A name that nobody resolves is no reason for devices to wait. Never rejects. */
+  async open(): Promise<void> {
+    if (this.#config.listen.length > 0 && !this.#hasHistory) {
+      this.#hasHistory = true;
+      this.#history.start();
+    }
+    await Promise.race([this.#door.open(), this.#parts.clock.sleep(HTTP_LIMITS.openMs)]);
+  }
+
+  /**
+   * Other addresses, certificates, tokens or names: who is connected asks again, so that nobody goes on with what
+   * does not count any more. Never rejects.
+   */
+  async change(config: HttpConfig): Promise<void> {
+    await this.#door.stop();
+    this.#config = config;
+    this.#door = this.#doorOf(config);
+    await this.open();
+  }
+
+  status(): HttpStatus {
+    return this.#door.status();
+  }
+
+  certificates(): readonly CertificateStatus[] {
+    return this.#door.certificates();
+  }
+
+  /** Looks at the certificate's files now. Never rejects. */
+  look(): Promise<void> {
+    return this.#door.look();
+  }
+
+  async stop(): Promise<void> {
+    this.#history.stop();
+    await this.#door.stop();
+  }
+
+  #doorOf(config: HttpConfig): HttpDoor {
+    const { clock, isOpen } = this.#parts;
+    const { logger } = this.#options;
+    const { token, adminToken, hosts } = config;
+    const access = { token, adminToken, hosts, recordsAreOpen: isOpen };
+    return new HttpDoor({
+      config,
+      clock,
+      logger,
+      load: async () => {
+        const { createHttpApp } = await import('../admin/http-server.ts');
+        const operations = new Operations(this.#options);
+        return createHttpApp({
+          ...this.#parts,
+          history: this.#history,
+          operations,
+          access,
+          logger,
+        });
+      },
+    });
+  }
 }

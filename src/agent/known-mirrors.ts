@@ -4,6 +4,10 @@ import type { Logger } from '../telemetry.ts';
 import { suggestion } from '../words.ts';
 
 const KEY = 'mirrors';
+const KINDS_KEY = 'mirror-kinds';
+
+/** To what a mirror leads. */
+export type MirrorKind = 'kafka' | 'mqtt';
 
 /**
  * The names of all mirrors that ever ran on a data folder. One that is no longer configured still
@@ -12,23 +16,35 @@ const KEY = 'mirrors';
  */
 export class KnownMirrors {
   readonly #store: Store;
-  readonly #configured: ReadonlySet<string>;
   readonly #names: Set<string>;
+  #configured: ReadonlySet<string> = new Set();
+  /** One after the other: who is let go of must not begin meanwhile. */
+  #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(store: Store, configured: ReadonlySet<string>, names: Set<string>) {
+  private constructor(store: Store, names: Set<string>) {
     this.#store = store;
-    this.#configured = configured;
     this.#names = names;
   }
 
   static async load(store: Store, configured: Iterable<string>): Promise<KnownMirrors> {
     const bytes = await store.keyValue('agent').get(KEY);
     const stored = bytes === undefined ? [] : (JSON.parse(textOf(bytes)) as string[]);
-    const known = new KnownMirrors(store, new Set(configured), new Set(stored));
-    const added = [...known.#configured].filter((name) => !known.#names.has(name));
-    for (const name of added) known.#names.add(name);
-    if (added.length > 0) await known.#save();
+    const known = new KnownMirrors(store, new Set(stored));
+    await known.configure(configured);
     return known;
+  }
+
+  /**
+   * Before a new one begins, and after one that goes has ended. Durable when resolved; `isProbe`: it is written
+   * also if nothing is new, so that it throws where nothing can be written.
+   */
+  configure(names: Iterable<string>, isProbe: boolean = false): Promise<void> {
+    return this.#inTurn(async () => {
+      const added = [...names].filter((name) => !this.#names.has(name));
+      for (const name of added) this.#names.add(name);
+      if (isProbe || added.length > 0) await this.#save();
+      this.#configured = new Set(names);
+    });
   }
 
   get names(): readonly string[] {
@@ -49,18 +65,57 @@ export class KnownMirrors {
     }
   }
 
+  /**
+   * A mirror that went to an MQTT broker, and now goes to Kafka, or the other way round: how far the one far side
+   * is says nothing of the other, which has had none of it.
+   */
+  beginAnewElsewhere(kinds: Readonly<Record<string, MirrorKind>>, logger: Logger): Promise<void> {
+    return this.#inTurn(() => this.#beginAnewElsewhere(kinds, logger));
+  }
+
+  async #beginAnewElsewhere(
+    kinds: Readonly<Record<string, MirrorKind>>,
+    logger: Logger,
+  ): Promise<void> {
+    const space = this.#store.keyValue('agent');
+    const bytes = await space.get(KINDS_KEY);
+    const before =
+      bytes === undefined ? {} : (JSON.parse(textOf(bytes)) as Record<string, MirrorKind>);
+    for (const [name, kind] of Object.entries(kinds)) {
+      const was = before[name];
+      if (was === undefined || was === kind) continue;
+      await this.#letGo(name);
+      logger.warn(
+        { event: 'mirror.kind', mirror: name, was, kind },
+        `mirror ${name} went to ${PLACES[was]}, and goes to ${PLACES[kind]} now: it begins anew with what the log holds`,
+      );
+    }
+    const after = Buffer.from(JSON.stringify({ ...before, ...kinds }));
+    if (bytes === undefined || !after.equals(bytes)) await space.put(KINDS_KEY, after);
+  }
+
   /** Throws NOT_FOUND, and USAGE for one that is configured. */
-  async forget(name: string): Promise<void> {
+  forget(name: string): Promise<void> {
+    return this.#inTurn(() => this.#forget(name));
+  }
+
+  async #forget(name: string): Promise<void> {
     if (this.#configured.has(name)) {
       throw new GatelogError(
         'USAGE',
-        `mirror "${name}" is configured: take it out of the configuration first, and restart`,
+        `mirror "${name}" is configured: take it out of the configuration first, and reload that`,
       );
     }
     if (!this.#names.has(name)) {
       const message = `there is no mirror "${name}" to forget${suggestion(name, this.absent())}`;
       throw new GatelogError('NOT_FOUND', message);
     }
+    await this.#letGo(name);
+    this.#names.delete(name);
+    await this.#save();
+  }
+
+  async #letGo(name: string): Promise<void> {
     await this.#store.forgetPositions(positionsName(name));
     // A later mirror of that name owes nothing. What may have been sent (its journal) is remembered.
     for (const space of [
@@ -71,8 +126,12 @@ export class KnownMirrors {
     ]) {
       await this.#clear(space);
     }
-    this.#names.delete(name);
-    await this.#save();
+  }
+
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(task);
+    this.#turn = turn.catch(() => {});
+    return turn;
   }
 
   async #clear(space: string): Promise<void> {
@@ -84,6 +143,8 @@ export class KnownMirrors {
     return this.#store.keyValue('agent').put(KEY, Buffer.from(JSON.stringify([...this.#names])));
   }
 }
+
+const PLACES: Readonly<Record<MirrorKind, string>> = { kafka: 'Kafka', mqtt: 'an MQTT broker' };
 
 /** The reader's name in the store. MUST stay the same for ever. */
 export function positionsName(mirror: string): string {

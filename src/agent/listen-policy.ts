@@ -26,6 +26,13 @@ interface UsersOptions {
   readonly jwt?: object | undefined;
 }
 
+/** Anybody on this machine gets in here, without a file's permission and without a certificate. */
+export function isForAnybodyHere(listen: ListenConfig): boolean {
+  const address = parseListen(listen.url);
+  if (address === undefined || address.kind === 'unix') return false;
+  return listen.tls?.requireCertificate !== true && admitsAnonymous(listen, false);
+}
+
 /** May who gives no user name connect here? */
 export function admitsAnonymous(listen: ListenConfig, withUsers: boolean): boolean {
   if (listen.allowAnonymous === true) return true;

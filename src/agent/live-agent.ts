@@ -14,10 +14,10 @@ import { defaultTopicOptions } from './config-schema.ts';
 import type { Config } from './config-types.ts';
 import type { Glance } from './glance.ts';
 import { HeldLosses } from './held-losses.ts';
-import type { HttpDoor } from './http-door.ts';
-import { startHttp } from './http-side.ts';
+import { type HttpSide, startHttp } from './http-side.ts';
 import { IngestGate } from './ingest.ts';
 import { NO_LEDGER, NO_READER, NoLogWriter } from './no-store.ts';
+import { startOtlp } from './otlp-teller.ts';
 import { Reloader } from './reloader.ts';
 import { StopStack } from './stop-stack.ts';
 
@@ -56,7 +56,7 @@ export class LiveAgent implements Agent {
   #config: Config;
   #reason: GatelogError;
   #broker: Broker | undefined;
-  #http: HttpDoor | undefined;
+  #http: HttpSide | undefined;
   #stack: StopStack;
   #whole: Agent | undefined;
   #timer: Timer | undefined;
@@ -114,6 +114,7 @@ export class LiveAgent implements Agent {
     return {
       version,
       gateway,
+      gatewayAssumed: false,
       incarnation: '',
       degraded: this.#reason.message,
       degradedCode: this.#reason.code,
@@ -248,6 +249,7 @@ export class LiveAgent implements Agent {
     const isOpen = (): boolean => this.#broker?.isOpen() ?? false;
     const parts = { ...this.#surroundings, isOpen };
     this.#http = await startHttp(this.#config, options, parts, stack);
+    startOtlp(this.#config, { ...parts, status: () => this.status() }, stack);
   }
 
   #later(): void {

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { LogWriter, TopicOptions } from '../store/log.ts';
 import type { Broker } from './broker.ts';
 import type { DataPath } from './config-document.ts';
-import type { Config, LogLevel } from './config-types.ts';
+import type { Config, HttpConfig, LogLevel } from './config-types.ts';
 import { hasNames } from './listen-policy.ts';
 import type { LiveOptions } from './reloader.ts';
 
@@ -11,9 +11,10 @@ export interface LiveSettingsOptions {
   readonly config: Config;
   readonly writer: Pick<LogWriter, 'defineTopic'>;
   /** undefined until it listens. */
-  readonly broker: () => Pick<Broker, 'changeAdmission'> | undefined;
-  /** The mirror begins anew with what the configuration says of it now. */
-  readonly replaceMirror: (name: string, next: Config) => Promise<void>;
+  readonly broker: () => Pick<Broker, 'changeAdmission' | 'changeLimits'> | undefined;
+  readonly changeHttp: (http: HttpConfig) => Promise<void>;
+  /** Mirrors of these names come, begin anew or go, as the configuration says now. */
+  readonly changeMirrors: (names: readonly string[], next: Config) => Promise<void>;
   readonly setLogLevel: ((level: LogLevel) => void) | undefined;
 }
 
@@ -32,9 +33,12 @@ const ADMISSION: ReadonlySet<string | number | undefined> = new Set([
   'ownTopics',
 ]);
 
+/** Of `mqtt.limits` what clients were told at their CONNECT, and what aedes knows from its start on. */
+const TOLD = 'inFlight';
+
 /**
- * The options that can change while the agent runs: the log's level, users and rules, how long topics are
- * kept, and all of a mirror to Kafka, which begins anew as after a restart.
+ * The options that can change while the agent runs: the log's level, users, rules and limits of devices, how long topics are
+ * kept, the HTTP side, and all mirrors: those that changed begin anew as after a restart.
  */
 export class LiveSettings implements LiveOptions {
   readonly #options: LiveSettingsOptions;
@@ -49,20 +53,26 @@ export class LiveSettings implements LiveOptions {
   canChange(at: DataPath, next: Config): boolean {
     const [section, name, option] = at;
     if (section === 'log') return name === 'level' && this.#options.setLogLevel !== undefined;
+    if (section === 'http') return true;
+    if (section === 'mqtt' && name === 'limits') return option !== undefined && option !== TOLD;
     if (section === 'mqtt') return ADMISSION.has(name) && keepsItsDoors(this.#config, next);
     if (typeof name !== 'string') return false;
     if (section === 'topics') return keepsItsShape(name, option, this.#config, next);
-    return section === 'mirrors' && isKafka(this.#config, name) && isKafka(next, name);
+    return section === 'mirrors';
   }
 
   async change(options: readonly DataPath[], next: Config): Promise<void> {
     const sections = new Set(options.map(([section]) => section));
+    const namesIn = (section: string): Set<string | number | undefined> =>
+      new Set(options.filter(([first]) => first === section).map(([, name]) => name));
     // First what can be refused.
     if (sections.has('topics')) this.#changeTopics(next);
+    if (sections.has('mirrors')) await this.#changeMirrors(namesIn('mirrors'), next);
     if (sections.has('log')) this.#changeLog(next);
-    if (sections.has('mqtt')) this.#changeAdmission(next);
-    const names = options.filter(([section]) => section === 'mirrors').map(([, name]) => name);
-    await Promise.all([...new Set(names)].map((name) => this.#changeMirror(String(name), next)));
+    const ofMqtt = namesIn('mqtt');
+    if ([...ofMqtt].some((name) => ADMISSION.has(name))) this.#changeAdmission(next);
+    if (ofMqtt.has('limits')) this.#changeLimits(next);
+    if (sections.has('http')) await this.#changeHttp(next);
   }
 
   #changeTopics(next: Config): void {
@@ -91,12 +101,25 @@ export class LiveSettings implements LiveOptions {
     this.#config = { ...this.#config, mqtt: { ...this.#config.mqtt, ...admitted } };
   }
 
-  async #changeMirror(name: string, next: Config): Promise<void> {
-    const mirror = next.mirrors[name];
-    if (mirror === undefined) return;
-    const mirrors = { ...this.#config.mirrors, [name]: mirror };
-    this.#config = { ...this.#config, mirrors };
-    await this.#options.replaceMirror(name, this.#config);
+  #changeLimits({ mqtt }: Config): void {
+    const { inFlight } = this.#config.mqtt.limits;
+    const limits = { ...mqtt.limits, inFlight };
+    this.#options.broker()?.changeLimits(limits);
+    this.#config = { ...this.#config, mqtt: { ...this.#config.mqtt, limits } };
+  }
+
+  async #changeHttp({ http }: Config): Promise<void> {
+    this.#config = { ...this.#config, http };
+    await this.#options.changeHttp(http);
+  }
+
+  async #changeMirrors(
+    names: Iterable<string | number | undefined>,
+    { mirrors }: Config,
+  ): Promise<void> {
+    const config = { ...this.#config, mirrors };
+    await this.#options.changeMirrors(Array.from(names, String), config);
+    this.#config = config;
   }
 }
 
@@ -122,8 +145,4 @@ function keepsItsShape(
   if (now === undefined || next === undefined) return false;
   if (option !== undefined) return KEEPING.has(option);
   return now.partitions === next.partitions && now.durability === next.durability;
-}
-
-function isKafka({ mirrors }: Config, name: string): boolean {
-  return mirrors[name]?.upstream.kind === 'kafka';
 }

@@ -19,12 +19,13 @@ import { journalSpace, positionsName } from './known-mirrors.ts';
  * sent them.
  */
 export class Exports {
-  readonly #config: Pick<Config, 'gateway' | 'mirrors'>;
+  /** As of now. */
+  readonly #present: () => Pick<Config, 'gateway' | 'mirrors'>;
   readonly #store: Store;
   readonly #clock: Clock;
 
-  constructor(config: Pick<Config, 'gateway' | 'mirrors'>, store: Store, clock: Clock) {
-    this.#config = config;
+  constructor(present: () => Pick<Config, 'gateway' | 'mirrors'>, store: Store, clock: Clock) {
+    this.#present = present;
     this.#store = store;
     this.#clock = clock;
   }
@@ -40,9 +41,9 @@ export class Exports {
   ): Promise<AsyncGenerator<Uint8Array>> {
     const kafka = this.#kafkaOf(name);
     const { reader } = this.#store;
-    const { gateway } = this.#config;
+    const { gateway } = this.#present();
     const { incarnation } = this.#store.identity;
-    const topics = this.#config.mirrors[name]?.topics ?? [];
+    const topics = this.#present().mirrors[name]?.topics ?? [];
     const streams = streamsOf(selectTopics(reader, topicMatcher(topics)));
     const sent = await this.#sent(name, streams);
     const had = this.#had(name, streams, sent, held);
@@ -76,7 +77,7 @@ export class Exports {
     sent: Coverages,
     held: readonly ExportHeld[],
   ): Coverages {
-    const { gateway } = this.#config;
+    const { gateway } = this.#present();
     const { incarnation } = this.#store.identity;
     const ours = held.filter(
       (one) => one.gateway === gateway && one.incarnation === incarnation && one.mirror === name,
@@ -98,9 +99,9 @@ export class Exports {
   }
 
   #kafkaOf(name: string): KafkaUpstreamConfig {
-    const mirror = this.#config.mirrors[name];
+    const mirror = this.#present().mirrors[name];
     if (mirror === undefined) {
-      const known = Object.keys(this.#config.mirrors);
+      const known = Object.keys(this.#present().mirrors);
       const message = `there is no mirror ${JSON.stringify(name)}${suggestion(name, known)}`;
       throw new GatelogError('NOT_FOUND', message);
     }

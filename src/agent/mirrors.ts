@@ -13,10 +13,7 @@ import type { MirrorOptions } from '../mirror/mirror-options.ts';
 import { Mirror } from '../mirror/mirror.ts';
 import { NetworkWatch } from '../mirror/network-watch.ts';
 import { LinkPolicy } from '../mirror/policy/link-policy.ts';
-import { clientIdOf } from '../mirror/mqtt/client-id.ts';
-import { Handshakes } from '../mirror/mqtt/handshakes.ts';
-import { OwnRecords } from '../mirror/mqtt/own-records.ts';
-import { selectTopics, streamsOf, topicMatcher, treatmentOf } from '../mirror/selection.ts';
+import { treatmentOf } from '../mirror/selection.ts';
 import type { Upstream } from '../mirror/upstream.ts';
 import type { Random } from '../random.ts';
 import type { PositionStore, Store, TopicOptions } from '../store/log.ts';
@@ -30,15 +27,14 @@ import type {
 } from './config-types.ts';
 import {
   decisionsSpace,
-  handshakesSpace,
   journalSpace,
   linkSpace,
   positionsName,
   sampledSpace,
 } from './known-mirrors.ts';
-import { hostAndPort } from './own-address.ts';
+import { MqttFarSides } from './mirror-far-sides.ts';
 
-/** Builds the mirrors that a configuration names. Clients are loaded only where they are used. */
+/** What mirrors are built of. Clients are loaded only where they are used. */
 export interface MirrorSurroundings {
   readonly store: Store;
   /** Its time of day is the best that is known. */
@@ -46,8 +42,8 @@ export interface MirrorSurroundings {
   readonly isClockSound: () => boolean;
   readonly random: Random;
   readonly logger: Logger;
-  /** Names of all mirrors that ever ran on the data folder. */
-  readonly known: readonly string[];
+  /** Names of all mirrors that ever ran on the data folder, as of now. */
+  readonly known: () => readonly string[];
 }
 
 /** Where records go that a far side will never take. */
@@ -59,77 +55,68 @@ const QUARANTINE_OPTIONS: TopicOptions = {
   retentionBytes: LIMITS.quarantineBytes,
 };
 
-export async function buildMirrors(
-  config: Config,
-  surroundings: MirrorSurroundings,
-): Promise<MirrorFleet> {
-  const fleet = new MirrorFleet(config, surroundings);
-  await fleet.build();
-  return fleet;
-}
-
 /** The mirrors of one agent, and what they have in common. */
 export class MirrorFleet {
-  readonly mirrors: Map<string, Mirror> = new Map();
-  readonly #config: Config;
+  /** By name; changed while the agent runs. */
+  readonly #mirrors: Map<string, Mirror>;
   readonly #surroundings: MirrorSurroundings;
-  readonly #ownRecords: (url: string) => OwnRecords;
+  readonly #farSides: MqttFarSides;
   readonly #network: NetworkWatch;
   readonly #claims: Claims = new Claims();
   readonly #quarantine: MirrorOptions['quarantine'];
-  /** Aborts when the agent is about to stop. */
-  readonly #stopping = new AbortController();
 
-  constructor(config: Config, surroundings: MirrorSurroundings) {
+  /** Fills `mirrors`, which is empty. */
+  constructor(config: Config, mirrors: Map<string, Mirror>, surroundings: MirrorSurroundings) {
     const { store, clock } = surroundings;
     const { writer } = store;
-    this.#config = config;
+    this.#mirrors = mirrors;
     this.#surroundings = surroundings;
-    this.#ownRecords = ownRecordsOf(store, config);
+    this.#farSides = new MqttFarSides(store, config);
     this.#network = new NetworkWatch(clock);
     this.#quarantine = { writer, topic: writer.defineTopic(QUARANTINE, QUARANTINE_OPTIONS) };
   }
 
-  async build(): Promise<void> {
-    await expectOwnRecords(this.#config, this.#surroundings.store, this.#ownRecords);
-    for (const name of Object.keys(this.#config.mirrors)) {
-      this.mirrors.set(name, await this.#build(name, this.#config));
-    }
+  /** MUST come before anything is appended where the process begins: see OwnRecords. */
+  async build(names: readonly string[], config: Config): Promise<void> {
+    for (const name of names) await this.#farSides.expects(configOf(name, config));
+    for (const name of names) this.#mirrors.set(name, await this.#build(name, config));
   }
 
-  async start(): Promise<void> {
-    for (const mirror of this.mirrors.values()) await mirror.start();
+  async start(names: readonly string[]): Promise<void> {
+    for (const name of names) await this.#mirrors.get(name)?.start();
   }
 
   /**
-   * Lets a mirror begin anew with what a configuration says of it now. The one before ends in good order
-   * and has written all that it knows: two at once would each take the other for a clone.
+   * Of the mirrors that are to change all end before any begins anew, in good order, and have written all that they
+   * know: two at once would each take the other for a clone, and what one has at a far side another may have
+   * then. False: the agent stops, and none is to begin.
    */
-  async replace(name: string, config: Config): Promise<void> {
-    const before = this.mirrors.get(name);
-    const fresh = await this.#build(name, config);
-    await before?.stop();
-    const { signal } = this.#stopping;
-    await Promise.race([before?.ended, aborted(signal)]);
-    if (signal.aborted) return;
-    this.mirrors.set(name, fresh);
-    await fresh.start();
+  async end(names: readonly string[], signal: AbortSignal): Promise<boolean> {
+    const before = names.flatMap((name) => this.#mirrors.get(name) ?? []);
+    await Promise.all(before.map((mirror) => mirror.stop()));
+    const ended = async (mirror: Mirror): Promise<void> => mirror.ended;
+    await Promise.race([Promise.all(before.map(ended)), aborted(signal)]);
+    for (const name of names) this.#claims.release(name);
+    return !signal.aborted;
   }
 
-  /** No mirror begins anew any more, and none is waited for that ends late. */
-  aboutToStop(): void {
-    this.#stopping.abort();
+  /** Those that have ended, with what a configuration says of them now, and new ones; the others go. */
+  async begin(names: readonly string[], config: Config, signal: AbortSignal): Promise<void> {
+    this.#farSides.changed(config);
+    const going = names.filter((name) => config.mirrors[name] !== undefined);
+    for (const name of names) if (!going.includes(name)) this.#mirrors.delete(name);
+    await this.build(going, config);
+    if (!signal.aborted) await this.start(going);
   }
 
   /** Side by side: each waits for its far side. */
   async stop(): Promise<void> {
-    this.aboutToStop();
-    await Promise.all([...this.mirrors.values()].map((mirror) => mirror.stop()));
+    await Promise.all([...this.#mirrors.values()].map((mirror) => mirror.stop()));
   }
 
   async #build(name: string, config: Config): Promise<Mirror> {
     const { store, clock, random, logger, isClockSound } = this.#surroundings;
-    const mirror = must(config.mirrors[name], 'the configuration names it');
+    const mirror = configOf(name, config);
     const { maxRecords, maxWaitMs } = mirror.batch;
     const { underWayBytes, batchBytes } = shareOf(mirror);
     const maxBytes = mirror.batch.maxBytes ?? batchBytes;
@@ -138,8 +125,8 @@ export class MirrorFleet {
     const policy = await policyOf(name, mirror, own, own.logger);
     const attempts = new ConnectAttempts(clock);
     const claim = this.#claims.take.bind(this.#claims, name);
-    const ownRecords = this.#ownRecords;
-    const parts = { ...own, positions, claim, ownRecords, policy, attempts };
+    const farSides = this.#farSides;
+    const parts = { ...own, positions, claim, farSides, policy, attempts };
     return new Mirror({
       name,
       gateway: config.gateway,
@@ -174,6 +161,10 @@ export class MirrorFleet {
   }
 }
 
+function configOf(name: string, { mirrors }: Config): MirrorConfig {
+  return must(mirrors[name], 'the configuration names it');
+}
+
 /**
  * What batches may take of the memory: those to Kafka are large, and several are under way. Those to MQTT
  * are small anyhow.
@@ -187,24 +178,10 @@ function shareOf({ upstream }: MirrorConfig): {
   return { underWayBytes: smallUnderWayBytes, batchBytes: smallBatchBytes };
 }
 
-/** Noted before anything is appended. 3.1.1 has no identities. */
-async function expectOwnRecords(
-  config: Config,
-  store: Store,
-  ownRecords: (url: string) => OwnRecords,
-): Promise<void> {
-  const owner = { gateway: config.gateway, incarnation: store.identity.incarnation };
-  for (const { upstream, topics } of Object.values(config.mirrors)) {
-    if (upstream.kind !== 'mqtt' || upstream.protocol === '3.1.1') continue;
-    const streams = streamsOf(selectTopics(store.reader, topicMatcher(topics)));
-    await ownRecords(upstream.url).expects(owner, streams);
-  }
-}
-
 interface UpstreamSurroundings extends MirrorSurroundings {
   readonly positions: PositionStore;
   readonly claim: (claims: readonly Claim[]) => void;
-  readonly ownRecords: (url: string) => OwnRecords;
+  readonly farSides: MqttFarSides;
   readonly policy: LinkPolicy | undefined;
   readonly attempts: ConnectAttempts;
 }
@@ -219,33 +196,6 @@ function policyOf(
   const space = store.keyValue(linkSpace(name));
   const samples = topics.some((rule) => treatmentOf(rule).sample?.when === 'metered');
   return LinkPolicy.load({ name, rules: link, samples, space, clock, isClockSound, logger });
-}
-
-/** One for each far side, whichever mirrors send to it. */
-function ownRecordsOf(store: Store, config: Config): (url: string) => OwnRecords {
-  const known = new Map<string, OwnRecords>();
-  return (url) => {
-    const far = farSideOf(url);
-    const isDoubtful = store.stateDamage !== undefined;
-    const values = store.keyValue(`mqtt.${far}`);
-    const alsoTo = (topic: string): string[] => otherAddresses(far, topic, config);
-    const own = known.get(far) ?? new OwnRecords(values, store.reader, isDoubtful, alsoTo);
-    known.set(far, own);
-    return own;
-  };
-}
-
-/** Where else mirrors over MQTT send the topic. */
-function otherAddresses(far: string, topic: string, { mirrors }: Config): string[] {
-  return Object.values(mirrors).flatMap(({ upstream, topics }) => {
-    const isOther = upstream.kind === 'mqtt' && farSideOf(upstream.url) !== far;
-    return isOther && topicMatcher(topics)(topic) ? [upstream.url] : [];
-  });
-}
-
-function farSideOf(url: string): string {
-  const { host, port } = hostAndPort(url);
-  return `${host}:${port}`;
 }
 
 function buildUpstream(
@@ -266,7 +216,7 @@ async function kafkaUpstream(
   surroundings: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { store, clock, isClockSound, logger, positions, claim, policy, attempts } = surroundings;
-  const others = surroundings.known.filter((other) => other !== name);
+  const others = (): string[] => surroundings.known().filter((other) => other !== name);
   const { createKafkaUpstream } = await import('../mirror/kafka/kafka-upstream.ts');
   return createKafkaUpstream({
     ...kafkaConnection(kafka),
@@ -290,7 +240,7 @@ async function kafkaUpstream(
     unknownOutcome: kafka.unknownOutcome,
     isPositionLost: (stream) => positions.isLost(stream),
     journal: store.keyValue(journalSpace(name)),
-    otherBooks: () => Promise.all(others.map((other) => booksOf(other, store))),
+    otherBooks: () => Promise.all(others().map((other) => booksOf(other, store))),
     claim,
     clock,
     isClockSound,
@@ -331,18 +281,6 @@ async function readToken(file: string): Promise<string> {
   }
 }
 
-/** Other mirrors to MQTT brokers with this client id. */
-function withClientId(clientId: string, name: string, { mirrors, gateway }: Config): string[] {
-  return Object.entries(mirrors)
-    .filter(
-      ([other, { upstream }]) =>
-        other !== name &&
-        upstream.kind === 'mqtt' &&
-        clientIdOf({ ...upstream, gateway }) === clientId,
-    )
-    .map(([other]) => other);
-}
-
 async function mqttUpstream(
   name: string,
   mqtt: MqttUpstreamConfig,
@@ -353,18 +291,12 @@ async function mqttUpstream(
     isClockSound,
     logger,
     positions,
-    ownRecords,
+    farSides,
     policy,
     attempts,
   }: UpstreamSurroundings,
 ): Promise<Upstream> {
   const { createMqttUpstream } = await import('../mirror/mqtt/mqtt-upstream.ts');
-  const handshakes = new Handshakes({
-    values: store.keyValue(handshakesSpace(name)),
-    hadOf: positions.coverage.bind(positions),
-    reader: store.reader,
-    isDoubtful: store.stateDamage !== undefined,
-  });
   return createMqttUpstream({
     gateway: config.gateway,
     incarnation: store.identity.incarnation,
@@ -382,9 +314,9 @@ async function mqttUpstream(
     ackTimeoutMs: mqtt.ackTimeoutMs,
     keepaliveSeconds: Math.ceil(mqtt.keepAliveMs / 1000),
     expiryNowMs: () => (isClockSound() ? clock.nowMs() : undefined),
-    own: ownRecords(mqtt.url),
-    handshakes,
-    sameId: withClientId(clientIdOf({ ...mqtt, gateway: config.gateway }), name, config),
+    own: farSides.ownRecords(mqtt.url),
+    handshakes: farSides.handshakes(name, mqtt, positions),
+    sameId: farSides.sameId(name, mqtt),
     wire: policy?.wire,
     attempts,
     clock,

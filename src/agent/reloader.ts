@@ -2,7 +2,7 @@ import type { ReloadStatus } from '../admin/reload-status.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
 import { type Clock, isoTime } from '../time.ts';
-import { changedOptions, withValueOf } from './config-changes.ts';
+import { changedOptions, wholeOf, withValueOf } from './config-changes.ts';
 import { type DataPath, formatPath } from './config-document.ts';
 import type { Config } from './config-types.ts';
 
@@ -121,7 +121,7 @@ export class Reloader {
     const applied = changed.filter((at) => live.canChange(at, config));
     const left = changed.filter((at) => !applied.includes(at));
     if (applied.length > 0) await live.change(applied, config);
-    for (const at of applied) this.#document = withValueOf(this.#document, document, at);
+    for (const at of applied) this.#document = withValueOf(this.#document, document, wholeOf(at));
     return { applied: applied.map(formatPath), needsRestart: left.map(formatPath) };
   }
 

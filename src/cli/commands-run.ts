@@ -62,8 +62,8 @@ export function addReload(parser: Argv, context: CliContext): void {
         .option('json', JSON_LINES)
         .example('$0 reload --data /var/lib/gatelog', 'The same as systemctl reload gatelog')
         .epilogue(
-          'Taken at once: log.level, mqtt.users, mqtt.acl, mqtt.roles, mqtt.ownTopics, retention, onFull ' +
-            'and priority of topics, and everything of mirrors to Kafka, which begin anew. What else ' +
+          'Taken at once: log.level, mqtt.users, mqtt.acl, mqtt.roles, mqtt.ownTopics, mqtt.limits (but for ' +
+            'inFlight), http, retention, onFull and priority of topics, and mirrors: those that changed begin anew, new ones begin, others go. What else ' +
             'changed is named and needs a restart. Exit code 78: something is wrong, and nothing was taken.',
         ),
     async (options) => {

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { loadConfig } from '../agent/config.ts';
 import { checkCertificates } from '../agent/config-certificates.ts';
 import { checkAclFile, checkTokenKeys, checkUsersFile } from '../agent/config-users.ts';
@@ -5,6 +6,7 @@ import { formatPlace, GatelogError } from '../errors.ts';
 import { counted } from '../words.ts';
 import type { CliContext } from './context.ts';
 import { paint, printError, printLine } from './context.ts';
+import { serviceReader, unreadableFiles } from './service-reader.ts';
 
 /** `gatelog config check FILE`: says whether the file is good, and every place where it is not. */
 export async function checkConfig(context: CliContext, file: string | undefined): Promise<void> {
@@ -24,7 +26,9 @@ export async function checkConfig(context: CliContext, file: string | undefined)
     findings
       .filter(({ isError }) => isError === areErrors)
       .map(({ at, message }) => `${formatPlace(placeOf(at))}: ${message}`);
-  const errors = linesOf(true);
+  const reader = await serviceReader(path.resolve(workingFolder, file), config.data);
+  const unreadable = reader === undefined ? [] : await unreadableFiles(loaded, reader);
+  const errors = [...linesOf(true), ...unreadable];
   if (errors.length > 0) throw new GatelogError('CONFIG_INVALID', errors.join('\n'));
   const warnings = [...loaded.warnings, ...linesOf(false)];
   for (const warning of warnings) printError(context, `warning: ${warning}`);

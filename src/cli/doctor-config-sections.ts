@@ -10,6 +10,7 @@ import { LISTEN_LIMITS } from '../listen-limits.ts';
 import { type Clock, isoTime, parseIsoTime } from '../time.ts';
 import { counted } from '../words.ts';
 import type { Section } from './doctor-sections.ts';
+import { serviceReader, unreadableFiles } from './service-reader.ts';
 
 /** What `gatelog doctor` makes of the configuration that it was given, and of the files that it names. */
 export async function configSections(
@@ -21,7 +22,7 @@ export async function configSections(
   return [
     await configSection(loaded, file),
     await certificateSection(loaded.config, clock),
-    await permissionSection(loaded.config, redaction),
+    await permissionSection(loaded, redaction, file),
   ];
 }
 
@@ -81,7 +82,13 @@ function pemTrouble(pem: string, nowMs: number): string | undefined {
 const OTHERS = 0o007;
 
 /** Whether secrets can be read by everybody on the machine. */
-async function permissionSection({ mqtt }: Config, redaction: Redaction): Promise<Section> {
+async function permissionSection(
+  loaded: LoadedConfig,
+  redaction: Redaction,
+  config: string,
+): Promise<Section> {
+  const { mqtt, data } = loaded.config;
+  const reader = await serviceReader(config, data);
   const keys = mqtt.listen.flatMap(({ tls }) => (tls === undefined ? [] : [tls.key]));
   const users = mqtt.usersFile === undefined ? [] : [mqtt.usersFile];
   const files = [...new Set([...redaction.files, ...keys, ...users])];
@@ -90,10 +97,14 @@ async function permissionSection({ mqtt }: Config, redaction: Redaction): Promis
     const found = await stat(file).catch(() => undefined);
     if (found === undefined || (found.mode & OTHERS) === 0) continue;
     const mode = (found.mode & 0o777).toString(8);
+    // Closed for others, it is still to be read by who runs the agent.
+    const first =
+      reader === undefined || reader.uid === found.uid ? '' : `chown ${reader.name}, and `;
     findings.push(
-      `${file} holds secrets, and everybody on this machine may read it (mode ${mode}): chmod 600`,
+      `${file} holds secrets, and everybody on this machine may read it (mode ${mode}): ${first}chmod 600`,
     );
   }
+  if (reader !== undefined) findings.push(...(await unreadableFiles(loaded, reader)));
   const good = `${counted(files.length, 'file')} with secrets looked at`;
   const line = files.length === 0 ? 'no file with secrets is named' : good;
   return { title: 'permissions', lines: [line], findings };

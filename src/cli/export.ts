@@ -69,11 +69,8 @@ async function fromFolder(
   const logger = silentLogger;
   const store = await openStore({ folder, gateway, gatewayGiven, clock, random, logger });
   try {
-    const exports = new Exports(
-      { ...config, gateway: store.identity.gateway ?? gateway },
-      store,
-      clock,
-    );
+    const present = { ...config, gateway: store.identity.gateway ?? gateway };
+    const exports = new Exports(() => present, store, clock);
     await writing(await exports.begin(mirror, held, signal));
   } finally {
     await store.close();

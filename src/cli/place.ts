@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { loadConfig, parseConfig } from '../agent/config.ts';
-import type { LoadedConfig } from '../agent/config.ts';
+import { configFiles, loadConfig, parseConfig } from '../agent/config.ts';
+import type { LoadedConfig, LoadSurroundings } from '../agent/config.ts';
+import type { ConfigFile } from '../agent/config-include.ts';
 import { textWritten } from '../agent/config-written.ts';
 import { GatelogError } from '../errors.ts';
 import type { CliContext, PlaceOptions } from './context.ts';
@@ -37,18 +37,21 @@ export function dataFolderOf(context: CliContext, options: PlaceOptions): string
 
 /** What stands for `data` in a configuration that is wrong elsewhere; undefined: that is not known. */
 export function writtenDataFolder(
-  context: CliContext,
+  { env, workingFolder }: CliContext,
   { config }: PlaceOptions,
 ): string | undefined {
   if (config === undefined) return undefined;
-  const written = textWritten(readText(context, config), 'data');
-  return written && path.resolve(context.workingFolder, path.dirname(config), written);
+  for (const { file, text } of filesOf(config, { env, workingFolder })) {
+    const written = textWritten(text, 'data');
+    if (written !== undefined) return path.resolve(workingFolder, path.dirname(file), written);
+  }
+  return undefined;
 }
 
-function readText({ workingFolder }: CliContext, config: string): string {
+function filesOf(config: string, surroundings: LoadSurroundings): readonly ConfigFile[] {
   try {
-    return readFileSync(path.resolve(workingFolder, config), 'utf8');
+    return configFiles(config, surroundings);
   } catch {
-    return '';
+    return [];
   }
 }

@@ -18,6 +18,8 @@ interface PasswordOptions extends UserOptions {
   readonly passwordStdin: boolean;
 }
 
+const WHEN = 'an agent that runs takes it within a minute, and at once with gatelog reload';
+
 /** `gatelog user add NAME`, and `passwd NAME` for one who is there. */
 export async function setPassword(
   context: CliContext,
@@ -39,10 +41,8 @@ export async function setPassword(
     isNew = !now.isThere;
     return withUser(now.text, name, await makeEntry(password, context.random));
   });
-  printLine(
-    context,
-    kind === 'add' ? `${name} was added to ${file}` : `${name} has a new password`,
-  );
+  const done = kind === 'add' ? `${name} was added to ${file}` : `${name} has a new password`;
+  printLine(context, `${done}; ${WHEN}`);
   if (kind === 'add' && levelsFor('%u', { user: name, client: '' }) === undefined) {
     const why = 'it has /, + or # in it, or begins with $';
     const what = 'own topics and rules with %u match nothing for it';
@@ -63,7 +63,7 @@ export async function removeUser(
     checkThere('passwd', name, now, file);
     return withUser(now.text, name, undefined);
   });
-  printLine(context, `${name} was removed from ${file}`);
+  printLine(context, `${name} was removed from ${file}; ${WHEN}`);
 }
 
 /** One name a line, in the order of the file. */

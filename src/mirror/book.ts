@@ -1,12 +1,12 @@
 import { assert, must } from '../assert.ts';
 import { type Coverage, covers } from '../coverage.ts';
 import { LIMITS } from '../limits.ts';
-import { MIRROR_LIMITS } from '../mirror-limits.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader, LossLedger, TopicInfo } from '../store/log.ts';
 import type { Logger } from '../telemetry.ts';
 import type { Clock } from '../time.ts';
 import type { Decisions } from './decisions.ts';
+import { DrainPace } from './drain-pace.ts';
 import {
   type Answers,
   type Entered,
@@ -19,7 +19,6 @@ import type { Refused, Settlement } from './pump.ts';
 import { groupRefused, type RefusedGroup } from './rejections.ts';
 import type { Sampling } from './sampling.ts';
 import type { Treatment } from './selection.ts';
-import { SettledRate } from './settled-rate.ts';
 import {
   greatestLag,
   LagMeter,
@@ -86,7 +85,7 @@ export interface MirrorBookOptions {
 
 /** A mirror's account of itself: state, counts, gaps, stopped topics. Decides nothing. */
 export class MirrorBook {
-  readonly lag: LagMeter;
+  readonly #lag: LagMeter;
   readonly #sources: StatusSources;
   readonly #treatmentOf: (topic: string) => Treatment;
   readonly #sampling: MirrorBookOptions['sampling'];
@@ -95,7 +94,7 @@ export class MirrorBook {
   readonly #progress = new Map<StreamId, StreamProgress>();
   readonly #stops = new Map<string, TopicStop>();
   /** By topic. */
-  readonly #rates = new Map<string, SettledRate>();
+  readonly #paces = new Map<string, DrainPace>();
   readonly #gaps: GapReport[] = [];
   /** By kind of reason, the latest last. */
   readonly #rejections = new Map<string, RejectionReport>();
@@ -116,8 +115,8 @@ export class MirrorBook {
     this.#sampling = sampling;
     this.#clock = clock;
     this.#logger = logger;
-    this.lag = new LagMeter(reader);
-    this.#sources = { reader, ledger, lag: this.lag, keptAhead: sampling.keptAhead };
+    this.#lag = new LagMeter(reader);
+    this.#sources = { reader, ledger, lag: this.#lag, keptAhead: sampling.keptAhead };
     this.#startedMs = clock.nowMs();
     this.#since = this.#now();
   }
@@ -162,6 +161,13 @@ export class MirrorBook {
     else progress.had = had;
   }
 
+  /** How old the lag is; a disk that does not answer holds nobody up. */
+  async measure(): Promise<void> {
+    const done = new AbortController();
+    const waited = this.#clock.sleep(LIMITS.statusDiskMs, done.signal);
+    await Promise.race([this.#lag.measure(this.progress()), waited]).finally(() => done.abort());
+  }
+
   hadOf(stream: StreamId): Coverage {
     return this.#of(stream).had;
   }
@@ -172,7 +178,8 @@ export class MirrorBook {
     for (const { stream, records } of batch.slices) {
       const progress = this.#of(stream);
       progress.recordsSent += records.length;
-      this.#rateOf(progress.at.topic).note(records.length, nowMs);
+      const { topic } = progress.at;
+      this.#paceOf(topic).note(records.length, nowMs, () => this.#endOf(topic));
       this.#stops.delete(progress.at.topic);
     }
     for (const stream of quarantined) this.#of(stream).recordsSent--;
@@ -234,6 +241,7 @@ export class MirrorBook {
       name,
       ...this.#present(answers, statuses, { wallMs: nowMs, monotonicMs }),
       downForMs,
+      unansweredMs: Math.round(answers.underWayMs),
       slowness,
       lastError: this.#lastError,
       reconnects: Math.max(0, this.#sessions - 1),
@@ -303,13 +311,9 @@ export class MirrorBook {
     return { ...base, state, sinceMs: stop?.sinceMs ?? this.#startedMs };
   }
 
-  /** undefined: nothing moves. */
+  /** undefined: nothing moves, or as much comes as goes. */
   #etaMs(topic: string, records: number): number | undefined {
-    const rate = this.#rateOf(topic);
-    const nowMs = this.#clock.monotonicMs();
-    const perMs = rate.at(nowMs);
-    if (perMs === 0 || nowMs - rate.lastMs > MIRROR_LIMITS.etaWithinMs) return undefined;
-    return Math.round(records / perMs);
+    return this.#paceOf(topic).etaMs(records, this.#clock.monotonicMs(), this.#endOf(topic));
   }
 
   #tellLoss({ topic, partition }: MirrorStream, from: number, to: number, reason: GapReason): void {
@@ -358,12 +362,17 @@ export class MirrorBook {
     if (oldest !== undefined) this.#rejections.delete(oldest);
   }
 
-  #rateOf(topic: string): SettledRate {
-    const known = this.#rates.get(topic);
+  #paceOf(topic: string): DrainPace {
+    const known = this.#paces.get(topic);
     if (known !== undefined) return known;
-    const rate = new SettledRate(this.#clock.monotonicMs());
-    this.#rates.set(topic, rate);
-    return rate;
+    const pace = new DrainPace(this.#clock.monotonicMs(), this.#endOf(topic));
+    this.#paces.set(topic, pace);
+    return pace;
+  }
+
+  #endOf(topic: string): number {
+    const { reader } = this.#sources;
+    return sum(reader.topic(topic)?.streams ?? [], (stream) => reader.range(stream).endOffset);
   }
 
   #of(stream: StreamId): StreamProgress {

@@ -15,7 +15,7 @@ export interface Claim {
 export class Claims {
   readonly #holders = new Map<string, string>();
 
-  /** Throws UPSTREAM_MISMATCH when another mirror holds one of these. What a mirror holds it keeps. */
+  /** Throws UPSTREAM_MISMATCH when another mirror holds one of these. What a mirror holds it keeps until it ends. */
   take(mirror: string, claims: readonly Claim[]): void {
     for (const { key, conflict } of claims) {
       const holder = this.#holders.get(key);
@@ -26,5 +26,10 @@ export class Claims {
       );
     }
     for (const { key } of claims) this.#holders.set(key, mirror);
+  }
+
+  /** It has ended. */
+  release(mirror: string): void {
+    for (const [key, holder] of this.#holders) if (holder === mirror) this.#holders.delete(key);
   }
 }

@@ -152,9 +152,9 @@ export class Mirror {
     return { ...this.#book.status(sources), link: policy?.status() };
   }
 
-  /** As `status`, with the age of the lag measured now (which may read the log). */
+  /** As `status`, with the age of the lag measured now (which may read the log), unless the disk keeps one waiting. */
   async measure(): Promise<MirrorStatus> {
-    await this.#book.lag.measure(this.#book.progress());
+    await this.#book.measure();
     return this.status();
   }
 

@@ -1,4 +1,5 @@
 import { type Coverage, holesIn } from '../coverage.ts';
+import { GatelogError } from '../errors.ts';
 import { type OffsetRange, RangeSet } from '../range-set.ts';
 import type { StreamId } from '../record.ts';
 import type { LogReader, LossLedger } from '../store/log.ts';
@@ -118,7 +119,10 @@ export interface TopicStatus {
   readonly lagRecords: number;
   /** Age of the oldest of these, in ms; 0 without any; undefined until measured. */
   readonly lagMs: number | undefined;
-  /** Until they are sent at the rate of the last minute, in ms; undefined while none are sent. */
+  /**
+   * Until they, and what comes meanwhile, are sent at the rates of the last minute, in ms; undefined while none
+   * are sent, or as many come as go.
+   */
   readonly etaMs: number | undefined;
   /** When what holds it back is to end: wall clock, ms. */
   readonly heldUntilMs: number | undefined;
@@ -134,6 +138,8 @@ export interface MirrorStatus {
   readonly forMs: number;
   /** For how long there has been no session though one is wanted; undefined when that is not so. */
   readonly downForMs: number | undefined;
+  /** For how long the oldest batch that was sent has had no receipt, in ms; 0: there is none. */
+  readonly unansweredMs: number;
   /** What slows the far side down, such as a quota; undefined while nothing does. */
   readonly slowness: string | undefined;
   /** Why it halted, is refused, or backs off. */
@@ -195,16 +201,29 @@ export function newProgress(at: MirrorStream, had: Coverage): StreamProgress {
 export class LagMeter {
   readonly #reader: LogReader;
   readonly #known = new Map<StreamId, number | undefined>();
+  #measuring: Promise<void> | undefined;
 
   constructor(reader: LogReader) {
     this.#reader = reader;
   }
 
-  async measure(streams: Iterable<StreamProgress>): Promise<void> {
+  /** One at a time. What the disk does not give at present stays as it was known: all else is told all the same. */
+  measure(streams: Iterable<StreamProgress>): Promise<void> {
+    this.#measuring ??= this.#measure([...streams]).finally(() => {
+      this.#measuring = undefined;
+    });
+    return this.#measuring;
+  }
+
+  async #measure(streams: readonly StreamProgress[]): Promise<void> {
     for (const { at, had } of streams) {
       const { endOffset } = this.#reader.range(at.stream);
       if (had.next >= endOffset) continue;
-      this.#known.set(at.stream, await this.#reader.timestampAt(at.stream, had.next));
+      try {
+        this.#known.set(at.stream, await this.#reader.timestampAt(at.stream, had.next));
+      } catch (error) {
+        if (!(error instanceof GatelogError)) throw error;
+      }
     }
   }
 

@@ -1,7 +1,8 @@
 import type { MirrorStatus } from '../mirror/status.ts';
 import { command, Refusal, token } from './api.ts';
 import { make, part, setHidden, setText } from './dom.ts';
-import { count, counted } from './format.ts';
+import { counted } from './format.ts';
+import { placesText } from './places.ts';
 
 /** What a person does with a mirror: asked for, told what will happen, confirmed, done. */
 interface Act {
@@ -84,16 +85,19 @@ export class MirrorActs {
     to.id = 'seek-to';
     to.required = true;
     to.autocomplete = 'off';
-    const [first] = this.#mirror?.topics ?? [];
-    const end = count(first?.partitions[0]?.endOffset);
+    const label = make('label', {});
+    label.htmlFor = to.id;
+    const describe = (): void => {
+      const chosen = this.#mirror?.topics.find((one) => one.topic === topic.value);
+      setText(label, placesText(chosen?.partitions ?? []));
+    };
+    topic.addEventListener('change', describe);
+    describe();
     const fields = make(
       'div',
       { class: 'fields' },
       labelled(topic, 'Topic'),
-      labelled(
-        to,
-        `To: beginning, end, an offset (the end is ${end}), or a time such as 2026-11-22T08:00:00Z`,
-      ),
+      make('div', {}, label, to),
     );
     return {
       title: `Move ${this.#name}?`,

@@ -79,7 +79,7 @@ export class Charts {
       });
     }
     setInterval(() => {
-      if (!document.hidden) void this.look();
+      if (!document.hidden && !part('body').hidden) void this.look();
     }, EVERY_MS);
     new ResizeObserver(() => this.#resize()).observe(part('charts'));
   }

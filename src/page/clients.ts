@@ -1,7 +1,7 @@
 import type { ClientList, ClientStatus } from '../admin/client-status.ts';
 import type { AgentStatus } from '../admin/status.ts';
 import { askJson } from './api.ts';
-import { part, setText } from './dom.ts';
+import { part, setHidden, setText } from './dom.ts';
 import { count, counted, shortMoment } from './format.ts';
 import { KeyedTable } from './keyed-table.ts';
 
@@ -18,7 +18,7 @@ export class Clients {
 
   constructor() {
     setInterval(() => {
-      if (!document.hidden) void this.look();
+      if (!document.hidden && !part('body').hidden) void this.look();
     }, EVERY_MS);
   }
 
@@ -36,9 +36,15 @@ export class Clients {
     const list = await askJson<ClientList>(`/api/v1/clients?limit=${SHOWN}`).catch(() => undefined);
     if (list === undefined) return;
     this.#table.show(list.clients);
-    const more = list.total - list.clients.length;
-    setText(part('clients-note'), more > 0 ? `and ${count(more)} more` : '');
+    setHidden(part('clients-table'), list.clients.length === 0);
+    setText(part('clients-note'), noteOf(list));
   }
+}
+
+function noteOf({ total, clients }: ClientList): string {
+  if (total === 0) return 'nobody is connected';
+  const more = total - clients.length;
+  return more > 0 ? `and ${count(more)} more` : '';
 }
 
 const CLIENT_COLUMNS = [

@@ -3,6 +3,7 @@
 const WHOLE = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const SHORT = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 const BYTE_UNITS = ['B', 'KB', 'MB', 'GB', 'TB', 'PB'] as const;
+const SET_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 const NOT_KNOWN = '–';
 
 export function count(value: number | null | undefined): string {
@@ -20,6 +21,17 @@ export function bytes(value: number | null | undefined): string {
   }
   const text = Math.abs(rest) >= 100 || unit === 0 ? WHOLE.format(rest) : SHORT.format(rest);
   return `${text} ${BYTE_UNITS[unit]}`;
+}
+
+/** What a person has set, in the units in which it is set: `1 GiB`. */
+export function setBytes(value: number): string {
+  let rest = value;
+  let unit = 0;
+  while (rest >= 1024 && unit < SET_UNITS.length - 1) {
+    rest /= 1024;
+    unit++;
+  }
+  return `${SHORT.format(rest)} ${SET_UNITS[unit]}`;
 }
 
 export function rate(perSecond: number | null | undefined): string {

@@ -4,7 +4,7 @@ import { make, part, setClass, setHidden, setItems, setText } from './dom.ts';
 import { bytes, count, duration, moment, rate } from './format.ts';
 import { KeyedTable } from './keyed-table.ts';
 import type { Rates } from './rates.ts';
-import { etaMs } from './verdict.ts';
+import { etaMs, isSilent } from './verdict.ts';
 
 const LEVEL_OF: Readonly<Record<string, string>> = {
   live: 'good',
@@ -114,6 +114,9 @@ function notesOf(mirror: MirrorStatus): string[] {
   if (reason !== undefined) notes.push(reason);
   else if (lastError !== undefined && mirror.state !== 'live' && mirror.state !== 'catching up') {
     notes.push(`${lastError.text} (${moment(lastError.atMs)})`);
+  }
+  if (isSilent(mirror) && mirror.state !== 'stalled') {
+    notes.push(`no answer for ${duration(mirror.unansweredMs)} to what was sent`);
   }
   if (slowness !== undefined) notes.push(slowness);
   if (nextTryMs !== undefined) notes.push(`next: ${moment(nextTryMs)}`);

@@ -28,6 +28,7 @@ class Page {
   #newsAtMs: number | undefined;
   #trouble = 'connecting';
   #locked = false;
+  #isNew = true;
   /** What the agent said of the token that was had before. */
   #wrong: string | undefined;
 
@@ -57,9 +58,18 @@ class Page {
   #begin(): void {
     this.#locked = false;
     setHidden(part('unlock'), true);
+    this.#isNew = true;
     this.#feed.begin();
+  }
+
+  /** One refused request says that a token is wanted: nothing else is asked before the first answer. */
+  #look(): void {
+    if (!this.#isNew) return;
+    this.#isNew = false;
     void this.#charts.look();
     void this.#clients.look();
+    // What a link leads to is asked without the token.
+    setHidden(part('raw'), token() !== '');
   }
 
   #lock(reason: string): void {
@@ -75,12 +85,14 @@ class Page {
     setText(part('unlock-reason'), this.#wrong ?? reason);
     this.#wrong = undefined;
     setHidden(part('unlock'), false);
+    setHidden(part('raw'), true);
     (part('unlock-token') as HTMLInputElement).focus();
     this.#showNews();
   }
 
   #show(status: AgentStatus): void {
     this.#newsAtMs = performance.now();
+    this.#look();
     const rates = this.#rates.take(status);
     setHidden(part('body'), false);
     setText(part('gateway'), status.gateway);
@@ -98,7 +110,10 @@ class Page {
     const [lag, age] = greatestLag(status);
     setText(part('lag'), count(lag));
     setText(part('lag-age'), age);
-    setText(part('acks'), count(status.ingest?.received));
+    setText(
+      part('acks'),
+      status.ingest === null ? '–' : counted(status.ingest.received, 'message'),
+    );
     this.#links.show(status.mirrors, rates);
     this.#stored.show(status);
     this.#losses.show(status.store);

@@ -1,7 +1,8 @@
 import type { AgentStatus, TopicStatus } from '../admin/status.ts';
 import { make, part, setClass, setText } from './dom.ts';
-import { bytes, count, duration } from './format.ts';
+import { bytes, count, duration, setBytes } from './format.ts';
 import { KeyedTable } from './keyed-table.ts';
+import { writtenText, yearsText } from './wear.ts';
 
 /** What stands in the log, and on what: topics, disk, card, clock. */
 export class Stored {
@@ -23,7 +24,7 @@ export class Stored {
     setText(part('disk-free'), freeText(store));
     setText(part('disk-log'), bytes(store?.diskBytes));
     setText(part('disk-room'), bytes(store?.disk.roomBytes));
-    setText(part('wear-day'), bytes(wear?.diskBytesPerDay ?? wear?.processBytesPerDay));
+    setText(part('wear-day'), writtenText(wear));
     setText(part('wear-years'), yearsText(wear));
     setText(
       part('wear-commits'),
@@ -64,14 +65,6 @@ function freeText(store: AgentStatus['store']): string {
     : `${free}; ${bytes(folderBytes)} of at most ${bytes(maxBytes)} used`;
 }
 
-function yearsText(wear: AgentStatus['wear']): string {
-  if (wear === null) return '–';
-  const { ratingYears, ratingBytes } = wear;
-  if (ratingBytes === null) return 'not known: set store.wear.rating';
-  if (ratingYears === null) return '–';
-  return ratingYears >= 100 ? 'more than 100' : ratingYears.toFixed(1);
-}
-
 function sourceText(clock: AgentStatus['clock']): string {
   if (clock === null) return '';
   return clock.source === null ? 'nobody says whether it is right' : `confirmed by ${clock.source}`;
@@ -109,7 +102,7 @@ function offsetsText(partitions: TopicStatus['partitions']): string {
 function keptText({ retentionMs, retentionBytes }: TopicStatus): string {
   const bounds = [
     ...(retentionMs === null ? [] : [duration(retentionMs)]),
-    ...(retentionBytes === null ? [] : [bytes(retentionBytes)]),
+    ...(retentionBytes === null ? [] : [setBytes(retentionBytes)]),
   ];
   return bounds.length === 0 ? 'for ever' : bounds.join(', ');
 }

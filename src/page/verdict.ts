@@ -1,6 +1,7 @@
 import type { AgentStatus } from '../admin/status.ts';
 import type { MirrorStatus } from '../mirror/status.ts';
 import { count, counted, duration } from './format.ts';
+import { isEarly } from './wear.ts';
 
 /** How the gateway is, in one sentence, and what to do about it. */
 export interface Verdict {
@@ -63,11 +64,25 @@ function wellSentence({ mirrors, topics }: AgentStatus): string {
     return `All is well: ${counted(stored, 'record')} stored here; nothing is mirrored.`;
   const lag = Math.max(...mirrors.map((one) => one.lagRecords));
   if (lag === 0) return 'All is well: everything has arrived at the far side.';
+  const silent = mirrors.find(isSilent);
   const behind = mirrors.find((one) => one.state === 'catching up');
-  if (behind === undefined) return `All is well: ${counted(lag, 'record')} on the way.`;
+  const silence = silent === undefined ? '' : `; no answer for ${duration(silent.unansweredMs)}`;
+  if (behind === undefined) {
+    const onTheWay = `${counted(lag, 'record')} on the way`;
+    return silent === undefined
+      ? `All is well: ${onTheWay}.`
+      : `Waiting for ${silent.name}: ${onTheWay}${silence}.`;
+  }
   const eta = etaMs(behind);
   const rest = eta === undefined ? '' : `, about ${duration(eta)} to go`;
-  return `Catching up with ${behind.name}: ${counted(behind.lagRecords, 'record')} behind${rest}.`;
+  return `Catching up with ${behind.name}: ${counted(behind.lagRecords, 'record')} behind${rest}${silence}.`;
+}
+
+/** A link that swallows what is sent looks like one that is slow: until it counts as stalled this is all there is to say. */
+const UNANSWERED_MS = 1500;
+
+export function isSilent({ lagRecords, unansweredMs }: MirrorStatus): boolean {
+  return lagRecords > 0 && unansweredMs >= UNANSWERED_MS;
 }
 
 const WAITING: ReadonlySet<string> = new Set(['over budget', 'waiting for schedule', 'metered']);
@@ -168,7 +183,7 @@ function surroundingFindings(status: AgentStatus): Finding[] {
     if (trouble === null) continue;
     found.push(watch(`${source} (${what}): ${trouble}`, 'What was read before stays in use.'));
   }
-  if (wear?.ratingYears !== null && wear !== null && wear.ratingYears < 1) {
+  if (wear !== null && wear.ratingYears !== null && !isEarly(wear) && wear.ratingYears < 1) {
     const text = `The card lasts ${count(wear.ratingYears * 12)} more months at this pace`;
     found.push(watch(text, 'Set store.wear.budget, or a better card.'));
   }

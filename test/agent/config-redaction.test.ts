@@ -26,6 +26,8 @@ mqtt:
   jwt: {secret: "hush-2-0123456789012345678901234567"}
   pasword: hush-3
 whatever: {deep: [hush-4]}
+metrics:
+  otlp: {url: "https://c/", headers: {Authorization: "Bearer \${file:kafka}", X-Key: hush-7}}
 routes: [{match: "#", topic: t, key: "{topic}"}]
 mirrors:
   a:
@@ -40,14 +42,16 @@ mirrors:
   expect(shown).toMatch(/gateway: gw-1\n/u);
   expect(shown).toMatch(/key: "\{topic\}"/u);
   expect(shown).toMatch(/password: \$\{file:kafka\}/u);
+  expect(shown).toMatch(/Authorization: Bearer \$\{file:kafka\}/u);
   expect(shown).toMatch(/url: mqtts:\/\/\(not shown\)@centre/u);
   expect(shown).toMatch(/pasword: "\(not shown: no option of gatelog\)"/u);
-  const planted = ['hush-1', 'hush-3', 'hush-4', 'hush-6', 'hush-file', 'hush-env'];
+  const planted = ['hush-1', 'hush-3', 'hush-4', 'hush-6', 'hush-7', 'hush-file', 'hush-env'];
   const known = planted.filter((secret) => secrets.some((text) => text.includes(secret)));
   expect(known).toEqual(planted);
   expect(inline).toEqual([
     'mqtt.users[0].password',
     'mqtt.jwt.secret',
+    'metrics.otlp.headers.X-Key',
     'mirrors.a.kafka.tls.key',
     'mirrors.b.mqtt.password',
   ]);

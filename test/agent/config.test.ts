@@ -7,6 +7,7 @@ import { GatelogError } from '../../src/errors.ts';
 import { BAD_ACL_CONFIGS } from '../support/bad-acl-configs.ts';
 import { BAD_CONFIGS } from '../support/bad-configs.ts';
 import { BAD_HTTP_CONFIGS } from '../support/bad-http-configs.ts';
+import { BAD_METRICS_CONFIGS } from '../support/bad-metrics-configs.ts';
 import { BAD_LISTEN_CONFIGS } from '../support/bad-listen-configs.ts';
 import { BAD_MIRROR_CONFIGS } from '../support/bad-mirror-configs.ts';
 
@@ -36,6 +37,7 @@ describe('bad configurations', () => {
     ...BAD_ACL_CONFIGS,
     ...BAD_LISTEN_CONFIGS,
     ...BAD_HTTP_CONFIGS,
+    ...BAD_METRICS_CONFIGS,
     ...BAD_MIRROR_CONFIGS,
   ])('$name', ({ text, lines }) => {
     const refusal = refusalOf(text);

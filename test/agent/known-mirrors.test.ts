@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
-import { KnownMirrors } from '../../src/agent/known-mirrors.ts';
-import { inMemory } from '../support/store-kit.ts';
+import { KnownMirrors, positionsName } from '../../src/agent/known-mirrors.ts';
+import type { StreamId } from '../../src/record.ts';
+import type { PositionStore } from '../../src/store/log.ts';
+import { append, FOREVER, inMemory, rememberingLogger } from '../support/store-kit.ts';
 
 test('a mirror that is forgotten leaves nothing but its journal', async () => {
   const store = await (await inMemory.make()).open();
@@ -21,5 +23,26 @@ test('a mirror that is forgotten leaves nothing but its journal', async () => {
     ['kafka.old', ...others].flatMap((space) => [`${space} one 1`, `${space} two 2`]),
   );
   expect((await KnownMirrors.load(store, [])).absent()).toEqual(['old2']);
+  await store.close();
+});
+
+test('a mirror that leads to Kafka where it led to a broker begins anew, and does so once', async () => {
+  const store = await (await inMemory.make()).open();
+  const stream = store.writer.defineTopic('t', FOREVER).streams[0] as StreamId;
+  await append(store, stream);
+  const known = await KnownMirrors.load(store, ['central']);
+  const logger = rememberingLogger();
+  await known.beginAnewElsewhere({ central: 'mqtt' }, logger);
+  const open = (): Promise<PositionStore> => store.positions(positionsName('central'), {});
+  await (await open()).advance(new Map([[stream, 1]]));
+  await known.beginAnewElsewhere({ central: 'mqtt' }, logger);
+  expect((await open()).get(stream)).toBe(1);
+  await known.beginAnewElsewhere({ central: 'kafka' }, logger);
+  expect((await open()).get(stream)).toBeUndefined();
+  await (await open()).advance(new Map([[stream, 1]]));
+  await known.beginAnewElsewhere({ central: 'kafka' }, logger);
+  expect((await open()).get(stream)).toBe(1);
+  const told = logger.lines.map(({ message }) => message);
+  expect(told).toEqual([expect.stringMatching(/^mirror central went to an MQTT broker, .* anew/u)]);
   await store.close();
 });

@@ -6,6 +6,7 @@ import { startAgent } from '../../src/agent/agent.ts';
 import type { Agent } from '../../src/agent/agent-types.ts';
 import { loadConfig } from '../../src/agent/config.ts';
 import type { ConfigReading } from '../../src/agent/reloader.ts';
+import { ControlClient } from '../../src/admin/control-client.ts';
 import { seededRandom } from '../../src/random.ts';
 import { systemClock } from '../../src/time.ts';
 import { RawDevice } from '../support/mqtt-raw.ts';
@@ -42,8 +43,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-function write(text: string): void {
-  writeFileSync(file, `data: data\ngateway: gw\n${text}`);
+/** On ports that nobody has. */
+function write(text: string, gateway = 'gw'): void {
+  const listen = /^mqtt:/mu.test(text) ? '' : '\nmqtt: {listen: ["mqtt://127.0.0.1:0"]}';
+  const http = /^http:/mu.test(text) ? '' : '\nhttp: false';
+  writeFileSync(file, `data: data\ngateway: ${gateway}\n${text}${listen}${http}\n`);
 }
 
 function read(): ConfigReading {
@@ -71,6 +75,10 @@ async function login(user: string, password: string): Promise<RawDevice> {
   device.send(device.connectPacket(fields));
   await device.until(() => device.closed || device.packets.length > 0);
   return device;
+}
+
+function upTo(end: number): number[] {
+  return Array.from({ length: end }, (_, index) => index);
 }
 
 function codeOf({ packets }: RawDevice): unknown {
@@ -119,7 +127,7 @@ test('what can not change is named at every reload, until the file says again wh
 
 test('what a flag overrules is not named', async () => {
   const running = await start('');
-  writeFileSync(file, 'data: data\ngateway: another');
+  write('', 'another');
   expect(await running.reload()).toMatchObject({ applied: [], needsRestart: [] });
 });
 
@@ -177,6 +185,30 @@ test('other rules hold at once for who is connected', async () => {
   await expect.poll(refused).toBe(1);
 });
 
+test('limits of devices hold for those who are connected, and let go of them again', async () => {
+  const running = await start(USERS);
+  const anna = await login('anna', 'first');
+  const limited = (limits: string): string => `${USERS}  limits: {${limits}}\n`;
+  const acks = (): number => anna.packets.filter(({ cmd }) => cmd === 'puback').length;
+  write(limited('messages: 1, totalMessages: 1, inFlight: 2000'));
+  expect(await running.reload()).toMatchObject({
+    applied: ['mqtt.limits.messages', 'mqtt.limits.totalMessages'],
+    needsRestart: ['mqtt.limits.inFlight'],
+  });
+  const all = 500;
+  for (let id = 1; id <= all; id++) anna.send(anna.publish('anna/a', 'x', 1, id));
+  await anna.until(() => acks() > 0);
+  // The rest would take minutes.
+  expect(acks()).toBeLessThan(all / 2);
+  write(limited('topicLevels: 2, connectsPerAddress: 1'));
+  expect(await running.reload()).toMatchObject({ needsRestart: [] });
+  await anna.until(() => acks() === all);
+  anna.send(anna.publish('anna/b/c', 'x', 1, all + 1));
+  await anna.until(() => anna.closed);
+  const many = await Promise.all(upTo(20).map((number) => login(`nobody-${number}`, 'x')));
+  expect(many.some(({ closed, packets }) => closed && packets.length === 0)).toBe(true);
+});
+
 test('the first user wants a restart: the doors were opened without', async () => {
   const running = await start('mqtt: {listen: ["mqtt://127.0.0.1:0"]}');
   write(USERS);
@@ -200,10 +232,92 @@ test('a mirror begins anew with what the file says of it, others stay', async ()
   expect(after.mirrors.map(({ name }) => name)).toEqual(before.mirrors.map(({ name }) => name));
 });
 
-test('a mirror that comes or goes wants a restart', async () => {
+test('the HTTP side: another token, another address, none, and one again', async () => {
+  const http = (more: string): string => `http: {listen: ["http://127.0.0.1:0"]${more}}\n`;
+  const running = await start(http(''));
+  const url = async (): Promise<string> => (await running.status()).http.listeners[0] ?? '';
+  const asked = async (token = ''): Promise<number> => {
+    const headers = token === '' ? {} : { authorization: `Bearer ${token}` };
+    return (await fetch(`${await url()}/api/v1/status`, { headers })).status;
+  };
+  expect(await asked()).toBe(200);
+  const events = await fetch(`${await url()}/api/v1/events`);
+  expect(events.status).toBe(200);
+  write(http(', token: first-token-0123456789'));
+  expect(await running.reload()).toMatchObject({ applied: ['http.token'], needsRestart: [] });
+  // Who was let in without one is not told any more: the stream has ended.
+  await Promise.allSettled([events.text()]);
+  expect([await asked(), await asked('first-token-0123456789')]).toEqual([401, 200]);
+  write(http(', token: other-token-0123456789, hosts: [gateway]'));
+  expect(await running.reload()).toMatchObject({ applied: ['http.token', 'http.hosts'] });
+  expect([await asked('first-token-0123456789'), await asked('other-token-0123456789')]).toEqual([
+    401, 200,
+  ]);
+  const before = await url();
+  write('http: false\n');
+  expect(await running.reload()).toMatchObject({ applied: ['http'], needsRestart: [] });
+  expect((await running.status()).http).toEqual({ listeners: [], trouble: null });
+  await expect(fetch(`${before}/healthz`)).rejects.toThrow('fetch failed');
+  const { port } = new URL(before);
+  write(
+    `http: {listen: ["http://127.0.0.1:${port}", "http://192.0.2.1:1"], token: other-token-0123456789, allowPlain: true}\n`,
+  );
+  expect(await running.reload()).toMatchObject({ applied: ['http'], needsRestart: [] });
+  expect(await url()).toBe(before);
+  expect((await running.status()).http.trouble).toContain('192.0.2.1');
+  expect(await asked('other-token-0123456789')).toBe(200);
+});
+
+test('mirrors come, change their kind and go, and who goes can be let go of', async () => {
   const running = await start('');
+  const kinds = async (): Promise<string[]> =>
+    (await running.status()).mirrors.map(({ name, state }) => `${name} ${state}`);
+  const client = new ControlClient(join(folder, 'data'));
+  const forget = (): Promise<unknown> => client.steer('central', 'forget', {});
+  expect(await kinds()).toEqual([]);
   write(MIRROR);
-  expect(await running.reload()).toMatchObject({ applied: [], needsRestart: ['mirrors.central'] });
+  expect(await running.reload()).toMatchObject({ applied: ['mirrors.central'], needsRestart: [] });
+  expect(await kinds()).toHaveLength(1);
+  await expect(forget()).rejects.toMatchObject({ code: 'USAGE' });
+
+  write('mirrors: {central: {mqtt: {url: "mqtt://127.0.0.1:1"}}}\n');
+  expect(await running.reload()).toMatchObject({
+    applied: ['mirrors.central.kafka.brokers', 'mirrors.central.mqtt.url'],
+    needsRestart: [],
+  });
+  const error = async (): Promise<string | undefined> =>
+    (await running.status()).mirrors[0]?.lastError?.text;
+  await expect.poll(error).toContain('mqtt://127.0.0.1:1');
+  const elsewhere = (): number =>
+    logger.lines.filter(({ fields }) => fields['event'] === 'mirror.kind').length;
+  expect(elsewhere()).toBe(1);
+  // The same again changes nothing, and an option that says its default neither.
+  write('mirrors: {central: {mqtt: {url: "mqtt://127.0.0.1:1", qos: 1}}}\n');
+  expect(await running.reload()).toMatchObject({ applied: [], needsRestart: [] });
+
+  write('');
+  expect(await running.reload()).toMatchObject({ applied: ['mirrors.central'], needsRestart: [] });
+  expect(await kinds()).toEqual([]);
+  expect(logger.lines.some(({ fields }) => fields['event'] === 'mirror.absent')).toBe(true);
+  await forget();
+  expect(elsewhere()).toBe(1);
+  write(MIRROR);
+  expect(await running.reload()).toMatchObject({ applied: ['mirrors.central'] });
+  expect(await kinds()).toHaveLength(1);
+});
+
+test('a mirror that changed its kind by a reload does not begin anew at the next start again', async () => {
+  const elsewhere = (): number =>
+    logger.lines.filter(({ fields }) => fields['event'] === 'mirror.kind').length;
+  const before = elsewhere();
+  const overMqtt = 'mirrors: {central: {mqtt: {url: "mqtt://127.0.0.1:1"}}}\n';
+  const running = await start(MIRROR);
+  write(overMqtt);
+  await running.reload();
+  expect(elsewhere()).toBe(before + 1);
+  await running.stop();
+  await start(overMqtt);
+  expect(elsewhere()).toBe(before + 1);
 });
 
 test('a stop in the midst of a reload ends both, and no mirror begins after it', async () => {

@@ -80,6 +80,36 @@ test('the latest of each gateway counts, in whatever order it comes, and whoever
   ]);
 });
 
+/** The value with one part of it, however deep, replaced. */
+function* altered(value: unknown, junk: unknown): Generator {
+  yield junk;
+  if (Array.isArray(value)) {
+    for (const [at, inner] of value.entries()) {
+      for (const other of altered(inner, junk)) yield value.with(at, other);
+    }
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [name, inner] of Object.entries(value)) {
+      for (const other of altered(inner, junk)) yield { ...value, [name]: other };
+    }
+  }
+}
+
+test('no record of one gateway, whatever is in it, hides the others', () => {
+  const whole = health(1000, { wear: { bytesPerDay: 1, ratingYears: 2, budgetLevel: null } });
+  let count = 0;
+  for (const junk of [null, 'x', '', 7, -1, true, [], {}, [null], undefined]) {
+    for (const value of altered(whole, junk)) {
+      const book = new FleetBook();
+      const own = Buffer.from(JSON.stringify(value) ?? '');
+      book.take({ gateway: 'bad', topic: '_metrics', incarnation: 'inc', offset: 1, own });
+      book.take(record('good', '_metrics', health(1000)));
+      expect(fleetLines(PLAIN_CONTEXT, book.gateways(NOW)).join('\n')).toMatch(/^good /mu);
+      count++;
+    }
+  }
+  expect(count).toBeGreaterThan(300);
+});
+
 test('a clock that was ahead once hides nothing that comes after it, and one that is makes nobody look well', () => {
   const book = new FleetBook();
   const YEAR_MS = 365 * 86_400_000;

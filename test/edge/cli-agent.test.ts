@@ -194,6 +194,15 @@ describe('starting', () => {
     expect(agent.ended).toBe(false);
   });
 
+  test('init takes the id of the log that is there', async () => {
+    await cli.startAgent(['--gateway', 'press-7']);
+    const args = ['init', '--yes', '--no-test', '--data', 'gatelog-data'];
+    expect(await cli.run(args)).toMatchObject({ code: 0 });
+    expect(readFileSync(path.join(cli.folder, 'gatelog.yaml'), 'utf8')).toContain(
+      'gateway: "press-7"\n',
+    );
+  });
+
   test('a port in use', async () => {
     const { url } = await cli.startAgent();
     const second = await cli.run(['run', '--data', 'other', '--http', 'off', '--mqtt', url]);

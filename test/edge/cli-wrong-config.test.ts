@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { CliFolder, publish } from '../support/cli.ts';
@@ -42,6 +42,22 @@ test.each([
   );
   expect(examined.stdout).toContain(words);
   expect(examined.stdout).toMatch(/agent +running/u);
+});
+
+test('the folder may stand in an included file, and the fault in another', async () => {
+  const include = 'include: [conf.d/*.yaml]\n';
+  const folder = path.join(cli.folder, 'conf.d');
+  mkdirSync(folder);
+  writeFileSync(path.join(folder, 'data.yaml'), 'data: ../here\n');
+  writeFileSync(file, include);
+  const { url } = await cli.startAgent(['--config', file]);
+  await publish(url, [{ topic: 'a', payload: 'x' }]);
+  writeFileSync(path.join(folder, 'more.yaml'), 'mqtt: [\n');
+  const { code, stderr } = await cli.run(['status', '--config', 'gatelog.yaml']);
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/conf\.d\/more\.yaml:2:1: not valid YAML/u);
+  const where = path.join(cli.folder, 'here');
+  expect(stderr).toContain(`the data folder ${where} is looked at all the same\n`);
 });
 
 test('where it does not say which folder, one says so', async () => {

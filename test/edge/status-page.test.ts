@@ -52,6 +52,12 @@ afterEach(async () => {
 });
 
 async function open(options: BrowserContextOptions = {}, token: string = ''): Promise<Page> {
+  const page = await openAt(options, token);
+  await page.locator('#body').waitFor();
+  return page;
+}
+
+async function openAt(options: BrowserContextOptions, token: string): Promise<Page> {
   const context = await browser.newContext(options);
   await context.addInitScript(AXE);
   if (token !== '') {
@@ -63,7 +69,6 @@ async function open(options: BrowserContextOptions = {}, token: string = ''): Pr
   });
   page.on('pageerror', (error) => complaints.push(error.message));
   await page.goto(`http://127.0.0.1:${httpPort}/`);
-  await page.locator('#body').waitFor();
   return page;
 }
 
@@ -137,6 +142,20 @@ test('a cut link shows, and the agent’s end does too', async () => {
     .toMatch(/^no news for .*can not be reached/u);
 });
 
+test('a far side that keeps silent shows before the link is given up', async () => {
+  const page = await open();
+  const state = page.locator('#link-cards .pill');
+  const said = (): Promise<string> => page.locator('#verdict').innerText();
+  await expect.poll(() => state.innerText()).toBe('live');
+  central.process.signal('SIGSTOP');
+  await publish(3);
+  await expect.poll(said, { timeout: 10_000 }).toMatch(/central.*; no answer for \d+ s/u);
+  expect(await state.innerText()).toMatch(/^(?:live|catching up)$/u);
+  central.process.signal('SIGCONT');
+  await expect.poll(said, { timeout: 20_000 }).toMatch(/^All is well: everything has arrived/u);
+  expect(complaints).toEqual([]);
+});
+
 test('anybody can read it: axe finds nothing, dark or light, on a desk or a phone', async () => {
   await publish(40);
   for (const [name, colorScheme, width] of [
@@ -185,6 +204,25 @@ test('a mirror is paused and resumed with the keyboard alone, by whoever has the
   await expect.poll(() => state.innerText()).toBe('live');
   // A browser tells of every answer that is not 200: here the one to the wrong token.
   expect(complaints.filter((text) => !text.includes('401'))).toEqual([]);
+});
+
+test('where reading wants a token, one request is refused, and none once it is given', async () => {
+  await agent.stop();
+  const file = path.join(cli.folder, 'gatelog.yaml');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as { http: object };
+  const http = { ...config.http, token: 'a-token-for-reading-1' };
+  writeFileSync(file, JSON.stringify({ ...config, http }));
+  agent = await cli.start(['run', '--config', 'gatelog.yaml']);
+  await agent.waitFor(/"event":"agent\.ready"/u);
+  const page = await openAt({}, '');
+  await page.getByLabel('Token (http.token or http.adminToken)').fill('a-token-for-reading-1');
+  // Links would lead to a refusal: a browser that follows one sends no token.
+  expect(await page.locator('#raw').isVisible()).toBe(false);
+  const clients = page.waitForResponse(/\/api\/v1\/clients/u);
+  await page.keyboard.press('Enter');
+  expect((await clients).status()).toBe(200);
+  await page.locator('#body').waitFor();
+  expect(complaints).toHaveLength(1);
 });
 
 test('a token that is wrong does nothing, and the page goes on with the one it had', async () => {

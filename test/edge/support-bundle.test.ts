@@ -153,3 +153,13 @@ test('where there is nothing yet it says so, and tells of the machine', async ()
   expect(contents.get('doctor.txt')).toMatch(/! there is no data folder .*\n[^]*file system /u);
   expect(contents.get('files.txt')).toMatch(/^it could not be had: ENOENT/u);
 });
+
+test('made with sudo, it is whose it is to send', async () => {
+  mkdirSync(path.join(cli.folder, 'gatelog-data'));
+  const by = { SUDO_UID: '1234', SUDO_GID: '1235' };
+  const { code } = await cli.run(['support-bundle', '--offline', '-o', 'b.tar.gz'], by);
+  expect(code).toBe(0);
+  const { uid, gid, mode } = statSync(path.join(cli.folder, 'b.tar.gz'));
+  const own = process.getuid?.() === 0 ? [1234, 1235] : [process.getuid?.(), process.getgid?.()];
+  expect([uid, gid, mode & 0o777]).toEqual([...own, 0o600]);
+});

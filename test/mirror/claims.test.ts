@@ -63,3 +63,13 @@ test('a mirror that is led to a cluster that is not its own claims nothing there
   await reaches('three', 'three');
   expect(await new Journal(space).clusterId()).toBe('three');
 });
+
+test('what a mirror held that has ended another may have', () => {
+  const claims = new Claims();
+  const claim = { key: 'kafka c topic t', conflict: 'both' };
+  claims.take('one', [claim]);
+  expect(() => claims.take('two', [claim])).toThrow(/mirror "one"/u);
+  claims.release('one');
+  claims.take('two', [claim]);
+  expect(() => claims.take('one', [claim])).toThrow(/mirror "two"/u);
+});

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { GatelogError } from '../../src/errors.ts';
+import { LIMITS } from '../../src/limits.ts';
 import { rig } from './mirror-rig.ts';
 
 /** LAG and MISSING of a mirror before and after it meets what is lost already. */
@@ -68,6 +69,55 @@ test('class, drain, oldest record and time to go, by topic', async () => {
   expect(topics[1]?.lagMs).toBeGreaterThan(50_000);
   expect(topics[1]?.etaMs).toBeGreaterThan(40_000);
   expect(topics[1]?.etaMs).toBeLessThan(70_000);
+  await clock.settled(mirror.stop());
+});
+
+test('a disk that does not read, or does not answer, keeps back the age of the lag and nothing else', async () => {
+  const { clock, log, mirror } = rig({
+    connectFails: () => new GatelogError('UPSTREAM_UNREACHABLE', 'the link is down'),
+  });
+  const [stream] = log.topic('telemetry').streams as [never];
+  log.add(stream, 'x', clock.nowMs());
+  await mirror.start();
+  await clock.advance(1000);
+  expect((await mirror.measure()).lagMs).toBe(1000);
+  let asked = 0;
+  const reader = log.reader as { timestampAt: typeof log.reader.timestampAt };
+  reader.timestampAt = () => {
+    asked++;
+    return Promise.reject(new GatelogError('STORE_FAILING', 'a sector can not be read'));
+  };
+  await clock.advance(1000);
+  expect(await mirror.measure()).toMatchObject({ lagRecords: 1, lagMs: 2000 });
+  reader.timestampAt = () => {
+    asked++;
+    return new Promise(() => {});
+  };
+  asked = 0;
+  for (let look = 0; look < 5; look++) {
+    const measured = mirror.measure();
+    await clock.advance(LIMITS.statusDiskMs);
+    expect(await measured).toMatchObject({ lagRecords: 1 });
+  }
+  expect(asked).toBe(1);
+  await mirror.stop();
+});
+
+test('where as much comes as goes, no time to go is told', async () => {
+  const { clock, log, mirror } = rig(
+    { latencyMs: () => 1000 },
+    { batching: { maxRecords: 10 }, window: 1 },
+  );
+  const [stream] = log.topic('telemetry').streams as [never];
+  for (let index = 0; index < 500; index++) log.add(stream, 'x', clock.nowMs());
+  await mirror.start();
+  const topic = () => mirror.status().topics[0];
+  for (let second = 0; second < 90; second++) {
+    await clock.advance(1000);
+    for (let index = 0; index < 10; index++) log.add(stream, 'x', clock.nowMs());
+  }
+  expect(topic()?.lagRecords).toBeGreaterThan(300);
+  expect(topic()).toMatchObject({ state: 'behind', etaMs: undefined });
   await clock.settled(mirror.stop());
 });
 

@@ -103,14 +103,17 @@ describe('states', () => {
     log.add(stream ?? (0 as never), 'x');
     await mirror.start();
     await clock.until(() => upstream.sends === 1);
+    expect(mirror.status().unansweredMs).toBeLessThan(SECOND);
     await clock.advance(LIMITS.mirrorStalledMs - 1);
     expect(mirror.status().state).not.toBe('stalled');
+    expect(mirror.status().unansweredMs).toBe(LIMITS.mirrorStalledMs - 1);
     await clock.advance(2 * SECOND);
     const { state, forMs, sinceMs } = mirror.status();
     expect(state).toBe('stalled');
     expect(forMs).toBeGreaterThanOrEqual(LIMITS.mirrorStalledMs);
     expect(sinceMs).toBe(clock.nowMs() - forMs);
     await clock.until(() => mirror.status().state === 'live');
+    expect(mirror.status().unansweredMs).toBe(0);
     await clock.settled(mirror.stop());
   });
 

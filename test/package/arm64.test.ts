@@ -16,7 +16,7 @@ beforeAll(async () => {
   await cell.check(['dpkg', '--force-unsafe-io', '--install', `/tmp/${file}`], SLOW_MS);
 });
 afterAll(async () => {
-  await cell.remove();
+  await cell?.remove();
 });
 
 async function agent(config: string): Promise<Running> {

@@ -32,7 +32,7 @@ describe.each(SUITES)('%s', (suite) => {
     copyFileSync(DEVICE, cell.path('tmp/device.mjs'));
   });
   afterAll(async () => {
-    await cell.remove();
+    await cell?.remove();
   });
 
   /** Rejects with what dpkg said where it fails. */

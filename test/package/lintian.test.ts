@@ -18,7 +18,7 @@ describe.each(SUITES)('lintian of %s', (suite) => {
     cell = await DebianCell.make({ suite, include: LINTIAN });
   });
   afterAll(async () => {
-    await cell.remove();
+    await cell?.remove();
   });
 
   test.each(ARCHS)(

@@ -21,7 +21,7 @@ describe.each(SUITES)('%s', (suite) => {
     await debian.boot();
   });
   afterAll(async () => {
-    await debian.remove();
+    await debian?.remove();
   });
 
   /** Rejects with what dpkg said where it fails. */

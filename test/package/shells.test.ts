@@ -51,13 +51,13 @@ describe.each(SUITES)('%s', (suite) => {
     const file = await putPackage(cell.path('tmp'), { architecture: 'amd64' });
     // Nothing that it depends on is there, nor needed: its files are.
     await cell.check(['dpkg', '--force-unsafe-io', '--unpack', `/tmp/${file}`], 180_000);
-    await cell.check(['cp', '/etc/gatelog/gatelog.yaml.dpkg-new', '/etc/gatelog/gatelog.yaml']);
+    await cell.check(['mv', '/etc/gatelog/gatelog.yaml.dpkg-new', '/etc/gatelog/gatelog.yaml']);
     for (const [shell, text] of Object.entries(RC)) {
       writeFileSync(cell.path(`root/.${shell}rc`), text);
     }
   });
   afterAll(async () => {
-    await cell.remove();
+    await cell?.remove();
   });
 
   /** What a shell on a terminal shows for each line, its call at the end included. */
@@ -116,7 +116,7 @@ describe.each(SUITES)('%s', (suite) => {
     });
 
     test('a topic that is named as a command is none, nor is the command above', async () => {
-      expect(await possible('gatelog consume mirror p')).toEqual([]);
+      expect(await possible('gatelog consume mirror pau')).toEqual([]);
       expect(await possible('gatelog mirror status --')).toEqual(
         optionsOf(commandAt('mirror', 'status')).toSorted(),
       );

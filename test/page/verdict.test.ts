@@ -21,6 +21,20 @@ const CASES: readonly [
   ['nothing mirrored', WELL, 'good', /nothing is mirrored/u, /^$/u],
   ['on its way', withMirror({ lagRecords: 3 }), 'good', /3 records on the way/u, /^$/u],
   [
+    'on its way into a link that swallows it',
+    withMirror({ lagRecords: 3, unansweredMs: 2000 }),
+    'good',
+    /^Waiting for central: 3 records on the way; no answer for 2 s\.$/u,
+    /^$/u,
+  ],
+  [
+    'a backlog likewise',
+    withMirror({ state: 'catching up', lagRecords: 30, unansweredMs: 9000 }),
+    'good',
+    /^Catching up with central: 30 records behind.*; no answer for 9 s\.$/u,
+    /^$/u,
+  ],
+  [
     'held by policy',
     withMirror({ state: 'waiting for schedule', lagRecords: 1 }),
     'good',
@@ -65,7 +79,7 @@ const CASES: readonly [
   ],
   [
     'a card that is nearly used up',
-    { ...WELL, wear: { ratingYears: 0.25 } as AgentStatus['wear'] },
+    { ...WELL, wear: { ratingYears: 0.25, windowMs: 3_600_000 } as AgentStatus['wear'] },
     'watch',
     /lasts 3 more months/u,
     /wear/u,

@@ -65,6 +65,10 @@ const HOMES: Readonly<Record<string, RegExp>> = {
   fastify: /^src\/admin\/http-/u,
   '@fastify/swagger': /^src\/admin\/http-/u,
   'prom-client': /^src\/admin\/metrics/u,
+  '@opentelemetry/api': /^src\/admin\/otlp-exporter/u,
+  '@opentelemetry/exporter-metrics-otlp-proto': /^src\/admin\/otlp-exporter/u,
+  '@opentelemetry/resources': /^src\/admin\/otlp-exporter/u,
+  '@opentelemetry/sdk-metrics': /^src\/admin\/otlp-exporter/u,
   'modern-tar': /^src\/cli\/bundle\//u,
   ws: /^src\/agent\/broker-websocket/u,
 };

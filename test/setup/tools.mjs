@@ -21,6 +21,7 @@ const TOOLS = [
   { program: 'ip', debian: 'iproute2' },
   { program: 'nft', debian: 'nftables' },
   { program: 'chromium', debian: 'chromium' },
+  { program: 'prometheus', debian: 'prometheus' },
   { program: 'promtool', debian: 'prometheus' },
   // Debian's own, which has its packages; another python3 may stand before it on the path.
   { program: 'python3', debian: 'python3-paho-mqtt python3-confluent-kafka', check: hasLibraries },
@@ -34,6 +35,7 @@ const PACKAGE_TOOLS = [
   { program: 'systemd-nspawn', debian: 'systemd-container' },
   { program: 'man', debian: 'man-db' },
   { program: 'buildah', debian: 'buildah' },
+  { program: 'linux.uml', debian: 'user-mode-linux' },
 ];
 const ALL_TOOLS = [...TOOLS, ...PACKAGE_TOOLS];
 

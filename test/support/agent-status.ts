@@ -47,6 +47,7 @@ export const STORE: StoreCounters = {
 export const STATUS: AgentStatus = {
   version: '0.1.0',
   gateway: 'gw-1',
+  gatewayAssumed: false,
   incarnation: 'abc',
   degraded: null,
   degradedCode: null,
@@ -91,6 +92,7 @@ export const LIVE_MIRROR: MirrorStatus = {
   sinceMs: 0,
   forMs: 60_000,
   downForMs: undefined,
+  unansweredMs: 0,
   slowness: undefined,
   reason: undefined,
   lastError: undefined,

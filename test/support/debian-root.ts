@@ -37,21 +37,20 @@ export async function debianBase(spec: DebianSpec = {}): Promise<string> {
     suite,
     path.join(making, 'root'),
   ];
-  await runChecked({ command: 'debootstrap', args, env: { PATH } }, BASE_LIMIT_MS);
-  if (isForeign(arch)) await configure(path.join(making, 'root'));
   try {
-    renameSync(path.join(making, 'root'), base);
-  } catch (error) {
-    // Another process made the same meanwhile.
-    if (!existsSync(base)) throw error;
+    await runChecked({ command: 'debootstrap', args, env: { PATH } }, BASE_LIMIT_MS);
+    if (isForeign(arch)) await configure(path.join(making, 'root'));
+    // Unless another process made the same meanwhile.
+    if (!existsSync(base)) renameSync(path.join(making, 'root'), base);
+  } finally {
+    rmSync(making, { recursive: true, force: true });
   }
-  rmSync(making, { recursive: true, force: true });
   return base;
 }
 
 /** Debian keeps it in /usr/sbin, which is not on every user's path. */
 const PATH = `${process.env['PATH']}:/usr/sbin:/sbin`;
-const BASE_LIMIT_MS = 600_000;
+const BASE_LIMIT_MS = 1_500_000;
 
 function isForeign(arch: DebianSpec['arch']): boolean {
   return arch === 'arm64' && process.arch !== 'arm64';

@@ -11,10 +11,12 @@ import { seededRandom } from '../../src/random.ts';
  *
  *   node test/support/mqtt-load.ts --port 1883 --seconds 5 [--connections 50] [--window 100]
  *     [--topics 1000] [--payload 120] [--warm 1]
+ *     [--host 127.0.0.1]
  *     [--rate 1000]   messages/s over all connections, one in flight each, with latencies
  */
 const { values } = parseArgs({
   options: {
+    host: { type: 'string', default: '127.0.0.1' },
     port: { type: 'string' },
     seconds: { type: 'string', default: '5' },
     warm: { type: 'string', default: '1' },
@@ -77,7 +79,7 @@ function connectPacket(clientId: string): Buffer {
 }
 
 async function open(index: number): Promise<Socket> {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  const socket = connect({ port, host: values.host, noDelay: true });
   await once(socket, 'connect');
   socket.write(connectPacket(`load-${index}`));
   const [connack] = (await once(socket, 'data')) as [Buffer];

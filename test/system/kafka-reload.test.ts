@@ -27,6 +27,15 @@ function configure(settings: string, store: string = ''): void {
   );
 }
 
+/** With the mirror as it is written; undefined: without. */
+function mirrored(upstream: string | undefined): void {
+  const mirrors = upstream === undefined ? '' : `mirrors: {central: {${upstream}}}\n`;
+  writeFileSync(
+    path.join(cli.folder, 'gatelog.yaml'),
+    `gateway: cli-come-and-go\ndata: data\nmqtt: {listen: ["mqtt://127.0.0.1:0"]}\n${mirrors}`,
+  );
+}
+
 async function reload(): Promise<ReloadStatus> {
   const { code, stdout, stderr } = await cli.run(['reload', ...PLACE, '--json']);
   if (code !== 0) throw new Error(stderr);
@@ -76,4 +85,54 @@ test('everything arrives once, in order, and a wrong configuration disturbs noth
   const verified = await cli.run(['verify', ...PLACE, '--json']);
   expect(JSON.parse(verified.stdout)).toMatchObject({ clean: true, records: sent, missing: 0 });
   expect(await agent.stop(25_000)).toEqual({ code: 0, signal: null });
+});
+
+test('a mirror comes, goes, moves to a central gatelog and comes back: all is there once, in order', async () => {
+  const brokers = JSON.stringify(kafka.cluster.bootstrap('plaintext'));
+  const toKafka =
+    `kafka: {brokers: ${brokers}, topic: "{gateway}.{topic}", positionsTopic: cli-come.positions,` +
+    ` create: {partitions: 3, replicationFactor: 3}}`;
+  const centre = new CliFolder();
+  try {
+    const more = path.join(centre.folder, 'gatelog.yaml');
+    writeFileSync(more, 'gateway: centre\nmqtt: {central: true}\n');
+    const { url: centreUrl } = await centre.startAgent(PLACE);
+    mirrored(undefined);
+    const agent = await cli.start(['run', ...PLACE, '--http', 'off']);
+    const [, url = ''] = await agent.waitFor(/"listeners":\["(mqtt:[^"]+)"/u);
+    const device = await connectAsync(url, { reconnectPeriod: 0 });
+    const traffic = new AbortController();
+    let sent = 0;
+    const sending = (async () => {
+      for (; !traffic.signal.aborted; sent++) {
+        await device.publishAsync(`line/${sent % 5}`, String(sent), { qos: 1 });
+      }
+    })();
+    const flows = async (): Promise<void> => {
+      const figure = async (): Promise<number> => Number((await mirrorStatus())['recordsSent']);
+      await expect.poll(figure, { timeout: 60_000, interval: 100 }).toBeGreaterThan(10);
+    };
+    for (const upstream of [toKafka, undefined, `batch: {records: 50}, ${toKafka}`]) {
+      mirrored(upstream);
+      expect(await reload()).toMatchObject({ refused: null, needsRestart: [] });
+      if (upstream !== undefined) await flows();
+    }
+    mirrored(`mqtt: {url: "${centreUrl}"}`);
+    expect(await reload()).toMatchObject({ refused: null, needsRestart: [] });
+    await flows();
+    mirrored(toKafka);
+    expect(await reload()).toMatchObject({ refused: null, needsRestart: [] });
+    traffic.abort();
+    await sending;
+    await device.endAsync();
+    await expect
+      .poll(mirrorStatus, { timeout: 60_000, interval: 100 })
+      .toMatchObject({ state: 'live', lagRecords: 0 });
+    // What went to the centre meanwhile Kafka has, too: it says itself where it stood.
+    const verified = await cli.run(['verify', ...PLACE, '--json']);
+    expect(JSON.parse(verified.stdout)).toMatchObject({ clean: true, records: sent, missing: 0 });
+    expect(await agent.stop(25_000)).toEqual({ code: 0, signal: null });
+  } finally {
+    await centre.remove();
+  }
 });

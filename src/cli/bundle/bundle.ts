@@ -57,7 +57,7 @@ export async function makeBundle(context: CliContext, options: BundleOptions): P
     { name: 'README.txt', text: readme(context, parts, scrubber) },
     ...entries,
   ]);
-  await write(file, bytes, options.force);
+  await write(file, bytes, options.force, sudoer(context));
   const what = `${formatSize(bytes.length)}, ${counted(entries.length + 1, 'file')}`;
   const taken = counted(scrubber.removed, 'secret');
   printLine(context, '');
@@ -156,12 +156,30 @@ async function packed(
   return gzipOf(tar);
 }
 
-async function write(file: string, bytes: Buffer, force: boolean): Promise<void> {
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Who asked root for it is to send it, and so owns it; undefined: who asked is who writes. */
+function sudoer({ env }: CliContext): Owner | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const [uid, gid] = [Number(env['SUDO_UID'] ?? 0), Number(env['SUDO_GID'] ?? 0)];
+  return Number.isInteger(uid) && Number.isInteger(gid) ? { uid, gid } : undefined;
+}
+
+async function write(
+  file: string,
+  bytes: Buffer,
+  force: boolean,
+  owner: Owner | undefined,
+): Promise<void> {
   try {
     if (force) await refuseFolder(file);
     const handle = await open(file, force ? 'w' : 'wx', 0o600);
     try {
       await handle.writeFile(bytes);
+      if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
     } finally {
       await handle.close();
     }

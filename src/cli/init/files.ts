@@ -133,7 +133,7 @@ export async function writeAll(
     }
     if (await isThere(file)) await keep(file, undefined);
     const reference = `file:${accountOf(answers)?.secret ?? ''}`;
-    await writeWhole(file, configText(answers, reference), 0o644, undefined);
+    await writeWhole(file, configText(answers, reference, file), 0o644, undefined);
     return [...written, { file, what: 'the configuration' }];
   } catch (error) {
     if (error instanceof GatelogError) throw error;

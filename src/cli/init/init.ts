@@ -1,6 +1,7 @@
 import path from 'node:path';
-import { parseConfig } from '../../agent/config.ts';
-import type { Config } from '../../agent/config-types.ts';
+import { ControlClient } from '../../admin/control-client.ts';
+import { type LoadedConfig, parseConfig } from '../../agent/config.ts';
+import { gatewayOf } from '../../agent/config-forms.ts';
 import { ACCESS_LIMITS } from '../../access-limits.ts';
 import { GatelogError } from '../../errors.ts';
 import type { WayStep } from '../../mirror/way.ts';
@@ -12,6 +13,7 @@ import type { InitAnswers } from './answers.ts';
 import { includedBy, requireFree, requireUntouched, writeAll, type WrittenFile } from './files.ts';
 import { answersOf, type InitFlags, type InitSecrets } from './flag-answers.ts';
 import { interview } from './interview.ts';
+import { nextLines } from './next-lines.ts';
 import { askingOn, type Questions } from './questions.ts';
 import { accountOf, configText } from './text.ts';
 import { trial } from './trial.ts';
@@ -41,8 +43,7 @@ export async function initialise(
   const questions = options.yes ? undefined : questionsOn(context, input);
   const answers = await answersFrom(context, options, questions, input, file);
   await requireUntouched(file, answers, options.force);
-  const config = configOfAnswers(context, answers, file);
-  if (options.test) await tryOut(context, config, questions);
+  if (options.test) await tryOut(context, configOfAnswers(context, answers, file), questions);
   const included = includedBy(file, context);
   const written = await writeAll(file, answers, context);
   await tell(context, file, answers, written);
@@ -65,16 +66,28 @@ async function answersFrom(
   input: Input,
   file: string,
 ): Promise<InitAnswers> {
+  const data = options.data ?? systemData(file);
+  const usualData = data ?? path.join(path.dirname(file), 'gatelog-data');
+  const known = await gatewayOn(context, usualData);
   if (questions === undefined) {
     const secrets = options.passwordStdin
       ? secretsIn(await allOf(input), options)
       : { passwords: new Map(), upstreamPassword: undefined };
-    return answersOf({ ...options, data: options.data ?? systemData(file) }, secrets, context);
+    return answersOf({ ...options, gateway: options.gateway ?? known, data }, secrets, context);
   }
   questions.say('Enter takes what stands in brackets; Ctrl-C ends it, and nothing is written.');
-  const usualData = systemData(file) ?? path.join(path.dirname(file), 'gatelog-data');
-  const asked = await interview(questions, options, usualData);
+  const usual = { data: usualData, gateway: known ?? gatewayOf({}) };
+  const asked = await interview(questions, options, usual);
   return answersOf(asked.flags, asked.secrets, context);
+}
+
+/** Of the log that is there, while its agent runs: it would be refused under another id. */
+async function gatewayOn({ workingFolder }: CliContext, data: string): Promise<string | undefined> {
+  const client = new ControlClient(path.resolve(workingFolder, data));
+  return client.status().then(
+    ({ gateway }) => gateway,
+    () => undefined,
+  );
 }
 
 /** Of a configuration for the whole machine. */
@@ -116,20 +129,20 @@ function configOfAnswers(
   { env, workingFolder }: CliContext,
   answers: InitAnswers,
   file: string,
-): Config {
+): LoadedConfig {
   const password = accountOf(answers)?.account.password;
   const secret = password !== undefined && 'text' in password ? password.text : '';
   const surroundings = { env: { ...env, [SECRET]: secret }, workingFolder };
-  return parseConfig(configText(answers, `env:${SECRET}`), file, surroundings).config;
+  return parseConfig(configText(answers, `env:${SECRET}`, file), file, surroundings);
 }
 
 async function tryOut(
   context: CliContext,
-  config: Config,
+  loaded: LoadedConfig,
   questions: Questions | undefined,
 ): Promise<void> {
   const failed: WayStep[] = [];
-  for await (const step of trial(config, context.clock)) {
+  for await (const step of trial(loaded, context.clock)) {
     printLine(context, wayLine(context, step));
     if (step.state === 'failed') failed.push(step);
   }
@@ -153,18 +166,6 @@ async function tell(
     printLine(context, `password of ${name}: ${String(password)} (it is told this once)`);
   }
   await checkConfig(context, file);
-  const [first] = users;
-  const port = /:(\d+)/u.exec(listen[0] ?? '')?.[1] ?? '1883';
-  const topic = first === undefined || acl === 'open' ? 'first/test' : `${first.name}/test`;
-  const login = first === undefined ? '' : ` -u ${first.name} -P PASSWORD`;
-  const lines = [
-    '',
-    'Next:',
-    `  gatelog run --config ${file}`,
-    `  mosquitto_pub -p ${port}${login} -q 1 -t ${topic} -m hello`,
-    `  gatelog consume telemetry --config ${file}`,
-    ...((kafka ?? mqtt) === undefined ? [] : [`  gatelog mirror status --config ${file}`]),
-    `  gatelog doctor --config ${file}`,
-  ];
-  for (const line of lines) printLine(context, line);
+  const hasMirror = (kafka ?? mqtt) !== undefined;
+  for (const line of nextLines(file, { users, listen, acl, hasMirror })) printLine(context, line);
 }

@@ -1,10 +1,4 @@
-import {
-  BROKER_EXPECTED,
-  gatewayOf,
-  isHostPort,
-  isName,
-  NAME_EXPECTED,
-} from '../../agent/config-forms.ts';
+import { BROKER_EXPECTED, isHostPort, isName, NAME_EXPECTED } from '../../agent/config-forms.ts';
 import { isUserName, USER_NAME_EXPECTED } from '../../agent/users-file.ts';
 import { INIT_ACLS, INIT_MECHANISMS } from './answers.ts';
 import {
@@ -20,18 +14,18 @@ import type { Questions } from './questions.ts';
 export async function interview(
   questions: Questions,
   flags: InitFlags,
-  usualData: string,
+  usual: { readonly data: string; readonly gateway: string },
 ): Promise<{ readonly flags: InitFlags; readonly secrets: InitSecrets }> {
   const passwords = new Map<string, string>();
   const gateway =
     flags.gateway ??
     (await questions.text({
       prompt: 'Id of this gateway, which no other one has',
-      usual: gatewayOf({}),
+      usual: usual.gateway,
       check: (given) => (isName(given) ? undefined : NAME_EXPECTED),
     }));
   const data =
-    flags.data ?? (await questions.text({ prompt: 'Folder for the log', usual: usualData }));
+    flags.data ?? (await questions.text({ prompt: 'Folder for the log', usual: usual.data }));
   const listen = flags.listen ?? (await askListen(questions));
   const certificate = await askCertificate(questions, flags, listen);
   const access = await askAccess(questions, flags, listen, passwords);

@@ -1,3 +1,4 @@
+import { isServiceConfig, SERVICE_PLACE } from '../../service-place.ts';
 import type { InitAccount, InitAnswers, InitKafka, InitMqtt } from './answers.ts';
 
 /** Where the parts lie that the configuration only names; paths are relative to it. */
@@ -19,12 +20,19 @@ export function accountOf({
 
 /**
  * The configuration that `gatelog init` writes: what was answered, each with its meaning, and what people
- * ask for next. `secret` names where the password at the far side is had from.
+ * ask for next. `secret` names where the password at the far side is had from, `file` where the text will stand.
  */
-export function configText(answers: InitAnswers, secret: string): string {
+export function configText(answers: InitAnswers, secret: string, file: string): string {
+  const text = textOf(answers, secret);
+  return isServiceConfig(file)
+    ? text.replaceAll(/\bdocs\/(?=\w+\.md)/gu, `${SERVICE_PLACE.docs}/`)
+    : text;
+}
+
+function textOf(answers: InitAnswers, secret: string): string {
   return [
     '# gatelog: made by `gatelog init`. All options with their meanings and defaults: docs/reference.md.',
-    '# After a change: `gatelog config check FILE`, then restart gatelog.',
+    '# After a change: `gatelog reload --config FILE`, which says what is wrong and what wants a restart.',
     '',
     ...gatewayLines(answers),
     '',

@@ -138,7 +138,7 @@ export async function createTopic(
   }
   const { code, message } = await cluster.create(name, create.partitions, create.replicationFactor);
   if (code === CODE.none) {
-    logger.info({ topic: name, ...create }, 'created topic');
+    logger.info({ event: 'kafka.topic', topic: name, ...create }, `made topic ${name} at Kafka`);
     return undefined;
   }
   return `Topic '${name}' does not exist at Kafka and could not be created: ${codeName(code)} ${message}`;

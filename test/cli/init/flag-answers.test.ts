@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseConfig } from '../../../src/agent/config.ts';
 import { answersOf, type InitFlags } from '../../../src/cli/init/flag-answers.ts';
+import { nextLines } from '../../../src/cli/init/next-lines.ts';
 import { configText } from '../../../src/cli/init/text.ts';
 import { seededRandom } from '../../../src/random.ts';
 
@@ -23,9 +24,10 @@ function answers(flags: InitFlags, upstreamPassword?: string): ReturnType<typeof
 }
 
 function configOf(flags: InitFlags, upstreamPassword?: string): ReturnType<typeof parseConfig> {
-  const text = configText(answers(flags, upstreamPassword), 'env:SECRET');
+  const file = path.join(folder, 'gatelog.yaml');
+  const text = configText(answers(flags, upstreamPassword), 'env:SECRET', file);
   const env = { SECRET: upstreamPassword ?? '' };
-  return parseConfig(text, path.join(folder, 'gatelog.yaml'), { env, workingFolder: folder });
+  return parseConfig(text, file, { env, workingFolder: folder });
 }
 
 test('without a flag: loopback, the log here, no mirror, and no warning', () => {
@@ -138,4 +140,18 @@ test.each<readonly [string, InitFlags, RegExp]>([
   ['a password of nobody', { kafka: 'k:1', kafkaPasswordFile: 'x' }, /--kafka-user NAME/u],
 ])('refused: %s', (_, flags, message) => {
   expect(() => answers(flags)).toThrow(message);
+});
+
+test('for the package’s service: its documents, and systemd, not a second agent by hand', () => {
+  const file = '/etc/gatelog/gatelog.yaml';
+  const given = answers({ user: ['press-1'], listen: ['mqtt://0.0.0.0:1884'] });
+  const text = configText(given, 'env:SECRET', file);
+  expect(text).toContain('/usr/share/doc/gatelog/docs/reference.md');
+  expect(text).not.toMatch(/(?<!gatelog\/)docs\//u);
+  const next = nextLines(file, { ...given, hasMirror: true }).join('\n');
+  expect(next).toMatch(/sudo systemctl restart gatelog\n.*-p 1884 -u press-1 .*-t press-1\/test/u);
+  expect(next).not.toContain('gatelog run');
+  const own = nextLines('/srv/gatelog.yaml', { ...given, hasMirror: false }).join('\n');
+  expect(own).toContain('gatelog run --config /srv/gatelog.yaml');
+  expect(own).not.toContain('mirror status');
 });

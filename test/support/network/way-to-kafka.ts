@@ -1,11 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream';
 import type { KafkaCluster } from '../kafka/cluster.ts';
 import { type Running, runChecked, startProcess } from '../process.ts';
 import { insideOf, type NetNamespace } from './namespace.ts';
+import { Sockets } from './sockets.ts';
 
 const INTERFACE = 'centre';
 /** Each place in one direction: the interface is all that leads there. */
@@ -111,28 +108,4 @@ async function translate(net: NetNamespace, ports: readonly number[]): Promise<v
     `add rule ip way home oifname ${INTERFACE} masquerade`,
   ];
   for (const rule of rules) await net.run('nft', rule);
-}
-
-/** Sockets in a folder, each of which leads to a port of this machine's loopback. */
-class Sockets {
-  readonly folder: string = mkdtempSync(join(tmpdir(), 'gatelog-way-'));
-  readonly #servers: Server[] = [];
-
-  async lead(name: number, port: number): Promise<void> {
-    const server = createServer((near) => {
-      const far = connect(port, '127.0.0.1');
-      pipeline(near, far, near, () => {}); // Either end takes the other along.
-    });
-    const path = join(this.folder, String(name));
-    await new Promise<void>((resolve) => server.listen(path, resolve));
-    this.#servers.push(server);
-  }
-
-  /** Whoever is connected was told by the relay's end. */
-  async close(): Promise<void> {
-    await Promise.all(
-      this.#servers.map((server) => new Promise((resolve) => server.close(resolve))),
-    );
-    rmSync(this.folder, { recursive: true, force: true });
-  }
 }
