@@ -50,6 +50,13 @@ const OTHERS: Readonly<Record<string, Partial<Rig>>> = {
       'http: {listen: ["http://127.0.0.1:9680"], adminToken: "${file:http-admin-token}"}',
     ),
   },
+  // What a mirror is told to send again `gatelog verify` of other documents is not to find.
+  'docs/operations.md': {
+    config: lines(
+      MQTT,
+      'mirrors: {central: {kafka: {brokers: ["kafka-1:9092"], topic: "operations.{topic}"}}}',
+    ),
+  },
   'docs/once.md': {
     config: lines(
       'mqtt:',
