@@ -7,9 +7,7 @@ const KEY = 'mirrors';
 const KINDS_KEY = 'mirror-kinds';
 
 /** To what a mirror leads. */
-type MirrorKind = 'kafka' | 'mqtt';
-/** By name. */
-export type MirrorKinds = Readonly<Record<string, MirrorKind>>;
+export type MirrorKind = 'kafka' | 'mqtt';
 
 /**
  * The names of all mirrors that ever ran on a data folder. One that is no longer configured still
@@ -71,14 +69,18 @@ export class KnownMirrors {
    * A mirror that went to an MQTT broker, and now goes to Kafka, or the other way round: how far the one far side
    * is says nothing of the other, which has had none of it.
    */
-  beginAnewElsewhere(kinds: MirrorKinds, logger: Logger): Promise<void> {
+  beginAnewElsewhere(kinds: Readonly<Record<string, MirrorKind>>, logger: Logger): Promise<void> {
     return this.#inTurn(() => this.#beginAnewElsewhere(kinds, logger));
   }
 
-  async #beginAnewElsewhere(kinds: MirrorKinds, logger: Logger): Promise<void> {
+  async #beginAnewElsewhere(
+    kinds: Readonly<Record<string, MirrorKind>>,
+    logger: Logger,
+  ): Promise<void> {
     const space = this.#store.keyValue('agent');
     const bytes = await space.get(KINDS_KEY);
-    const before = bytes === undefined ? {} : (JSON.parse(textOf(bytes)) as MirrorKinds);
+    const before =
+      bytes === undefined ? {} : (JSON.parse(textOf(bytes)) as Record<string, MirrorKind>);
     for (const [name, kind] of Object.entries(kinds)) {
       const was = before[name];
       if (was === undefined || was === kind) continue;

@@ -1,10 +1,10 @@
 import { GatelogError, messageOf } from '../errors.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import type { Config } from './config-types.ts';
-import type { KnownMirrors, MirrorKinds } from './known-mirrors.ts';
+import type { KnownMirrors, MirrorKind } from './known-mirrors.ts';
 import type { MirrorFleet, MirrorSurroundings } from './mirrors.ts';
 
-export interface LiveMirrorsOptions extends Omit<MirrorSurroundings, 'known' | 'anewElsewhere'> {
+export interface LiveMirrorsOptions extends Omit<MirrorSurroundings, 'known'> {
   readonly config: Config;
   readonly known: KnownMirrors;
 }
@@ -31,6 +31,8 @@ export class LiveMirrors {
 
   /** Before anything is appended. */
   async start(): Promise<void> {
+    const { known, logger } = this.#options;
+    await known.beginAnewElsewhere(kindsOf(this.#config), logger);
     const names = Object.keys(this.#config.mirrors);
     if (names.length === 0) return;
     const fleet = await this.#loaded(this.#config);
@@ -49,7 +51,9 @@ export class LiveMirrors {
     await known.configure(new Set([...this.mirrors.keys(), ...remain]), true);
     const fleet = await this.#loaded(config);
     try {
-      await fleet.change(names, config, signal);
+      if (!(await fleet.end(names, signal))) return;
+      await known.beginAnewElsewhere(kindsOf(config), logger);
+      await fleet.begin(names, config, signal);
     } catch (error) {
       const text = `${names.join(', ')} ended and did not begin anew: ${messageOf(error)}; reload again, or restart`;
       throw new GatelogError('STORE_WRITE_FAILED', text, { cause: error });
@@ -74,11 +78,15 @@ export class LiveMirrors {
     if (this.#fleet === undefined) {
       const { MirrorFleet: Fleet } = await import('./mirrors.ts');
       const { known, ...around } = this.#options;
-      const anewElsewhere = (kinds: MirrorKinds): Promise<void> =>
-        known.beginAnewElsewhere(kinds, around.logger);
-      const surroundings = { ...around, known: () => known.names, anewElsewhere };
+      const surroundings = { ...around, known: () => known.names };
       this.#fleet = new Fleet(config, this.mirrors, surroundings);
     }
     return this.#fleet;
   }
+}
+
+function kindsOf({ mirrors }: Config): Readonly<Record<string, MirrorKind>> {
+  return Object.fromEntries(
+    Object.entries(mirrors).map(([name, { upstream }]) => [name, upstream.kind]),
+  );
 }

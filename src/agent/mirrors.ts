@@ -31,7 +31,6 @@ import {
   linkSpace,
   positionsName,
   sampledSpace,
-  type MirrorKinds,
 } from './known-mirrors.ts';
 import { MqttFarSides } from './mirror-far-sides.ts';
 
@@ -45,8 +44,6 @@ export interface MirrorSurroundings {
   readonly logger: Logger;
   /** Names of all mirrors that ever ran on the data folder, as of now. */
   readonly known: () => readonly string[];
-  /** Lets go of what those had elsewhere that lead to a far side of another kind now. */
-  readonly anewElsewhere: (kinds: MirrorKinds) => Promise<void>;
 }
 
 /** Where records go that a far side will never take. */
@@ -81,8 +78,6 @@ export class MirrorFleet {
 
   /** MUST come before anything is appended where the process begins: see OwnRecords. */
   async build(names: readonly string[], config: Config): Promise<void> {
-    const kinds = names.map((name) => [name, configOf(name, config).upstream.kind]);
-    await this.#surroundings.anewElsewhere(Object.fromEntries(kinds) as MirrorKinds);
     for (const name of names) await this.#farSides.expects(configOf(name, config));
     for (const name of names) this.#mirrors.set(name, await this.#build(name, config));
   }
@@ -92,17 +87,21 @@ export class MirrorFleet {
   }
 
   /**
-   * Lets mirrors begin anew with what a configuration says of them now, new ones begin, and others go. All
-   * that were there end first, in good order, and have written all that they know: two at once would
-   * each take the other for a clone, and what one has at a far side another may have now.
+   * Of the mirrors that are to change all end before any begins anew, in good order, and have written all that they
+   * know: two at once would each take the other for a clone, and what one has at a far side another may have
+   * then. False: the agent stops, and none is to begin.
    */
-  async change(names: readonly string[], config: Config, signal: AbortSignal): Promise<void> {
+  async end(names: readonly string[], signal: AbortSignal): Promise<boolean> {
     const before = names.flatMap((name) => this.#mirrors.get(name) ?? []);
     await Promise.all(before.map((mirror) => mirror.stop()));
     const ended = async (mirror: Mirror): Promise<void> => mirror.ended;
     await Promise.race([Promise.all(before.map(ended)), aborted(signal)]);
-    if (signal.aborted) return;
     for (const name of names) this.#claims.release(name);
+    return !signal.aborted;
+  }
+
+  /** Those that have ended, with what a configuration says of them now, and new ones; the others go. */
+  async begin(names: readonly string[], config: Config, signal: AbortSignal): Promise<void> {
     this.#farSides.changed(config);
     const going = names.filter((name) => config.mirrors[name] !== undefined);
     for (const name of names) if (!going.includes(name)) this.#mirrors.delete(name);

@@ -75,6 +75,8 @@ async function runUntilStopped(
   const { clock, random, version } = context;
   const service = await serviceOf(context, logger);
   service?.starting();
+  // At once: what a start asks for would count for the stop, and TimeoutStopSec for nothing.
+  void signals.first.then((signal) => service?.stopping(signal));
   const { config } = source.first;
   const setLogLevel = (level: LogLevel): void => logger.setLevel(level);
   const aroundReload = service?.reloading.bind(service);
@@ -92,7 +94,6 @@ async function runUntilStopped(
   });
   const signal = await signals.first;
   logger.info({ event: 'agent.stopping', signal }, `stopping (${signal})`);
-  service?.stopping(signal);
   return agent.stop();
 }
 

@@ -288,6 +288,9 @@ test('mirrors come, change their kind and go, and who goes can be let go of', as
   const error = async (): Promise<string | undefined> =>
     (await running.status()).mirrors[0]?.lastError?.text;
   await expect.poll(error).toContain('mqtt://127.0.0.1:1');
+  const elsewhere = (): number =>
+    logger.lines.filter(({ fields }) => fields['event'] === 'mirror.kind').length;
+  expect(elsewhere()).toBe(1);
   // The same again changes nothing, and an option that says its default neither.
   write('mirrors: {central: {mqtt: {url: "mqtt://127.0.0.1:1", qos: 1}}}\n');
   expect(await running.reload()).toMatchObject({ applied: [], needsRestart: [] });
@@ -297,9 +300,24 @@ test('mirrors come, change their kind and go, and who goes can be let go of', as
   expect(await kinds()).toEqual([]);
   expect(logger.lines.some(({ fields }) => fields['event'] === 'mirror.absent')).toBe(true);
   await forget();
+  expect(elsewhere()).toBe(1);
   write(MIRROR);
   expect(await running.reload()).toMatchObject({ applied: ['mirrors.central'] });
   expect(await kinds()).toHaveLength(1);
+});
+
+test('a mirror that changed its kind by a reload does not begin anew at the next start again', async () => {
+  const elsewhere = (): number =>
+    logger.lines.filter(({ fields }) => fields['event'] === 'mirror.kind').length;
+  const before = elsewhere();
+  const overMqtt = 'mirrors: {central: {mqtt: {url: "mqtt://127.0.0.1:1"}}}\n';
+  const running = await start(MIRROR);
+  write(overMqtt);
+  await running.reload();
+  expect(elsewhere()).toBe(before + 1);
+  await running.stop();
+  await start(overMqtt);
+  expect(elsewhere()).toBe(before + 1);
 });
 
 test('a stop in the midst of a reload ends both, and no mirror begins after it', async () => {

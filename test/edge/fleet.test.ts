@@ -40,6 +40,8 @@ async function lose(gateway: string): Promise<void> {
   await store.close();
 }
 
+/** Each look is a process. */
+const patience = { timeout: 60_000, interval: 500 };
 const TELLS = 'metrics: {interval: 5s}';
 
 test('a central gatelog knows itself and those behind it, also when it is stopped', async () => {
@@ -65,11 +67,11 @@ test('a central gatelog knows itself and those behind it, also when it is stoppe
       lastLoss: { topic: 'telemetry', reason: 'corruption', records: 3 },
     },
   ];
-  await expect.poll(() => fleet(...centre), { timeout: 60_000 }).toMatchObject(known);
+  await expect.poll(() => fleet(...centre), patience).toMatchObject(known);
   const watch = await cli.start(['fleet', ...centre, '--watch', '--json']);
   const times = (): Set<string> =>
     new Set(watch.stdout().match(/(?<="time":")[^"]+(?="[^\n]*"name":"centre")/gu));
-  await expect.poll(() => times().size, { timeout: 60_000 }).toBeGreaterThan(1);
+  await expect.poll(() => times().size, patience).toBeGreaterThan(1);
   expect(await watch.stop()).toMatchObject({ code: 0 });
 
   await agent.stop();

@@ -109,7 +109,7 @@ test('the service drains a backlog within MemoryMax=160M on a board with 512 MB'
       suite: 'trixie',
       deb: bytes,
       config: config(cluster),
-      dropIn: [`MemoryHigh=${MEMORY}`, `MemoryMax=${MEMORY}`],
+      dropIn: [`MemoryMax=${MEMORY}`],
       ports: cluster.nodes.map(({ ports }) => ports.proxy),
     });
     try {

@@ -13,7 +13,9 @@ const UNIT = 'gatelog.service';
 const NODE = '/usr/lib/gatelog/node_modules/.bin/node';
 const LIMIT_MS = 180_000;
 
-/** Raspberry Pi OS has such a user. */
+/** As Raspberry Pi OS has them. apt would fetch iproute2 beside the package, which recommends it. */
+const HAS = ['sudo', 'iproute2'];
+/** It has such a user. */
 const USER = 'pi';
 const HOME = `home/${USER}`;
 
@@ -31,7 +33,7 @@ class Machine {
   }
 
   static async boot(): Promise<Machine> {
-    const debian = await BootedDebian.make({ ownNetwork: true, include: ['sudo'] });
+    const debian = await BootedDebian.make({ ownNetwork: true, include: HAS });
     try {
       mkdirSync(debian.path(HOME), { recursive: true });
       mkdirSync(debian.path('etc/sudoers.d'), { recursive: true });
@@ -108,8 +110,9 @@ test('a log that was moved is whole, and clones of an image have ids of their ow
     const file = debian.path('etc/gatelog/gatelog.yaml');
     const shipped = readFileSync(file, 'utf8');
     writeFileSync(file, `gateway: gw-\${machine-id}\n${shipped.replaceAll(/^gateway:.*$/gmu, '')}`);
-    await typeAll(/truncate/u);
-    await debian.check(['systemctl', 'start', UNIT]);
+    // It began under the host's name when it was installed.
+    const begin = `systemctl stop ${UNIT}; find /var/lib/gatelog -mindepth 1 -delete; systemctl start ${UNIT}`;
+    await debian.check(['sh', '-ec', begin]);
     await machine.publish();
 
     await typeAll(/--exclude/u);

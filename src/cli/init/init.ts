@@ -67,7 +67,8 @@ async function answersFrom(
   file: string,
 ): Promise<InitAnswers> {
   const data = options.data ?? systemData(file);
-  const known = data === undefined ? undefined : await gatewayOn(context, data);
+  const usualData = data ?? path.join(path.dirname(file), 'gatelog-data');
+  const known = await gatewayOn(context, usualData);
   if (questions === undefined) {
     const secrets = options.passwordStdin
       ? secretsIn(await allOf(input), options)
@@ -75,7 +76,6 @@ async function answersFrom(
     return answersOf({ ...options, gateway: options.gateway ?? known, data }, secrets, context);
   }
   questions.say('Enter takes what stands in brackets; Ctrl-C ends it, and nothing is written.');
-  const usualData = systemData(file) ?? path.join(path.dirname(file), 'gatelog-data');
   const usual = { data: usualData, gateway: known ?? gatewayOf({}) };
   const asked = await interview(questions, options, usual);
   return answersOf(asked.flags, asked.secrets, context);
