@@ -23,7 +23,7 @@ rmSync(join(bin, 'gatelog'), { force: true });
 symlinkSync('../../deploy/gatelog', join(bin, 'gatelog'));
 
 /** The status page's files beside its scripts, and the charts' library: a device builds nothing. */
-function finishPage() {
+async function finishPage() {
   const scripts = join(ROOT, '.cache', 'page', 'page');
   const page = join(ROOT, 'dist', 'page');
   const sources = join(ROOT, 'src', 'page');
@@ -33,11 +33,23 @@ function finishPage() {
   rmSync(page, { recursive: true, force: true });
   mkdirSync(page, { recursive: true });
   const copy = (from, name, as = name) => copyFileSync(join(from, name), join(page, as));
-  for (const name of readdirSync(scripts)) copy(scripts, name);
+  await writeSmall(scripts, page);
   for (const name of readdirSync(sources)) if (!name.endsWith('.ts')) copy(sources, name);
   preloadModules(page);
   copy(plot, 'uPlot.iife.min.js', 'uPlot.js');
   copy(plot, 'uPlot.min.css', 'uPlot.css');
+}
+
+/** Scripts without what only their readers want: all of the page is to be at most 100 KB, packed or not. */
+async function writeSmall(scripts, page) {
+  const { minifySync } = await import('rolldown/utils');
+  for (const name of readdirSync(scripts)) {
+    const { code, errors } = minifySync(name, readFileSync(join(scripts, name), 'utf8'), {
+      module: true,
+    });
+    if (errors.length > 0) throw new Error(`${name}: ${errors[0].message}`);
+    writeFileSync(join(page, name), code);
+  }
 }
 
 /**
@@ -51,7 +63,7 @@ function preloadModules(page) {
   const links = readdirSync(page)
     .filter((name) => name.endsWith('.js') && name !== 'main.js')
     // Nothing is left of a module of types.
-    .filter((name) => readFileSync(join(page, name), 'utf8').trim() !== 'export {};')
+    .filter((name) => !/^(?:export ?\{\};?)?$/u.test(readFileSync(join(page, name), 'utf8').trim()))
     .toSorted()
     .map((name) => `<link rel="modulepreload" href="${name}" />\n    `);
   writeFileSync(document, `${before}${links.join('')}${begin}${after}`);
@@ -60,6 +72,6 @@ function preloadModules(page) {
 const main = join(ROOT, 'dist', 'main.js');
 if (existsSync(main)) {
   chmodSync(main, 0o755);
-  finishPage();
+  await finishPage();
   writeFileSync(BUILD_STAMP, '');
 }

@@ -124,6 +124,20 @@ test('shows what the API says, and goes on with it', async () => {
   expect(complaints).toEqual([]);
 });
 
+test('weighs at most 100 KB, unpacked', async () => {
+  const page = await open();
+  const own = `http://127.0.0.1:${httpPort}/`;
+  const names = await page.evaluate(() =>
+    performance.getEntriesByType('resource').map(({ name }) => name),
+  );
+  const files = [own, ...names.filter((name) => name.startsWith(own) && !name.includes('/api/'))];
+  const sizes = await Promise.all(
+    [...new Set(files)].map(async (file) => (await (await fetch(file)).arrayBuffer()).byteLength),
+  );
+  expect(sizes.length).toBeGreaterThan(10);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(100_000);
+});
+
 test('a cut link shows, and the agent’s end does too', async () => {
   const page = await open();
   const state = page.locator('#link-cards .pill');
