@@ -18,7 +18,7 @@ const TOOLS: Readonly<Record<string, string>> = {
 };
 
 /** Commands that go on until somebody ends them: they must have begun well, and stand at the end. */
-const STAYS = /^(?:gatelog (?:run\b|.*\s--(?:follow|watch)\b)|mosquitto_sub\b)/u;
+const STAYS = /^(?:gatelog (?:run\b|[^#]*\s--(?:follow|watch)\b)|mosquitto_sub\b)/u;
 
 /** What a block of a language is run by. */
 const INTERPRETERS: Readonly<Record<string, (file: string) => string>> = {
@@ -108,9 +108,11 @@ export class Sandbox {
     return code === 0 ? '' : `exit code ${String(code)} of\n${script}\n${stdout}\n${stderr}`;
   }
 
-  /** How many of those that stay did not. */
-  get fallen(): number {
-    return this.#started.filter(({ ended }) => ended).length;
+  /** What those said that were to stay, and did not. */
+  get fallen(): string[] {
+    return this.#started
+      .filter(({ ended }) => ended)
+      .map((one) => `${one.stdout().slice(-2000)}${one.stderr().slice(-2000)}`);
   }
 
   async remove(): Promise<void> {
