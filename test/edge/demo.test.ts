@@ -111,7 +111,7 @@ describe('the demo without a terminal', () => {
 describe('the demo on a terminal', () => {
   test('cut, restore, kill, black hole, kill the central, faster: clean all the same', async () => {
     const terminal = rig.open();
-    await terminal.until(/mirror live/u);
+    await terminal.until(/mirror (?:live|catching up)/u);
     terminal.type('c');
     await terminal.until(/link cut by you[\s\S]*backing off/u);
     terminal.type('k');
@@ -143,7 +143,7 @@ describe('the demo on a terminal', () => {
 
   test('with the link cut it ends saying what waits, code 1; the next run delivers it', async () => {
     const terminal = rig.open();
-    await terminal.until(/mirror live/u);
+    await terminal.until(/mirror (?:live|catching up)/u);
     terminal.type('c');
     await terminal.until(/link cut by you[\s\S]*backing off/u);
     terminal.type('\u0003');
@@ -162,7 +162,7 @@ describe('the demo on a terminal', () => {
 
   test('closing the window ends it well: agents stopped in good order, next run clean', async () => {
     const terminal = rig.open();
-    await terminal.until(/mirror live/u);
+    await terminal.until(/mirror (?:live|catching up)/u);
     const agents = await rig.agentPids();
     await terminal.close();
     await expect.poll(() => agents.filter(isAlive), { timeout: WAIT_MS }).toEqual([]);
