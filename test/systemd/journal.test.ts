@@ -49,8 +49,10 @@ function fieldsOf({ MESSAGE: message }: Entry): Fields {
   return JSON.parse(json) as Fields;
 }
 
+/** Of the agent's lines: what `gatelog reload` says is said by a command, in words alone. */
 function eventsOf(found: readonly Entry[]): Set<string | undefined> {
-  return new Set(found.map((entry) => fieldsOf(entry).event));
+  const own = found.filter(({ MESSAGE: message }) => !message.startsWith('gatelog: '));
+  return new Set(own.map((entry) => fieldsOf(entry).event));
 }
 
 describe('the journal', () => {
