@@ -47,18 +47,40 @@ async function mirrorStatus(): Promise<Record<string, unknown>> {
   return JSON.parse(stdout) as Record<string, unknown>;
 }
 
+/** A device that publishes without a pause. */
+async function startTraffic(url: string): Promise<{ stop(): Promise<number> }> {
+  const device = await connectAsync(url, { reconnectPeriod: 0 });
+  const ending = new AbortController();
+  let sent = 0;
+  const sending = (async () => {
+    for (; !ending.signal.aborted; sent++) {
+      await device.publishAsync(`line/${sent % 5}`, String(sent), { qos: 1 });
+    }
+  })();
+  return {
+    async stop() {
+      ending.abort();
+      await sending;
+      await device.endAsync();
+      return sent;
+    },
+  };
+}
+
+/** All that was acknowledged is in Kafka, each once and in order. */
+async function arriveOnce(records: number): Promise<void> {
+  await expect
+    .poll(mirrorStatus, { timeout: 60_000, interval: 100 })
+    .toMatchObject({ state: 'live', lagRecords: 0 });
+  const { stdout } = await cli.run(['verify', ...PLACE, '--json']);
+  expect(JSON.parse(stdout)).toMatchObject({ clean: true, records, missing: 0 });
+}
+
 test('everything arrives once, in order, and a wrong configuration disturbs nothing', async () => {
   configure('batch: {records: 20}');
   const agent = await cli.start(['run', ...PLACE]);
   const [, url = ''] = await agent.waitFor(/"listeners":\["(mqtt:[^"]+)"/u);
-  const device = await connectAsync(url, { reconnectPeriod: 0 });
-  const traffic = new AbortController();
-  let sent = 0;
-  const sending = (async () => {
-    for (; !traffic.signal.aborted; sent++) {
-      await device.publishAsync(`line/${sent % 5}`, String(sent), { qos: 1 });
-    }
-  })();
+  const traffic = await startTraffic(url);
   const settings = ['batch: {records: 500}', 'link: {rate: 50Mbit/s}', 'batch: {records: 7}'];
   for (const setting of settings) {
     configure(setting);
@@ -76,14 +98,8 @@ test('everything arrives once, in order, and a wrong configuration disturbs noth
   expect(await reload()).toMatchObject({ applied: [], needsRestart: ['store.segment'] });
   const { stdout } = await cli.run(['status', ...PLACE]);
   expect(stdout).toContain('needs a restart: store.segment');
-  traffic.abort();
-  await sending;
-  await device.endAsync();
-  await expect
-    .poll(mirrorStatus, { timeout: 60_000, interval: 100 })
-    .toMatchObject({ state: 'live', lagRecords: 0 });
-  const verified = await cli.run(['verify', ...PLACE, '--json']);
-  expect(JSON.parse(verified.stdout)).toMatchObject({ clean: true, records: sent, missing: 0 });
+  const sent = await traffic.stop();
+  await arriveOnce(sent);
   expect(await agent.stop(25_000)).toEqual({ code: 0, signal: null });
 });
 
@@ -100,14 +116,7 @@ test('a mirror comes, goes, moves to a central gatelog and comes back: all is th
     mirrored(undefined);
     const agent = await cli.start(['run', ...PLACE, '--http', 'off']);
     const [, url = ''] = await agent.waitFor(/"listeners":\["(mqtt:[^"]+)"/u);
-    const device = await connectAsync(url, { reconnectPeriod: 0 });
-    const traffic = new AbortController();
-    let sent = 0;
-    const sending = (async () => {
-      for (; !traffic.signal.aborted; sent++) {
-        await device.publishAsync(`line/${sent % 5}`, String(sent), { qos: 1 });
-      }
-    })();
+    const traffic = await startTraffic(url);
     const flows = async (): Promise<void> => {
       const figure = async (): Promise<number> => Number((await mirrorStatus())['recordsSent']);
       await expect.poll(figure, { timeout: 60_000, interval: 100 }).toBeGreaterThan(10);
@@ -122,15 +131,9 @@ test('a mirror comes, goes, moves to a central gatelog and comes back: all is th
     await flows();
     mirrored(toKafka);
     expect(await reload()).toMatchObject({ refused: null, needsRestart: [] });
-    traffic.abort();
-    await sending;
-    await device.endAsync();
-    await expect
-      .poll(mirrorStatus, { timeout: 60_000, interval: 100 })
-      .toMatchObject({ state: 'live', lagRecords: 0 });
+    const sent = await traffic.stop();
     // What went to the centre meanwhile Kafka has, too: it says itself where it stood.
-    const verified = await cli.run(['verify', ...PLACE, '--json']);
-    expect(JSON.parse(verified.stdout)).toMatchObject({ clean: true, records: sent, missing: 0 });
+    await arriveOnce(sent);
     expect(await agent.stop(25_000)).toEqual({ code: 0, signal: null });
   } finally {
     await centre.remove();
